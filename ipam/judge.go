@@ -1,0 +1,161 @@
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Claim is one path of one prefix as a peer announced it.
+type Claim struct {
+	Prefix     netip.Prefix
+	Peer       string     // the peer's name in the configuration
+	NextHop    netip.Addr // unmapped; with a zone only if link-local
+	OriginASN  uint32     // the last AS of the path; our own if the path is empty
+	ClusterIDs []uint32   // claimed by large communities ASN:1:id (RFC 8092) whose ASN is OriginASN; empty is fine
+}
+
+// Verdict is the answer to a claim.
+type Verdict struct {
+	Accepted bool
+	Cluster  string // whose range it lies in; known for refusals as well once a contract was found
+	Reason   Reason
+	Detail   string // one sentence for people, naming the rule and the other party; refusals also name the prefix
+}
+
+// Judge decides on one claim. It depends on nothing but the plan and the claim, in time bound by the prefix
+// length, and allocates nothing when it accepts. The number of prefixes is the Ledger's affair.
+func (p *Plan) Judge(c Claim) Verdict {
+	if v, refused := p.guardVerdict(c); refused {
+		return v
+	}
+	from, known := p.peers[c.Peer]
+	if !known {
+		return refuse(UnknownPeer, "", "%s comes from %q, which is not a configured peer", c.Prefix, c.Peer)
+	}
+	s, found := p.ranges.LookupPrefix(c.Prefix)
+	if !found {
+		return p.outsideContracts(c)
+	}
+	contract := &p.contracts[s.contract]
+	if !from.allowed[s.contract] {
+		return refuse(PeerNotAllowed, contract.Cluster, "%s lies inside the range %s of cluster %s, which peer %s may not announce (its list of clusters does not name it)",
+			c.Prefix, s.prefix, contract.Cluster, c.Peer)
+	}
+	if l := contract.lengths(c.Prefix); c.Prefix.Bits() < l.Min || c.Prefix.Bits() > l.Max {
+		return refuse(PrefixLength, contract.Cluster, "%s has length %d, cluster %s may send lengths %d to %d",
+			c.Prefix, c.Prefix.Bits(), contract.Cluster, l.Min, l.Max)
+	}
+	for _, id := range c.ClusterIDs {
+		if id == p.id && p.id != 0 || id != contract.ID && contract.ID != 0 {
+			return p.foreignID(c, contract)
+		}
+	}
+	if v, refused := p.nextHopVerdict(c, contract); refused {
+		return v
+	}
+	return s.verdict
+}
+
+func refuse(r Reason, cluster, format string, args ...any) Verdict {
+	return Verdict{Cluster: cluster, Reason: r, Detail: fmt.Sprintf(format, args...)}
+}
+
+func (c *Contract) lengths(p netip.Prefix) Lengths {
+	if p.Addr().Is4() {
+		return c.IPv4
+	}
+	return c.IPv6
+}
+
+// guardVerdict refuses what nobody may send. What would hit this very node or cluster is said first, since it
+// is the more telling explanation when a wide prefix such as 10.0.0.0/8 covers several guarded ranges.
+func (p *Plan) guardVerdict(c Claim) (Verdict, bool) {
+	x := c.Prefix
+	switch {
+	case !x.IsValid():
+		return refuse(InvalidPrefix, "", "peer %s announced something that is not a prefix", c.Peer), true
+	case x.Addr().Is4In6():
+		return refuse(Special, "", "%s lies inside ::ffff:0:0/96, IPv4-mapped addresses (RFC 4291)", x), true
+	case x != x.Masked():
+		return refuse(InvalidPrefix, "", "%s has host bits set; the prefix is %s", x, x.Masked()), true
+	case x.Bits() == 0:
+		return refuse(DefaultRoute, "", "%s is the default route, which is never taken from a peer", x), true
+	case x.Bits() == 1:
+		return refuse(DefaultRoute, "", "%s is half of the default route, which is never taken from a peer", x), true
+	case !p.guarded.OverlapsPrefix(x):
+		return Verdict{}, false
+	}
+	if r, name, ok := p.special.cover(x); ok {
+		return refuse(Special, "", "%s %s %s, %s", x, relation(x, r), r, name), true
+	}
+	if r, name, ok := p.nodes.cover(x); ok && r == x && x.IsSingleIP() {
+		return refuse(NodeAddress, "", "%s is %s", x, name), true
+	}
+	if r, _, ok := p.own.overlap(x); ok {
+		return p.ownVerdict(c, r), true
+	}
+	if r, name, ok := p.nodes.overlap(x); ok {
+		return refuse(NodeAddress, "", "%s %s %s %s", x, relation(x, r), name, addressOrPrefix(r)), true
+	}
+	if r, name, ok := p.reserve.overlap(x); ok {
+		return refuse(Reserved, "", "%s %s %s %s", x, relation(x, r), name, r), true
+	}
+	r, name, _ := p.special.overlap(x)
+	return refuse(Special, "", "%s %s %s, %s", x, relation(x, r), r, name), true
+}
+
+// ownVerdict tells the harmless case, another node of ours heard through the fabric, from a foreign claim.
+func (p *Plan) ownVerdict(c Claim, own netip.Prefix) Verdict {
+	for _, id := range c.ClusterIDs {
+		if id == p.id && p.id != 0 {
+			return refuse(OwnPrefix, "", "%s belongs to our own cluster %s (its range %s) and carries our id %d: routes inside the cluster are not learned from peers",
+				c.Prefix, p.cluster, own, id)
+		}
+	}
+	return refuse(OwnPrefix, "", "%s %s our own pod range %s, but peer %s announces it (%s)",
+		c.Prefix, relation(c.Prefix, own), own, c.Peer, p.origin(c))
+}
+
+// origin names the AS a claim comes from, and says when it is ours, which is legal but worth knowing.
+func (p *Plan) origin(c Claim) string {
+	if c.OriginASN == p.asn {
+		return fmt.Sprintf("origin AS %d, the same as ours", c.OriginASN)
+	}
+	return fmt.Sprintf("origin AS %d", c.OriginASN)
+}
+
+func addressOrPrefix(r netip.Prefix) string {
+	if r.IsSingleIP() {
+		return r.Addr().String()
+	}
+	return r.String()
+}
+
+func (p *Plan) outsideContracts(c Claim) Verdict {
+	for r, s := range p.ranges.Subnets(c.Prefix) {
+		cluster := p.contracts[s.contract].Cluster
+		return refuse(CoversContract, cluster, "%s is wider than the range %s of cluster %s, which it covers", c.Prefix, r, cluster)
+	}
+	return refuse(NoContract, "", "%s from peer %s (%s) lies in no declared cluster's range", c.Prefix, c.Peer, p.origin(c))
+}
+
+// foreignID explains the ids of a claim, of which at least one is wrong. Our own id in somebody else's range is
+// the graver finding: it means that every other cluster takes one of us for the other.
+func (p *Plan) foreignID(c Claim, contract *Contract) Verdict {
+	wrong := uint32(0)
+	for _, id := range c.ClusterIDs {
+		if id == p.id && p.id != 0 {
+			return refuse(OwnClusterID, contract.Cluster, "two clusters use id %d: %s lies inside the range of cluster %s but carries the id of our own cluster %s (%s, peer %s)",
+				id, c.Prefix, contract.Cluster, p.cluster, p.origin(c), c.Peer)
+		}
+		if id != contract.ID && contract.ID != 0 && wrong == 0 {
+			wrong = id
+		}
+	}
+	whose := "which no declared cluster has"
+	if name, ok := p.names[wrong]; ok {
+		whose = "the id of cluster " + name
+	}
+	return refuse(ClusterMismatch, contract.Cluster, "%s lies inside the range of cluster %s (id %d) but carries id %d, %s (%s, peer %s)",
+		c.Prefix, contract.Cluster, contract.ID, wrong, whose, p.origin(c), c.Peer)
+}
