@@ -1,0 +1,158 @@
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+const (
+	agentNamespace = "kube-system"
+	agentAccount   = "underlayd"
+)
+
+// Install applies the product's own manifests (k8s/deploy/base) as an
+// administrator would, with server-side apply and strict field validation. The
+// API server takes a moment more to put admission policies in force. Twice does
+// no harm.
+func (s *Server) Install(ctx context.Context, base fs.FS) error {
+	objects, err := Manifests(base)
+	if err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(s.Admin())
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	groups, err := restmapper.GetAPIGroupResources(discovery.NewDiscoveryClient(s.admin.Discovery().RESTClient()))
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	mapper := restmapper.NewDiscoveryRESTMapper(groups)
+	for _, object := range objects {
+		kind := object.GroupVersionKind()
+		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("install %s: %w", object.GetName(), err)
+		}
+		data, err := object.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("install %s: %w", object.GetName(), err)
+		}
+		_, err = client.Resource(mapping.Resource).Namespace(object.GetNamespace()).Patch(ctx, object.GetName(),
+			"application/apply-patch+yaml", data,
+			metav1.PatchOptions{FieldManager: "apitest", FieldValidation: metav1.FieldValidationStrict})
+		if err != nil {
+			return fmt.Errorf("install %s %s: %w", kind.Kind, object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// Manifests returns the objects of a kustomize base in the order its
+// kustomization.yaml lists them. It reads plain resources only, and says so of
+// anything else.
+func Manifests(base fs.FS) ([]*unstructured.Unstructured, error) {
+	data, err := fs.ReadFile(base, "kustomization.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("manifests: %w", err)
+	}
+	var kustomization struct {
+		APIVersion string   `json:"apiVersion"`
+		Kind       string   `json:"kind"`
+		Resources  []string `json:"resources"`
+	}
+	if err := sigsyaml.UnmarshalStrict(data, &kustomization); err != nil {
+		return nil, fmt.Errorf("kustomization.yaml: %w", err)
+	}
+	var objects []*unstructured.Unstructured
+	for _, name := range kustomization.Resources {
+		data, err := fs.ReadFile(base, name)
+		if err != nil {
+			return nil, fmt.Errorf("manifests: %w", err)
+		}
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+		for {
+			object := &unstructured.Unstructured{}
+			if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			objects = append(objects, object)
+		}
+	}
+	return objects, nil
+}
+
+// Agent returns the configuration of the agent on one node: the service account
+// of the manifests with a token bound to a Pod on that node, as the kubelet
+// obtains it for the DaemonSet. Install comes first.
+func (s *Server) Agent(ctx context.Context, node string) (*rest.Config, error) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "underlayd-" + node, Namespace: agentNamespace},
+		Spec: corev1.PodSpec{
+			NodeName: node, ServiceAccountName: agentAccount, HostNetwork: true,
+			Containers: []corev1.Container{{Name: "underlayd", Image: "underlayd"}},
+		},
+	}
+	pods := s.admin.CoreV1().Pods(agentNamespace)
+	created, err := pods.Create(ctx, pod, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		created, err = pods.Get(ctx, pod.Name, metav1.GetOptions{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pod of the agent on %s: %w", node, err)
+	}
+	seconds := int64(time.Hour / time.Second)
+	token, err := s.admin.CoreV1().ServiceAccounts(agentNamespace).CreateToken(ctx, agentAccount,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+			ExpirationSeconds: &seconds,
+			BoundObjectRef: &authenticationv1.BoundObjectReference{
+				APIVersion: "v1", Kind: "Pod", Name: created.Name, UID: created.UID,
+			},
+		}}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("token of the agent on %s: %w", node, err)
+	}
+	return s.config(token.Status.Token), nil
+}
+
+// Kubeconfig writes a configuration as a kubeconfig file, readable by its owner
+// only, and returns its path. The file goes with the Server.
+func (s *Server) Kubeconfig(config *rest.Config) (string, error) {
+	file := clientcmdapi.NewConfig()
+	file.Clusters["apitest"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	file.AuthInfos["apitest"] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
+	file.Contexts["apitest"] = &clientcmdapi.Context{Cluster: "apitest", AuthInfo: "apitest"}
+	file.CurrentContext = "apitest"
+	data, err := clientcmd.Write(*file)
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	path := filepath.Join(s.scratch.dir, "kubeconfig-"+secret()[:8])
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	return path, nil
+}

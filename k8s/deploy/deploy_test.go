@@ -1,0 +1,161 @@
+package deploy_test
+
+import (
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/underlayd/underlayd/k8s/apitest"
+	"github.com/underlayd/underlayd/k8s/deploy"
+)
+
+func TestEveryManifestIsListedInTheKustomization(t *testing.T) {
+	data, err := fs.ReadFile(deploy.Base(), "kustomization.yaml")
+	require.NoError(t, err)
+	files, err := fs.Glob(deploy.Base(), "*.yaml")
+	require.NoError(t, err)
+	for _, file := range files {
+		if file != "kustomization.yaml" {
+			require.Contains(t, string(data), "- "+file+"\n")
+		}
+	}
+}
+
+func TestTheDaemonSetHasTwoCapabilitiesAndNoMore(t *testing.T) {
+	objects, err := apitest.Manifests(deploy.Base())
+	require.NoError(t, err)
+	var daemonSet appsv1.DaemonSet
+	for _, object := range objects {
+		if object.GetKind() == "DaemonSet" {
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &daemonSet))
+		}
+	}
+	pod := daemonSet.Spec.Template.Spec
+	require.True(t, pod.HostNetwork)
+	require.Len(t, pod.Containers, 1)
+	security := pod.Containers[0].SecurityContext
+	require.Nil(t, security.Privileged)
+	require.Equal(t, []corev1.Capability{"ALL"}, security.Capabilities.Drop)
+	require.Equal(t, []corev1.Capability{"NET_ADMIN", "NET_BIND_SERVICE"}, security.Capabilities.Add)
+}
+
+type attempt struct {
+	name    string
+	node    string
+	subs    []string // subresource
+	patch   string
+	allowed bool
+}
+
+func TestAnAgentMayWriteItsOwnNodeAndNothingElse(t *testing.T) {
+	ctx := t.Context()
+	server := apitest.New(t)
+	require.NoError(t, server.Install(ctx, deploy.Base()))
+	require.NoError(t, server.Install(ctx, deploy.Base()), "installing twice does no harm")
+	admin := server.Client()
+	for _, name := range []string{"one", "two"} {
+		createNode(t, admin, name)
+	}
+	config, err := server.Agent(ctx, "one")
+	require.NoError(t, err)
+	agent, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	awaitPolicies(t, agent)
+
+	status := []string{"status"}
+	for _, row := range []attempt{
+		{"its own annotation", "one", status, `{"metadata":{"annotations":{"underlayd.io/cluster":"east"}}}`, true},
+		{"its own condition", "one", status, `{"status":{"conditions":[{"type":"UnderlayRoutesReady","status":"True"}]}}`, true},
+		{"its own condition again, changed", "one", status, `{"status":{"conditions":[{"type":"UnderlayRoutesReady","status":"False"}]}}`, true},
+		{"its own annotation removed", "one", status, `{"metadata":{"annotations":{"underlayd.io/cluster":null}}}`, true},
+		{"a key of our prefix that people set", "one", status, `{"metadata":{"annotations":{"underlayd.io/asn":"1"}}}`, false},
+		{"a foreign annotation", "one", status, `{"metadata":{"annotations":{"example.org/x":"2"}}}`, false},
+		{"removing a foreign annotation", "one", status, `{"metadata":{"annotations":{"example.org/x":null}}}`, false},
+		{"a label", "one", status, `{"metadata":{"labels":{"a":"b"}}}`, false},
+		{"a finalizer", "one", status, `{"metadata":{"finalizers":["example.org/stay"]}}`, false},
+		{"the Ready condition", "one", status, `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, false},
+		{"the Ready condition's reason", "one", status, `{"status":{"conditions":[{"type":"Ready","reason":"Mine"}]}}`, false},
+		{"removing the Ready condition", "one", status, `{"status":{"conditions":[{"type":"Ready","$patch":"delete"}]}}`, false},
+		{"the node's capacity", "one", status, `{"status":{"capacity":{"cpu":"64"}}}`, false},
+		{"the node's addresses", "one", status, `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}`, false},
+		{"another node", "two", status, `{"metadata":{"annotations":{"underlayd.io/cluster":"east"}}}`, false},
+		{"its own node's spec", "one", nil, `{"spec":{"unschedulable":true}}`, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := agent.CoreV1().Nodes().Patch(ctx, row.node, types.StrategicMergePatchType, []byte(row.patch),
+				metav1.PatchOptions{}, row.subs...)
+			if row.allowed {
+				require.NoError(t, err)
+				return
+			}
+			require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%v", err)
+		})
+	}
+	testLeases(t, agent)
+}
+
+func testLeases(t *testing.T, agent kubernetes.Interface) {
+	ctx := t.Context()
+	leases := agent.CoordinationV1().Leases("kube-system")
+	for _, row := range []struct {
+		name, lease string
+		allowed     bool
+	}{
+		{"its own Lease", "underlayd-one", true},
+		{"another node's Lease", "underlayd-two", false},
+		{"a foreign Lease", "kube-scheduler", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: row.lease}}
+			created, err := leases.Create(ctx, lease, metav1.CreateOptions{})
+			if !row.allowed {
+				require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%v", err)
+				err = leases.Delete(ctx, row.lease, metav1.DeleteOptions{})
+				require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsNotFound(err), "%v", err)
+				return
+			}
+			require.NoError(t, err)
+			_, err = leases.Update(ctx, created, metav1.UpdateOptions{})
+			require.NoError(t, err)
+			require.NoError(t, leases.Delete(ctx, row.lease, metav1.DeleteOptions{}))
+		})
+	}
+	_, err := agent.CoordinationV1().Leases("default").Get(ctx, "underlayd-one", metav1.GetOptions{})
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
+}
+
+func createNode(t *testing.T, admin kubernetes.Interface, name string) {
+	t.Helper()
+	node, err := admin.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"example.org/x": "1"}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}}
+	_, err = admin.CoreV1().Nodes().UpdateStatus(t.Context(), node, metav1.UpdateOptions{})
+	require.NoError(t, err)
+}
+
+// awaitPolicies waits until the API server enforces the policies; a new one
+// takes a moment to be compiled.
+func awaitPolicies(t *testing.T, agent kubernetes.Interface) {
+	t.Helper()
+	refused := func(err error) bool { return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) }
+	dryRun := []string{metav1.DryRunAll}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}
+	require.Eventually(t, func() bool {
+		_, node := agent.CoreV1().Nodes().Patch(t.Context(), "two", types.MergePatchType, []byte(`{}`),
+			metav1.PatchOptions{DryRun: dryRun}, "status")
+		_, other := agent.CoordinationV1().Leases("kube-system").Create(t.Context(), lease, metav1.CreateOptions{DryRun: dryRun})
+		return refused(node) && refused(other)
+	}, 30*time.Second, 100*time.Millisecond)
+}
