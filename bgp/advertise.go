@@ -1,0 +1,97 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// discardOnly is the next hop of own IPv6 prefixes in the speaker's own table. The export policy replaces
+// it for each peer; should it ever leak, it attracts no traffic (RFC 6666).
+var discardOnly = netip.MustParseAddr("100::1")
+
+// Advertise makes the advertised prefixes exactly these. New ones go out before old ones are withdrawn.
+// Prefixes must be masked. Failures of single prefixes are joined; calling again repairs them.
+func (s *Speaker) Advertise(ctx context.Context, prefixes []netip.Prefix) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := make(map[netip.Prefix]struct{}, len(prefixes))
+	var errs []error
+	for _, prefix := range prefixes {
+		want[prefix] = struct{}{}
+		if _, ok := s.advertised[prefix]; ok {
+			continue
+		}
+		if err := s.originate(ctx, prefix); err != nil {
+			errs = append(errs, fmt.Errorf("advertise %s: %w", prefix, err))
+			continue
+		}
+		s.advertised[prefix] = struct{}{}
+	}
+	for prefix := range s.advertised {
+		if _, ok := want[prefix]; ok {
+			continue
+		}
+		if err := s.withdraw(ctx, prefix); err != nil {
+			errs = append(errs, fmt.Errorf("withdraw %s: %w", prefix, err))
+			continue
+		}
+		delete(s.advertised, prefix)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Speaker) originate(ctx context.Context, prefix netip.Prefix) error {
+	path, err := s.ownPath(prefix)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, "add path", func(context.Context) error {
+		_, err := s.server.AddPath(apiutil.AddPathRequest{Paths: []*apiutil.Path{path}})
+		return err
+	})
+}
+
+func (s *Speaker) withdraw(ctx context.Context, prefix netip.Prefix) error {
+	path, err := s.ownPath(prefix)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, "delete path", func(context.Context) error {
+		return s.server.DeletePath(apiutil.DeletePathRequest{Paths: []*apiutil.Path{path}})
+	})
+}
+
+// ownPath builds the path of an own prefix. The next hop is a placeholder, see exportTo.
+func (s *Speaker) ownPath(prefix netip.Prefix) (*apiutil.Path, error) {
+	nlri, err := gobgp.NewIPAddrPrefix(prefix)
+	if err != nil {
+		return nil, err
+	}
+	path := &apiutil.Path{Family: familyIPv4, Nlri: nlri, Attrs: []gobgp.PathAttributeInterface{
+		gobgp.NewPathAttributeOrigin(0), // IGP
+		gobgp.NewPathAttributeLargeCommunities([]*gobgp.LargeCommunity{
+			gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID),
+		}),
+	}}
+	nextHop := s.cfg.RouterID
+	if prefix.Addr().Is6() {
+		path.Family, nextHop = familyIPv6, discardOnly
+		attribute, err := gobgp.NewPathAttributeMpReachNLRI(path.Family, []gobgp.PathNLRI{{NLRI: nlri}}, nextHop)
+		if err != nil {
+			return nil, err
+		}
+		path.Attrs = append(path.Attrs, attribute)
+		return path, nil
+	}
+	attribute, err := gobgp.NewPathAttributeNextHop(nextHop)
+	if err != nil {
+		return nil, err
+	}
+	path.Attrs = append(path.Attrs, attribute)
+	return path, nil
+}

@@ -1,0 +1,86 @@
+package bgp
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// repeatWindow is how long a warning of GoBGP that was logged is not logged again: one line per stray
+// connection to port 179 would let a stranger fill the disk.
+const repeatWindow = 30 * time.Second
+
+// handler passes GoBGP's slog records to logrus. A record can never end the process: logrus exits on its
+// Fatal and Panic levels, so nothing above Error is ever used.
+type handler struct {
+	log    logrus.FieldLogger
+	fields logrus.Fields
+	seen   *repeats
+}
+
+// repeats remembers when each warning was last logged.
+type repeats struct {
+	mu   sync.Mutex // guards last
+	last map[string]time.Time
+}
+
+func newLogger(log logrus.FieldLogger) *slog.Logger {
+	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}})
+}
+
+// Enabled implements slog.Handler; logrus decides.
+func (h *handler) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler. GoBGP's Info is our Debug: what operators need of it is in Session.
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	fields := make(logrus.Fields, len(h.fields)+r.NumAttrs())
+	for k, v := range h.fields {
+		fields[k] = v
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		fields[a.Key] = a.Value.Resolve().Any()
+		return true
+	})
+	entry := h.log.WithFields(fields)
+	switch {
+	case r.Level < slog.LevelWarn:
+		entry.Debug(r.Message)
+	case h.seen.recently(r.Message, r.Time):
+		entry.Debug(r.Message)
+	case r.Level < slog.LevelError:
+		entry.Warn(r.Message)
+	default:
+		entry.Error(r.Message)
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	fields := make(logrus.Fields, len(h.fields)+len(attrs))
+	for k, v := range h.fields {
+		fields[k] = v
+	}
+	for _, a := range attrs {
+		fields[a.Key] = a.Value.Resolve().Any()
+	}
+	return &handler{log: h.log, fields: fields, seen: h.seen}
+}
+
+// WithGroup implements slog.Handler. GoBGP uses no groups.
+func (h *handler) WithGroup(string) slog.Handler { return h }
+
+// recently says whether this message was logged within the window; if not, it counts as logged now.
+// GoBGP's messages are constants, so the map stays as small as its source.
+func (r *repeats) recently(message string, at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at.Sub(r.last[message]) < repeatWindow {
+		return true
+	}
+	r.last[message] = at
+	return false
+}

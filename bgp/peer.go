@@ -1,0 +1,179 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+// Peer is a configured neighbour.
+type Peer struct {
+	// Transport is all that decides how the session is built: if it changes, the session is reset.
+	Transport
+	// Import is what may be learned from this peer; nothing else is. A change re-evaluates what the
+	// peer has sent already and leaves the session alone.
+	Import []Range
+	// NextHop4 and NextHop6 are our addresses towards this peer. The one of the session's own family
+	// is not needed: GoBGP knows its end. The other one is what the peer gets as next hop for prefixes
+	// of the other family; without it these are not advertised to it.
+	NextHop4, NextHop6 netip.Addr
+}
+
+// Transport is the part of a Peer that OPEN and TCP depend on.
+type Transport struct {
+	Name    string
+	Address netip.Addr
+	ASN     uint32
+	// Port is the peer's TCP port.
+	Port int
+	// LocalAddress is our end; invalid lets the kernel choose.
+	LocalAddress netip.Addr
+	// Passive waits for the peer to connect.
+	Passive bool
+	// Hops > 0 turns GTSM on (RFC 5082): packets that came further are dropped; 1 is a direct neighbour.
+	Hops int
+	// Multihop > 0 is the TTL of an external session without GTSM.
+	Multihop int
+	// HoldTime is what we propose; keepalives go out every third of it (RFC 4271, section 4.4).
+	HoldTime time.Duration
+	// IPv4 and IPv6 are the unicast families offered.
+	IPv4, IPv6 bool
+}
+
+// Range matches the prefixes inside Prefix whose length is within Min and Max.
+type Range struct {
+	Prefix   netip.Prefix
+	Min, Max int
+}
+
+// SetPeers makes the configured peers exactly these. Sessions whose Transport did not change are not
+// touched. Policies are in place before a peer is added. Failures of single peers are joined and do
+// not stop the others; calling again with the same set repairs them.
+func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := make(map[netip.Addr]Peer, len(peers))
+	for _, p := range peers {
+		want[p.Address] = p
+	}
+	if err := s.applyPolicies(ctx, peers); err != nil {
+		return err
+	}
+	var errs []error
+	for address, old := range s.peers {
+		if p, ok := want[address]; !ok || p.Transport != old.Transport {
+			errs = append(errs, s.deletePeer(ctx, old))
+		}
+	}
+	for _, p := range peers {
+		old, exists := s.peers[p.Address]
+		switch {
+		case !exists:
+			errs = append(errs, s.addPeer(ctx, p))
+		case old.Transport == p.Transport: // else its deletion failed and was reported
+			errs = append(errs, s.refreshPeer(ctx, old, p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Speaker) addPeer(ctx context.Context, p Peer) error {
+	s.table.addSession(p)
+	err := s.call(ctx, "add peer", func(ctx context.Context) error {
+		return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(p)})
+	})
+	if err != nil {
+		s.table.removeSession(p.Address)
+		return fmt.Errorf("add peer %s (%s): %w", p.Name, p.Address, err)
+	}
+	s.peers[p.Address] = p
+	return nil
+}
+
+func (s *Speaker) deletePeer(ctx context.Context, p Peer) error {
+	err := s.call(ctx, "delete peer", func(ctx context.Context) error {
+		return s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()})
+	})
+	if err != nil {
+		return fmt.Errorf("delete peer %s (%s): %w", p.Name, p.Address, err)
+	}
+	delete(s.peers, p.Address)
+	s.table.removeSession(p.Address)
+	return nil
+}
+
+// refreshPeer re-evaluates what was received or sent under an older policy.
+func (s *Speaker) refreshPeer(ctx context.Context, old, p Peer) error {
+	var errs []error
+	if !slices.Equal(old.Import, p.Import) {
+		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_IN))
+	}
+	if old.NextHop4 != p.NextHop4 || old.NextHop6 != p.NextHop6 {
+		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_OUT))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err // s.peers keeps the old one, so the next call tries again
+	}
+	s.peers[p.Address] = p
+	return nil
+}
+
+func (s *Speaker) softReset(ctx context.Context, p Peer, direction api.ResetPeerRequest_Direction) error {
+	err := s.call(ctx, "soft reset", func(ctx context.Context) error {
+		return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: p.Address.String(), Soft: true, Direction: direction})
+	})
+	if err != nil {
+		return fmt.Errorf("re-evaluate the routes of peer %s (%s): %w", p.Name, p.Address, err)
+	}
+	return nil
+}
+
+// apiPeer translates a peer into GoBGP's vocabulary.
+func (s *Speaker) apiPeer(p Peer) *api.Peer {
+	gr := s.cfg.GracefulRestart
+	peer := &api.Peer{
+		Conf: &api.PeerConf{NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			ConnectRetry:           seconds(s.cfg.ConnectRetry),
+			HoldTime:               seconds(p.HoldTime),
+			KeepaliveInterval:      max(1, seconds(p.HoldTime)/3),
+			IdleHoldTimeAfterReset: seconds(s.cfg.ConnectRetry), // GoBGP's own is 30 s
+		}},
+		Transport: &api.Transport{RemotePort: uint32(p.Port), PassiveMode: p.Passive},
+		GracefulRestart: &api.GracefulRestart{
+			Enabled:             gr.Enabled,
+			RestartTime:         uint32(seconds(gr.RestartTime)),
+			DeferralTime:        uint32(seconds(gr.Deferral)),
+			NotificationEnabled: gr.Enabled,
+			LocalRestarting:     gr.Enabled && gr.Restarting,
+		},
+	}
+	if p.LocalAddress.IsValid() {
+		peer.Transport.LocalAddress = p.LocalAddress.String()
+	}
+	switch {
+	case p.Hops > 0:
+		peer.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: uint32(256 - p.Hops)} // RFC 5082, section 3
+	case p.Multihop > 0:
+		peer.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
+	}
+	if p.IPv4 {
+		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP, gr.Enabled))
+	}
+	if p.IPv6 {
+		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP6, gr.Enabled))
+	}
+	return peer
+}
+
+func apiFamily(afi api.Family_Afi, graceful bool) *api.AfiSafi {
+	return &api.AfiSafi{
+		Config:            &api.AfiSafiConfig{Family: &api.Family{Afi: afi, Safi: api.Family_SAFI_UNICAST}, Enabled: true},
+		MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: graceful}},
+	}
+}

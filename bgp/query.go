@@ -1,0 +1,90 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+func familyOf(prefix netip.Prefix) gobgp.Family {
+	if prefix.Addr().Is6() {
+		return familyIPv6
+	}
+	return familyIPv4
+}
+
+// Paths returns every imported path of one prefix, the best first, including those that lost the best-path
+// selection. The agent asks for it when the best ones turn out to be unusable.
+func (s *Speaker) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
+	var paths []Path
+	err := s.call(ctx, "list paths", func(context.Context) error {
+		return s.server.ListPath(apiutil.ListPathRequest{
+			TableType: api.TableType_TABLE_TYPE_GLOBAL,
+			Family:    familyOf(prefix),
+			Prefixes:  []*apiutil.LookupPrefix{{Prefix: prefix.String(), LookupOption: apiutil.LOOKUP_EXACT}},
+		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
+			for _, p := range found {
+				if p.PeerAddress.IsValid() {
+					paths = append(paths, newPath(p, s.cfg.ASN))
+				}
+			}
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("paths of %s: %w", prefix, err)
+	}
+	return paths, nil
+}
+
+// Refused returns up to limit prefixes that peers have sent and the import policy keeps out of the table,
+// and how many there are. Its cost grows with what the peers sent: for a person's question, not for a loop.
+func (s *Speaker) Refused(ctx context.Context, limit int) ([]Change, int, error) {
+	var all []Change
+	total := 0
+	for _, session := range s.Sessions() {
+		if !session.Established {
+			continue
+		}
+		for _, family := range []gobgp.Family{familyIPv4, familyIPv6} {
+			refused, n, err := s.refusedFrom(ctx, session.Address, family, limit-len(all))
+			if err != nil {
+				return nil, 0, fmt.Errorf("refused paths of %s: %w", session.Peer, err)
+			}
+			all = append(all, refused...)
+			total += n
+		}
+	}
+	return all, total, nil
+}
+
+func (s *Speaker) refusedFrom(ctx context.Context, peer netip.Addr, family gobgp.Family, limit int) ([]Change, int, error) {
+	var refused []Change
+	total := 0
+	err := s.call(ctx, "list refused paths", func(context.Context) error {
+		return s.server.ListPath(apiutil.ListPathRequest{
+			TableType:      api.TableType_TABLE_TYPE_ADJ_IN,
+			Name:           peer.String(),
+			Family:         family,
+			EnableFiltered: true,
+		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
+			for _, p := range found {
+				prefix, ok := prefixOf(p)
+				if !ok || !p.Filtered {
+					continue
+				}
+				total++
+				if len(refused) < limit {
+					refused = append(refused, Change{Prefix: prefix, Paths: []Path{newPath(p, s.cfg.ASN)}})
+				}
+			}
+		})
+	})
+	if err != nil {
+		return nil, 0, err // the call may still be writing to refused
+	}
+	return refused, total, nil
+}

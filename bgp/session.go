@@ -1,0 +1,229 @@
+package bgp
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// quiet is how long a peer that sends no End-of-RIB must have sent nothing to be called complete.
+const quiet = 3 * time.Second
+
+// Session is the state of the session with one configured peer.
+type Session struct {
+	// Peer is its name in the configuration.
+	Peer    string
+	Address netip.Addr
+	ASN     uint32
+	// State is the state of RFC 4271, section 8.2.2, in lower case: idle, connect, active, opensent,
+	// openconfirm, established.
+	State string
+	// Established is State == "established".
+	Established bool
+	// Since is when the session came up or went down last; when it was configured if it never did.
+	Since time.Time
+	// LastError is why it went down last; empty if it never did.
+	LastError string
+	// RouterID is the peer's BGP Identifier while established.
+	RouterID netip.Addr
+	// LocalAddress is our end of the session while established.
+	LocalAddress netip.Addr
+	// IPv4 and IPv6 say which unicast families were negotiated.
+	IPv4, IPv6 bool
+	// GracefulRestart says that the peer announced the capability (RFC 4724).
+	GracefulRestart bool
+	// Complete says that its initial routes have all arrived: End-of-RIB in each negotiated family,
+	// or a quiet time from a peer that does not send it.
+	Complete bool
+	// Flaps counts how often an established session was lost.
+	Flaps int
+}
+
+// session is the table's record of one peer.
+type session struct {
+	Session
+	endOfRIB map[gobgp.Family]bool
+	up       time.Time // when it was established last
+	lastPath time.Time // when its last best path changed
+}
+
+// complete says whether all initial routes of the session have arrived.
+func (s *session) complete(now time.Time) bool {
+	if !s.Established {
+		return false
+	}
+	got4, got6 := !s.IPv4 || s.endOfRIB[familyIPv4], !s.IPv6 || s.endOfRIB[familyIPv6]
+	if got4 && got6 {
+		return true
+	}
+	// A peer without graceful restart need not send End-of-RIB; one with it must (RFC 4724, section 4).
+	return !s.GracefulRestart && now.Sub(s.up) >= quiet && now.Sub(s.lastPath) >= quiet
+}
+
+// peerEvent applies one state change of a session.
+func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
+	if at.IsZero() {
+		at = time.Now()
+	}
+	state := event.Peer.State
+	t.mu.Lock()
+	s := t.sessions[state.NeighborAddress]
+	if s != nil {
+		s.apply(event.Peer, at)
+	}
+	t.mu.Unlock()
+	if s != nil {
+		t.poke()
+	}
+}
+
+func (s *session) apply(peer apiutil.Peer, at time.Time) {
+	was := s.Established
+	s.State = strings.ToLower(strings.TrimPrefix(peer.State.SessionState.String(), "BGP_FSM_"))
+	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
+	switch {
+	case s.Established && !was:
+		s.Since, s.up = at, at
+		s.RouterID = peer.State.RouterID
+		s.LocalAddress = peer.Transport.LocalAddress
+		clear(s.endOfRIB)
+		s.negotiate(peer.State)
+	case !s.Established && was:
+		s.Since = at
+		s.Flaps++
+		s.RouterID, s.LocalAddress = netip.Addr{}, netip.Addr{}
+		s.IPv4, s.IPv6, s.GracefulRestart = false, false, false
+	}
+	if !s.Established {
+		if reason := disconnectReason(peer.State); reason != "" {
+			s.LastError = reason
+		}
+	}
+}
+
+// negotiate derives the session's properties from the capabilities of both sides (RFC 5492).
+func (s *session) negotiate(state apiutil.PeerState) {
+	local, _ := families(state.LocalCap)
+	remote, graceful := families(state.RemoteCap)
+	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
+	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
+	s.GracefulRestart = graceful
+}
+
+// families returns the address families of a set of capabilities. A speaker that lists none speaks
+// IPv4 unicast (RFC 4760, section 8).
+func families(capabilities []gobgp.ParameterCapabilityInterface) (map[gobgp.Family]bool, bool) {
+	set, graceful := map[gobgp.Family]bool{}, false
+	for _, c := range capabilities {
+		switch c := c.(type) {
+		case *gobgp.CapMultiProtocol:
+			set[c.CapValue] = true
+		case *gobgp.CapGracefulRestart:
+			graceful = true
+		}
+	}
+	if len(set) == 0 {
+		set[familyIPv4] = true
+	}
+	return set, graceful
+}
+
+// disconnectReason says in words why a session went down. What the peer wrote is hostile input:
+// only printable ASCII survives, and not much of it.
+func disconnectReason(state apiutil.PeerState) string {
+	switch state.DisconnectReason {
+	case api.PeerState_DISCONNECT_REASON_UNSPECIFIED, api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED:
+		return "" // ordinary steps of the state machine
+	}
+	reason := strings.TrimPrefix(state.DisconnectReason.String(), "DISCONNECT_REASON_")
+	reason = strings.ToLower(strings.ReplaceAll(reason, "_", " "))
+	if message := printable(state.DisconnectMessage, 200); message != "" {
+		reason += ": " + message
+	}
+	return reason
+}
+
+func printable(text string, limit int) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r < ' ' || r > '~' {
+			r = '?'
+		}
+		if b.Len() == limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Sessions returns the state of every configured peer, sorted by name.
+func (s *Speaker) Sessions() []Session {
+	now := time.Now()
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	sessions := make([]Session, 0, len(s.table.sessions))
+	for _, session := range s.table.sessions {
+		copied := session.Session
+		copied.Complete = session.complete(now)
+		sessions = append(sessions, copied)
+	}
+	slices.SortFunc(sessions, func(a, b Session) int { return cmp.Compare(a.Peer, b.Peer) })
+	return sessions
+}
+
+// Counters are a session's prefix counts as GoBGP (and so the gobgp command) reports them.
+type Counters struct {
+	// Received counts the prefixes in Adj-RIB-In, refused ones included.
+	Received int
+	// Advertised counts the prefixes in Adj-RIB-Out.
+	Advertised int
+}
+
+// Counters asks GoBGP for the prefix counts of every established session. Its cost grows with the
+// number of peers and of own prefixes: for a person's question, not for a loop.
+func (s *Speaker) Counters(ctx context.Context) (map[netip.Addr]Counters, error) {
+	counters := map[netip.Addr]Counters{}
+	err := s.call(ctx, "list peers", func(ctx context.Context) error {
+		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
+			address, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
+			if err != nil {
+				return
+			}
+			var c Counters
+			for _, family := range p.GetAfiSafis() {
+				c.Received += int(family.GetState().GetReceived())
+				c.Advertised += int(family.GetState().GetAdvertised())
+			}
+			counters[address] = c
+		})
+	})
+	if err != nil {
+		return nil, err // the map may still be written to
+	}
+	return counters, nil
+}
+
+// addSession starts the record of a peer before GoBGP knows it, so that no event is missed.
+func (t *table) addSession(p Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sessions[p.Address] = &session{
+		Session:  Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: "idle", Since: time.Now()},
+		endOfRIB: map[gobgp.Family]bool{},
+	}
+}
+
+func (t *table) removeSession(address netip.Addr) {
+	t.mu.Lock()
+	delete(t.sessions, address)
+	t.mu.Unlock()
+	t.poke()
+}

@@ -1,0 +1,213 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/server"
+	"github.com/sirupsen/logrus"
+)
+
+// callTimeout bounds every management call into GoBGP. GoBGP itself ignores the context of such a
+// call and waits for its main loop for ever.
+const callTimeout = 10 * time.Second
+
+// ErrStuck is returned when GoBGP did not answer a call in time. The call may still take effect
+// later; whole-set calls (SetPeers, Advertise) may simply be repeated.
+var ErrStuck = errors.New("the BGP speaker does not answer")
+
+// Config is what a Speaker needs to know before it can start. It can't be changed afterwards.
+type Config struct {
+	// ASN is our autonomous system number, 1..4294967294 (RFC 6793).
+	ASN uint32
+	// RouterID is the BGP Identifier, an IPv4 address (RFC 6286).
+	RouterID netip.Addr
+	// Port is the TCP port to listen on; -1 listens nowhere and only dials.
+	Port int
+	// ListenAddresses are the local addresses to listen on; empty means all, of both families.
+	ListenAddresses []netip.Addr
+	// ClusterID is carried by every advertisement as the large community ASN:1:ClusterID (RFC 8092).
+	ClusterID uint32
+	// ConnectRetry is the pause between attempts to connect to a peer.
+	ConnectRetry time.Duration
+	// GracefulRestart is offered to every peer (RFC 4724).
+	GracefulRestart GracefulRestart
+	// Socket is the path of the unix socket on which the gobgp command may read; empty for none.
+	Socket string
+	// Log receives the speaker's own records and GoBGP's.
+	Log logrus.FieldLogger
+}
+
+// GracefulRestart is our side of RFC 4724.
+type GracefulRestart struct {
+	Enabled bool
+	// RestartTime is how long peers keep our routes after the session is lost, up to 4095 s.
+	RestartTime time.Duration
+	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
+	// End-of-RIB before it advertises.
+	Deferral time.Duration
+	// Restarting says that our routes of a previous life are still in the kernel, so that the
+	// restart bit and the forwarding bits are true.
+	Restarting bool
+}
+
+// Speaker is a running BGP speaker. Its methods may be called from any goroutine, except that
+// SetPeers and Advertise have one caller at a time (the agent).
+type Speaker struct {
+	cfg    Config
+	log    logrus.FieldLogger
+	server *gobgp.BgpServer
+	table  *table
+	stop   context.CancelFunc // ends GoBGP's watch
+
+	mu         sync.Mutex // guards the fields below: the sets last applied to GoBGP
+	peers      map[netip.Addr]Peer
+	advertised map[netip.Prefix]struct{}
+	policies   policies
+}
+
+// Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
+// The caller ends it with Run.
+func Start(ctx context.Context, cfg Config) (*Speaker, error) {
+	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log), nil)}
+	if cfg.Socket != "" {
+		if err := removeStaleSocket(cfg.Socket); err != nil {
+			return nil, err
+		}
+		options = append(options, gobgp.GrpcListenAddress("unix://"+cfg.Socket), gobgp.GrpcOption(readOnly()))
+	}
+	s := &Speaker{
+		cfg:        cfg,
+		log:        cfg.Log,
+		server:     gobgp.NewBgpServer(options...),
+		table:      newTable(cfg.ASN),
+		peers:      map[netip.Addr]Peer{},
+		advertised: map[netip.Prefix]struct{}{},
+	}
+	go s.server.Serve()
+	if err := s.start(ctx); err != nil {
+		s.shutdown()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Speaker) start(ctx context.Context) error {
+	listen := make([]string, 0, len(s.cfg.ListenAddresses))
+	for _, a := range s.cfg.ListenAddresses {
+		listen = append(listen, a.String())
+	}
+	if len(listen) == 0 {
+		listen = defaultListenAddresses()
+	}
+	err := s.call(ctx, "start", func(ctx context.Context) error {
+		return s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
+			Asn:              s.cfg.ASN,
+			RouterId:         s.cfg.RouterID.String(),
+			ListenPort:       int32(s.cfg.Port), // validated by config: -1..65535
+			ListenAddresses:  listen,
+			Families:         []uint32{0, 1}, // OpenConfig's numbers of IPv4 and IPv6 unicast
+			UseMultiplePaths: true,
+		}})
+	})
+	if err != nil {
+		return fmt.Errorf("start BGP speaker as AS %d on port %d: %w", s.cfg.ASN, s.cfg.Port, err)
+	}
+	// Deny before the first peer exists: GoBGP accepts everything by default.
+	if err := s.applyPolicies(ctx, nil); err != nil {
+		return err
+	}
+	if s.cfg.Socket != "" {
+		if err := protectSocket(ctx, s.cfg.Socket); err != nil {
+			return err
+		}
+	}
+	return s.watch(ctx)
+}
+
+// watch subscribes the table to GoBGP's events. The subscription outlives ctx; Run ends it.
+func (s *Speaker) watch(ctx context.Context) error {
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = cancel
+	return s.call(ctx, "watch", func(context.Context) error {
+		return s.server.WatchEvent(watching, gobgp.WatchEventMessageCallbacks{
+			OnBestPath:   func(paths []*apiutil.Path, _ time.Time) { s.table.update(paths) },
+			OnPathEor:    func(p *apiutil.Path, _ time.Time) { s.table.endOfRIB(p.PeerAddress, p.Family) },
+			OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) { s.table.peerEvent(e, at) },
+		}, gobgp.WatchBestPath(true), gobgp.WatchEor(true), gobgp.WatchPeer())
+	})
+}
+
+// Run keeps the speaker until ctx is cancelled, then closes the sessions so that peers which agreed
+// to graceful restart keep our routes (RFC 4724: no Cease is sent to them). It also probes the
+// speaker and returns an error when it has stopped answering.
+func (s *Speaker) Run(ctx context.Context) error {
+	defer s.shutdown()
+	tick := time.NewTicker(callTimeout)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			err := s.call(ctx, "probe", func(ctx context.Context) error {
+				_, err := s.server.GetBgp(ctx, &api.GetBgpRequest{})
+				return err
+			})
+			if errors.Is(err, ErrStuck) {
+				return err
+			}
+		}
+	}
+}
+
+// shutdown stops GoBGP and waits for it, at most for callTimeout: the process ends either way.
+func (s *Speaker) shutdown() {
+	if s.stop != nil {
+		s.stop()
+	}
+	err := s.call(context.Background(), "stop", func(ctx context.Context) error {
+		return s.server.StopBgp(ctx, &api.StopBgpRequest{AllowGracefulRestart: true})
+	})
+	if err != nil {
+		s.log.WithError(err).Debug("BGP speaker did not stop cleanly")
+	}
+	if s.cfg.Socket != "" {
+		_ = os.Remove(s.cfg.Socket) // what is left is found and removed by the next start
+	}
+}
+
+// call runs one management operation of GoBGP with a deadline.
+func (s *Speaker) call(ctx context.Context, what string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("%s: %w (waited %s)", what, ErrStuck, callTimeout)
+		}
+		return ctx.Err()
+	}
+}
+
+// Changed is poked when Drain or Sessions has something new. It has capacity one and is never closed.
+func (s *Speaker) Changed() <-chan struct{} { return s.table.changed }
+
+// Drain returns the present best paths of each prefix that changed since the last Drain. A prefix
+// that changed several times appears once; a prefix without paths was withdrawn.
+func (s *Speaker) Drain() []Change { return s.table.drain() }
+
+// seconds converts a duration to whole seconds for GoBGP, rounding up so that a limit is never shortened.
+func seconds(d time.Duration) uint64 { return uint64(math.Ceil(d.Seconds())) }

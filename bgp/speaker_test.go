@@ -1,0 +1,406 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	ownASN   = 64512
+	patience = 15 * time.Second
+)
+
+var (
+	east    = netip.MustParsePrefix("10.10.1.0/24")
+	east6   = netip.MustParsePrefix("fd00:10:0:1::/64")
+	west    = netip.MustParsePrefix("10.20.1.0/24")
+	west6   = netip.MustParsePrefix("fd00:20:0:1::/64")
+	hijack  = netip.MustParsePrefix("10.30.1.0/24")
+	ranges  = []Range{{netip.MustParsePrefix("10.20.0.0/16"), 16, 28}, {netip.MustParsePrefix("fd00:20::/48"), 48, 80}}
+	speaker = netip.MustParseAddr("192.168.0.1")
+)
+
+// start brings up the speaker under test on 192.168.0.1 with fast timers.
+func start(t *testing.T, change func(*Config)) *Speaker {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	if os.Getenv("UNDERLAYD_TEST_DEBUG") != "" {
+		log.SetLevel(logrus.DebugLevel)
+	}
+	cfg := Config{
+		ASN: ownASN, RouterID: speaker, Port: freePort(t), ListenAddresses: []netip.Addr{speaker}, ClusterID: 7,
+		ConnectRetry: time.Second, Log: log,
+		GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 10 * time.Second},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := Start(t.Context(), cfg)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return s
+}
+
+func freePort(t *testing.T) int {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// remote is a real GoBGP with its own address on loopback, configured as a careless neighbour: it sends
+// whatever it is told to.
+type remote struct {
+	t      *testing.T
+	server *server.BgpServer
+	asn    uint32
+	addr   netip.Addr
+	port   int
+}
+
+func startRemote(t *testing.T, host string, asn uint32, s *Speaker) *remote {
+	t.Helper()
+	r := &remote{t: t, server: server.NewBgpServer(), asn: asn, addr: netip.MustParseAddr(host), port: freePort(t)}
+	go r.server.Serve()
+	require.NoError(t, r.server.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
+		Asn: asn, RouterId: host, ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,
+	}}))
+	t.Cleanup(r.server.Stop)
+	peer := &api.Peer{
+		Conf:            &api.PeerConf{NeighborAddress: speaker.String(), PeerAsn: ownASN},
+		Transport:       &api.Transport{LocalAddress: host, RemotePort: uint32(s.cfg.Port), PassiveMode: true},
+		AfiSafis:        []*api.AfiSafi{apiFamily(api.Family_AFI_IP, true), apiFamily(api.Family_AFI_IP6, true)},
+		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: 30},
+	}
+	require.NoError(t, r.server.AddPeer(t.Context(), &api.AddPeerRequest{Peer: peer}))
+	return r
+}
+
+func (r *remote) peer(name string) Peer {
+	return Peer{
+		Transport: Transport{
+			Name: name, Address: r.addr, ASN: r.asn, Port: r.port, LocalAddress: speaker,
+			HoldTime: 9 * time.Second, IPv4: true, IPv6: true,
+		},
+		Import:   ranges,
+		NextHop6: netip.MustParseAddr("fd00::1"),
+	}
+}
+
+func (r *remote) path(prefix netip.Prefix, extra ...gobgp.PathAttributeInterface) *apiutil.Path {
+	nlri, err := gobgp.NewIPAddrPrefix(prefix)
+	require.NoError(r.t, err)
+	p := &apiutil.Path{Family: familyOf(prefix), Nlri: nlri, Attrs: append([]gobgp.PathAttributeInterface{gobgp.NewPathAttributeOrigin(0)}, extra...)}
+	if prefix.Addr().Is6() {
+		mp, err := gobgp.NewPathAttributeMpReachNLRI(familyIPv6, []gobgp.PathNLRI{{NLRI: nlri}}, netip.MustParseAddr("fd00::2"))
+		require.NoError(r.t, err)
+		p.Attrs = append(p.Attrs, mp)
+	} else {
+		nh, err := gobgp.NewPathAttributeNextHop(r.addr)
+		require.NoError(r.t, err)
+		p.Attrs = append(p.Attrs, nh)
+	}
+	return p
+}
+
+func (r *remote) announce(prefix netip.Prefix, extra ...gobgp.PathAttributeInterface) {
+	r.t.Helper()
+	_, err := r.server.AddPath(apiutil.AddPathRequest{Paths: []*apiutil.Path{r.path(prefix, extra...)}})
+	require.NoError(r.t, err)
+}
+
+func (r *remote) withdraw(prefix netip.Prefix) {
+	r.t.Helper()
+	require.NoError(r.t, r.server.DeletePath(apiutil.DeletePathRequest{Paths: []*apiutil.Path{r.path(prefix)}}))
+}
+
+// received returns what the remote has learned from the speaker: "prefix via next hop as path community".
+func (r *remote) received() []string {
+	var got []string
+	for _, family := range []gobgp.Family{familyIPv4, familyIPv6} {
+		err := r.server.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family},
+			func(nlri gobgp.NLRI, paths []*apiutil.Path) {
+				for _, p := range paths {
+					if p.PeerAddress != speaker {
+						continue
+					}
+					path := newPath(p, 0)
+					got = append(got, fmt.Sprintf("%s via %s as %v cluster %v", nlri, path.NextHop, path.ASPath, path.ClusterIDs))
+				}
+			})
+		require.NoError(r.t, err)
+	}
+	slices.Sort(got)
+	return got
+}
+
+// world drains the speaker until its learned table reads as wanted: "prefix via peer,peer".
+type world struct {
+	t     *testing.T
+	s     *Speaker
+	table map[netip.Prefix][]Path
+}
+
+func newWorld(t *testing.T, s *Speaker) *world {
+	return &world{t: t, s: s, table: map[netip.Prefix][]Path{}}
+}
+
+func (w *world) text() []string {
+	for _, c := range w.s.Drain() {
+		if len(c.Paths) == 0 {
+			delete(w.table, c.Prefix)
+			continue
+		}
+		w.table[c.Prefix] = c.Paths
+	}
+	rows := []string{}
+	for prefix, paths := range w.table {
+		var from []string
+		for _, p := range paths {
+			from = append(from, p.Peer.String())
+		}
+		slices.Sort(from)
+		rows = append(rows, fmt.Sprintf("%s from %v", prefix, from))
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+func (w *world) becomes(rows ...string) {
+	w.t.Helper()
+	var got []string
+	want := append([]string{}, rows...)
+	require.Eventually(w.t, func() bool { got = w.text(); return slices.Equal(got, want) }, patience, 10*time.Millisecond,
+		"want %v, have %v", want, &got)
+}
+
+func established(t *testing.T, s *Speaker, names ...string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, session := range s.Sessions() {
+			if slices.Contains(names, session.Peer) && !session.Established {
+				return false
+			}
+		}
+		return true
+	}, patience, 10*time.Millisecond, "sessions %v not established: %+v", names, s.Sessions())
+}
+
+func TestOnlyOwnPrefixesGoOut(t *testing.T) {
+	s := start(t, nil)
+	fabric, other := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east, east6}))
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{fabric.peer("fabric"), other.peer("other")}))
+	established(t, s, "fabric", "other")
+	own := []string{
+		"10.10.1.0/24 via 192.168.0.1 as [64512] cluster [7]",
+		"fd00:10:0:1::/64 via fd00::1 as [64512] cluster [7]",
+	}
+	require.Eventually(t, func() bool { return slices.Equal(own, fabric.received()) }, patience, 10*time.Millisecond)
+
+	fabric.announce(west)
+	newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.2]")
+	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east6}))
+	require.Eventually(t, func() bool { return slices.Equal(own[1:], other.received()) }, patience, 10*time.Millisecond,
+		"a withdrawal reaches the peer, and what was learned from another peer does not: %v", other.received())
+}
+
+func TestIPv6NeedsANextHop(t *testing.T) {
+	s := start(t, nil)
+	fabric := startRemote(t, "192.168.0.2", 65000, s)
+	peer := fabric.peer("fabric")
+	peer.NextHop6 = netip.Addr{}
+	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east, east6}))
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	only4 := []string{"10.10.1.0/24 via 192.168.0.1 as [64512] cluster [7]"}
+	require.Eventually(t, func() bool { return slices.Equal(only4, fabric.received()) }, patience, 10*time.Millisecond)
+
+	peer.NextHop6 = netip.MustParseAddr("fd00::9")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	both := append(only4, "fd00:10:0:1::/64 via fd00::9 as [64512] cluster [7]")
+	require.Eventually(t, func() bool { return slices.Equal(both, fabric.received()) }, patience, 10*time.Millisecond)
+	require.Zero(t, s.Sessions()[0].Flaps, "a new next hop does not reset the session")
+}
+
+func TestImportIsDenyByDefault(t *testing.T) {
+	s := start(t, nil)
+	fabric := startRemote(t, "192.168.0.2", 65000, s)
+	peer := fabric.peer("fabric")
+	peer.Import = nil
+	for _, p := range []netip.Prefix{west, west6, hijack, east} {
+		fabric.announce(p)
+	}
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	require.Eventually(t, func() bool { return s.Sessions()[0].Complete }, patience, 10*time.Millisecond, "End-of-RIB arrives")
+	w := newWorld(t, s)
+	w.becomes()
+	refused, total, err := s.Refused(t.Context(), 3)
+	require.NoError(t, err)
+	require.Equal(t, 4, total)
+	require.Len(t, refused, 3, "the list is cut at the limit")
+
+	peer.Import = ranges
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	w.becomes("10.20.1.0/24 from [192.168.0.2]", "fd00:20:0:1::/64 from [192.168.0.2]")
+
+	peer.Import = ranges[:1]
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	require.Zero(t, s.Sessions()[0].Flaps, "a new contract does not reset the session")
+}
+
+func TestOnePeersRangesAreNotAnothers(t *testing.T) {
+	s := start(t, nil)
+	fabric, other := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	allowed, denied := fabric.peer("fabric"), other.peer("other")
+	denied.Import = []Range{{netip.MustParsePrefix("10.30.0.0/16"), 16, 28}}
+	fabric.announce(west)
+	other.announce(west)
+	other.announce(hijack)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{allowed, denied}))
+	newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.2]", "10.30.1.0/24 from [192.168.0.3]")
+}
+
+func TestEqualPathsAreAllUsed(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
+	established(t, s, "a", "b")
+	w := newWorld(t, s)
+	a.announce(west)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	b.announce(west)
+	w.becomes("10.20.1.0/24 from [192.168.0.2 192.168.0.3]")
+	a.withdraw(west)
+	w.becomes("10.20.1.0/24 from [192.168.0.3]")
+	a.announce(west)
+	w.becomes("10.20.1.0/24 from [192.168.0.2 192.168.0.3]")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{b.peer("b")}))
+	w.becomes("10.20.1.0/24 from [192.168.0.3]")
+	b.withdraw(west)
+	w.becomes()
+}
+
+func TestLocalPreferenceFromOutsideIsIgnored(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
+	a.announce(west, gobgp.NewPathAttributeLocalPref(4294967295))
+	b.announce(west)
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2 192.168.0.3]")
+	for _, p := range w.table[west] {
+		require.EqualValues(t, defaultLocalPref, p.LocalPref)
+	}
+}
+
+func TestInternalPeerIsHeard(t *testing.T) {
+	s := start(t, nil)
+	internal := startRemote(t, "192.168.0.2", ownASN, s)
+	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east, east6}))
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{internal.peer("reflector")}))
+	community := gobgp.NewPathAttributeLargeCommunities([]*gobgp.LargeCommunity{gobgp.NewLargeCommunity(ownASN, functionCluster, 2)})
+	internal.announce(west, community)
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	require.Equal(t, []uint32{2}, w.table[west][0].ClusterIDs)
+	require.Empty(t, w.table[west][0].ASPath)
+	want := []string{
+		"10.10.1.0/24 via 192.168.0.1 as [] cluster []", // the origin of an internal path is not in the path
+		"fd00:10:0:1::/64 via fd00::1 as [] cluster []",
+	}
+	require.Eventually(t, func() bool { return slices.Equal(want, internal.received()) }, patience, 10*time.Millisecond)
+}
+
+func TestLostSessionWithdrawsAndReturns(t *testing.T) {
+	s := start(t, nil)
+	fabric := startRemote(t, "192.168.0.2", 65000, s)
+	peer := fabric.peer("fabric")
+	fabric.announce(west)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	require.NoError(t, fabric.server.ShutdownPeer(t.Context(), &api.ShutdownPeerRequest{Address: speaker.String(), Communication: "rack\x1b moves"}))
+	w.becomes()
+	require.Eventually(t, func() bool { return !s.Sessions()[0].Established && s.Sessions()[0].LastError != "" }, patience, 10*time.Millisecond)
+	session := s.Sessions()[0]
+	require.Equal(t, 1, session.Flaps)
+	require.NotContains(t, session.LastError, "\x1b", "what a peer writes is made printable")
+	require.NoError(t, fabric.server.EnablePeer(t.Context(), &api.EnablePeerRequest{Address: speaker.String()}))
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+}
+
+func TestTransportChangeResetsOnlyItsSession(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	pa, pb := a.peer("a"), b.peer("b")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{pa, pb}))
+	established(t, s, "a", "b")
+	before := s.Sessions()[1].Since
+	pa.HoldTime = 30 * time.Second
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{pa, pb}))
+	require.Eventually(t, func() bool { return s.Sessions()[0].Established }, patience, 10*time.Millisecond)
+	require.Equal(t, before, s.Sessions()[1].Since)
+	require.Zero(t, s.Sessions()[1].Flaps)
+}
+
+func TestCounters(t *testing.T) {
+	s := start(t, nil)
+	fabric := startRemote(t, "192.168.0.2", 65000, s)
+	fabric.announce(west)
+	fabric.announce(hijack)
+	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east, east6}))
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{fabric.peer("fabric")}))
+	require.Eventually(t, func() bool {
+		c, err := s.Counters(t.Context())
+		return err == nil && c[fabric.addr] == Counters{Received: 2, Advertised: 2}
+	}, patience, 50*time.Millisecond)
+}
+
+func TestPathsListsTheLosersToo(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
+	longer := gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65009})})
+	a.announce(west)
+	b.announce(west, longer)
+	require.Eventually(t, func() bool {
+		paths, err := s.Paths(t.Context(), west)
+		return err == nil && len(paths) == 2 && paths[0].Peer == a.addr
+	}, patience, 10*time.Millisecond)
+	newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.2]")
+}
+
+func TestSocketOfAKilledDaemonIsReplaced(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "gobgp.sock")
+	l, err := net.Listen("unix", name)
+	require.NoError(t, err)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.ErrorContains(t, removeStaleSocket(name), "in use")
+	require.NoError(t, l.Close())
+	start(t, func(c *Config) { c.Socket = name })
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
