@@ -1,0 +1,72 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/underlayd/underlayd/config"
+)
+
+const before = `
+cluster: {name: east, id: 1, podCIDRs: [10.10.0.0/16, 10.11.0.0/16]}
+bgp:
+  asn: 64512
+  peers:
+  - {name: tor-a, address: 192.0.2.1, asn: 65000}
+  - {name: tor-b, address: 192.0.2.2, asn: 65000, holdTime: 9s}
+clusters:
+- {name: west, id: 2, podCIDRs: [10.20.0.0/16]}
+- {name: north, id: 3, podCIDRs: [10.30.0.0/16]}
+`
+
+func TestChanges(t *testing.T) {
+	with := func(more string) []string { return []string{"clusters:\n", more + "\nclusters:\n"} }
+	for _, row := range []struct {
+		name    string
+		replace []string // pairs
+		want    []string
+	}{
+		{"the same text changes nothing", nil, nil},
+		{"a default written out changes nothing", with("kernel: {table: 254}"), nil},
+		{"another order of ranges changes nothing", []string{"10.10.0.0/16, 10.11.0.0/16", "10.11.0.0/16, 10.10.0.0/16"}, nil},
+		{"another order of peers changes nothing", []string{"tor-a, address: 192.0.2.1, asn: 65000", "tor-b, address: 192.0.2.2, asn: 65000, holdTime: 9s", "tor-b, address: 192.0.2.2, asn: 65000, holdTime: 9s", "tor-a, address: 192.0.2.1, asn: 65000"}, nil},
+		{"a range of ours is live", []string{", 10.11.0.0/16", ""}, []string{"cluster.podCIDRs: 10.10.0.0/16, 10.11.0.0/16 to 10.10.0.0/16 (Live)"}},
+		{"a contract's range is live", []string{"10.20.0.0/16", "10.21.0.0/16"}, []string{"clusters[west].podCIDRs: 10.20.0.0/16 to 10.21.0.0/16 (Live)"}},
+		{"a new contract is live and one change", []string{"clusters:\n", "clusters:\n- {name: south, id: 4, podCIDRs: [10.40.0.0/16]}\n"}, []string{"clusters[south]: nothing to south (Live)"}},
+		{"a contract that is gone is live and one change", []string{"- {name: west, id: 2, podCIDRs: [10.20.0.0/16]}\n", ""}, []string{"clusters[west]: west to nothing (Live)"}},
+		{"a log level is live", with("log: {level: debug}"), []string{"log.level: info to debug (Live)"}},
+		{"what may be learned of a peer is live", []string{"asn: 65000}", "asn: 65000, clusters: [west]}"}, []string{"bgp.peers[tor-a].clusters: nothing to west (Live)"}},
+		{"a connect retry is live", []string{"asn: 64512", "asn: 64512\n  connectRetry: 1s"}, []string{"bgp.connectRetry: 5s to 1s (Live)"}},
+		{"a peer's AS number resets it alone", []string{"asn: 65000}", "asn: 65001}"}, []string{"bgp.peers[tor-a].asn: 65000 to 65001 (ResetsPeer tor-a)"}},
+		{"a peer's local address resets it", []string{"asn: 65000}", "asn: 65000, localAddress: 192.0.2.9}"}, []string{"bgp.peers[tor-a].localAddress: nothing to 192.0.2.9 (ResetsPeer tor-a)"}},
+		{"multihop resets a peer, and says that GTSM goes", []string{"asn: 65000}", "asn: 65000, multihop: 2}"}, []string{"bgp.peers[tor-a].hops: 1 to 0 (ResetsPeer tor-a)", "bgp.peers[tor-a].multihop: 0 to 2 (ResetsPeer tor-a)"}},
+		{"a new peer disturbs nobody", []string{"  peers:\n", "  peers:\n  - {name: tor-c, address: 192.0.2.3, asn: 65000}\n"}, []string{"bgp.peers[tor-c]: nothing to tor-c (Live)"}},
+		{"a peer that is gone disturbs nobody else", []string{"  - {name: tor-a, address: 192.0.2.1, asn: 65000}\n", ""}, []string{"bgp.peers[tor-a]: tor-a to nothing (Live)"}},
+		{"a new name is a new peer", []string{"tor-a", "leaf-a"}, []string{"bgp.peers[leaf-a]: nothing to leaf-a (Live)", "bgp.peers[tor-a]: tor-a to nothing (Live)"}},
+		{"the hold time resets the peers that have none of their own", []string{"asn: 64512", "asn: 64512\n  holdTime: 30s"}, []string{"bgp.holdTime: 90s to 30s (ResetsPeer tor-a)"}},
+		{"the restart time resets every peer", []string{"asn: 64512", "asn: 64512\n  gracefulRestart: {restartTime: 60s}"}, []string{"bgp.gracefulRestart.restartTime: 120s to 60s (ResetsPeer tor-a tor-b)"}},
+		{"a deferral is live: it matters at the next start", []string{"asn: 64512", "asn: 64512\n  gracefulRestart: {deferral: 20s}"}, []string{"bgp.gracefulRestart.deferral: 10s to 20s (Live)"}},
+		{"our AS number needs a restart", []string{"64512", "64513"}, []string{"bgp.asn: 64512 to 64513 (NeedsRestart)"}},
+		{"who we are needs a restart", []string{"name: east, id: 1", "name: east2, id: 5"}, []string{"cluster.name: east to east2 (NeedsRestart)", "cluster.id: 1 to 5 (NeedsRestart)"}},
+		{"a table needs a restart", with("kernel: {table: 100}"), []string{"kernel.table: 254 to 100 (NeedsRestart)"}},
+		{"a kubeconfig needs a restart", with("kubernetes: {kubeconfig: /k}"), []string{"kubernetes.kubeconfig: nothing to /k (NeedsRestart)"}},
+		{"a listen address needs a restart", []string{"asn: 64512", "asn: 64512\n  listenAddresses: [\"::\"]"}, []string{"bgp.listenAddresses: nothing to :: (NeedsRestart)"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			after := strings.NewReplacer(row.replace...).Replace(before)
+			require.Equal(t, len(row.replace) == 0, after == before, "the row changes the text")
+			var got []string
+			for _, c := range config.Changes(mustParse(t, before), mustParse(t, after)) {
+				got = append(got, c.String())
+			}
+			require.Equal(t, row.want, got)
+		})
+	}
+	t.Run("the hold time is live when every peer has its own", func(t *testing.T) {
+		own := strings.Replace(before, "asn: 65000}", "asn: 65000, holdTime: 9s}", 1)
+		changes := config.Changes(mustParse(t, own), mustParse(t, strings.Replace(own, "asn: 64512", "asn: 64512\n  holdTime: 30s", 1)))
+		require.Len(t, changes, 1)
+		require.Equal(t, config.Live, changes[0].Effect)
+	})
+}

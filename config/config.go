@@ -1,0 +1,147 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the whole configuration of one node's daemon.
+//
+// A Config made by Parse or Load is valid, complete (every default is filled in) and canonical: prefixes
+// are masked, addresses unmapped, lists of plain values sorted and without repeats, an empty list is nil.
+// It must not be changed by anyone who holds it; a reload makes a new one.
+type Config struct {
+	Cluster    Cluster
+	Node       Node
+	BGP        BGP
+	Clusters   []RemoteCluster // the contracts, in the order of the file
+	Kernel     Kernel
+	Kubernetes Kubernetes
+	Log        Log
+	Runtime    Runtime
+}
+
+// Cluster is the cluster this node belongs to.
+type Cluster struct {
+	Name     string         // a DNS-1123 label
+	ID       uint32         // unique in the mesh, never 0
+	PodCIDRs []netip.Prefix // all that this cluster may advertise; empty: nothing
+	Reserved []netip.Prefix // never accepted from anyone
+}
+
+// Node is the node the daemon runs on.
+type Node struct {
+	Name     string         // as Kubernetes knows it; never empty
+	PodCIDRs []netip.Prefix // advertised from this node; empty: taken from Kubernetes
+}
+
+// BGP is the speaker. All durations are whole seconds.
+type BGP struct {
+	ASN             uint32
+	RouterID        netip.Addr   // IPv4; the zero Addr: chosen by the daemon
+	Port            int          // TCP port listened on; -1: never listen, only connect
+	ListenAddresses []netip.Addr // empty: all
+	HoldTime        time.Duration
+	ConnectRetry    time.Duration
+	StartLimit      time.Duration // how long stale routes may wait for the peers after a start
+	GracefulRestart GracefulRestart
+	Peers           []Peer // in the order of the file
+}
+
+// GracefulRestart is RFC 4724 for every session.
+type GracefulRestart struct {
+	Enabled     bool
+	RestartTime time.Duration // told to the peers, at most 4095 s
+	Deferral    time.Duration // Selection_Deferral_Timer; shorter than BGP.StartLimit
+}
+
+// Peer is one BGP neighbour. At most one of Hops and Multihop is not 0.
+type Peer struct {
+	Name         string // a DNS-1123 label, unique among the peers
+	Address      netip.Addr
+	ASN          uint32
+	Port         int
+	LocalAddress netip.Addr    // the zero Addr: chosen by the kernel
+	Passive      bool          // wait for the peer to connect
+	Clusters     []string      // remote clusters that may be learned from it; empty: every declared one
+	Hops         int           // GTSM (RFC 5082): packets must have TTL 256-Hops or more; 0: off
+	Multihop     int           // TTL sent on an eBGP session without GTSM; 0: not multihop
+	HoldTime     time.Duration // 0: that of the speaker; see BGP.Timers
+	Families     []Family      // never empty
+}
+
+// Family is an address family, unicast.
+type Family string
+
+// The families a session can carry.
+const (
+	IPv4 Family = "ipv4"
+	IPv6 Family = "ipv6"
+)
+
+// RemoteCluster is a contract: what may be learned of another cluster. Anything else is refused.
+type RemoteCluster struct {
+	Name         string
+	ID           uint32
+	PodCIDRs     []netip.Prefix // never empty
+	PrefixLength PrefixLength
+	MaxPrefixes  int
+}
+
+// PrefixLength limits the lengths of the prefixes a cluster may send.
+type PrefixLength struct {
+	IPv4, IPv6 Lengths
+}
+
+// Lengths is an inclusive range of prefix lengths.
+type Lengths struct {
+	Min, Max int
+}
+
+// Kernel says where routes are written and how they are marked as ours.
+type Kernel struct {
+	Table       int // routing table, never 255 (local)
+	Protocol    int // route protocol number: our mark of ownership
+	Metric      int // never 0
+	MaxNextHops int // paths of one route, at most 256
+}
+
+// Kubernetes says whether and how the API is reached.
+type Kubernetes struct {
+	Enabled    Tristate
+	Kubeconfig string // empty: the service account of the pod
+}
+
+// Tristate is true, false, or decided by what is found at run time.
+type Tristate string
+
+// The values of a Tristate.
+const (
+	Auto  Tristate = "auto"
+	True  Tristate = "true"
+	False Tristate = "false"
+)
+
+// Log is how much is logged, and as what.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // text or json
+}
+
+// Runtime is where the daemon keeps what lives as long as it does.
+type Runtime struct {
+	Directory string // absolute; the sockets and the lock live here
+}
+
+// Timers returns the hold time offered to a peer and the keepalive interval that goes with it: a third of
+// the hold time (RFC 4271, section 10), in whole seconds.
+func (b BGP) Timers(p Peer) (hold, keepalive time.Duration) {
+	hold = b.HoldTime
+	if p.HoldTime != 0 {
+		hold = p.HoldTime
+	}
+	return hold, (hold / 3).Truncate(time.Second)
+}
+
+// Internal reports whether the session with a peer is iBGP.
+func (b BGP) Internal(p Peer) bool { return p.ASN == b.ASN }

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// derive fills in the defaults that depend on other keys.
+func (r *reader) derive(c *Config, o Overrides) {
+	if c.Node.Name == "" && !r.failed["node.name"] {
+		r.deriveNodeName(c, o)
+	}
+	for i := range c.BGP.Peers {
+		p := &c.BGP.Peers[i]
+		if !r.given(peerPath(i, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) {
+			p.Hops = 1 // an eBGP peer is on-link unless said otherwise, and GTSM then costs nothing
+		}
+	}
+	for i := range c.Clusters {
+		remote := &c.Clusters[i]
+		if path := clusterPath(i, "prefixLength.ipv4"); !r.given(path) {
+			remote.PrefixLength.IPv4 = fit(Lengths{16, 28}, remote.PodCIDRs, netip.Addr.Is4)
+		}
+		if path := clusterPath(i, "prefixLength.ipv6"); !r.given(path) {
+			remote.PrefixLength.IPv6 = fit(Lengths{48, 80}, remote.PodCIDRs, netip.Addr.Is6)
+		}
+	}
+}
+
+func (r *reader) deriveNodeName(c *Config, o Overrides) {
+	const path = "node.name"
+	name, origin, err := o.nodeName()
+	r.places[path] = place{source: origin}
+	if err != nil {
+		r.fail(path, "", "is required, and the hostname can't be told: "+err.Error())
+		return
+	}
+	c.Node.Name = readScalar(r, path, plain(name), subdomain())
+}
+
+// fit narrows the default lengths to what a contract's own ranges allow at all, and widens them as far as
+// its longest range needs.
+func fit(l Lengths, ranges []netip.Prefix, family func(netip.Addr) bool) Lengths {
+	shortest, longest, any := bounds(ranges, family)
+	if !any {
+		return l
+	}
+	return Lengths{Min: max(l.Min, shortest), Max: max(l.Max, longest)}
+}
+
+// bounds returns the least and the greatest length of the ranges of a family.
+func bounds(ranges []netip.Prefix, family func(netip.Addr) bool) (shortest, longest int, any bool) {
+	for _, p := range ranges {
+		if !p.IsValid() || !family(p.Addr()) {
+			continue
+		}
+		if !any || p.Bits() < shortest {
+			shortest = p.Bits()
+		}
+		longest, any = max(longest, p.Bits()), true
+	}
+	return shortest, longest, any
+}
+
+// canonical gives lists whose order means nothing an order, so that equal configurations are equal values.
+func (c *Config) canonical() {
+	sortPrefixes(c.Cluster.PodCIDRs)
+	sortPrefixes(c.Cluster.Reserved)
+	sortPrefixes(c.Node.PodCIDRs)
+	slices.SortFunc(c.BGP.ListenAddresses, netip.Addr.Compare)
+	for _, p := range c.BGP.Peers {
+		slices.Sort(p.Clusters)
+		slices.Sort(p.Families)
+	}
+	for _, remote := range c.Clusters {
+		sortPrefixes(remote.PodCIDRs)
+	}
+}
+
+func sortPrefixes(all []netip.Prefix) { slices.SortFunc(all, comparePrefixes) }
+
+// comparePrefixes orders by address, and a range before those within it.
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

@@ -1,0 +1,239 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// grammar declares every key there is: its place in the Config, its kind, its default, what it means and
+// what a change of it takes. Everything else in this package follows from it.
+func grammar() []field[Config] {
+	return []field[Config]{
+		section(key{name: "cluster", doc: "the cluster this node belongs to"}, clusterKeys(),
+			func(c *Config) *Cluster { return &c.Cluster }),
+		section(key{name: "node", doc: "the node the daemon runs on"}, nodeKeys(),
+			func(c *Config) *Node { return &c.Node }),
+		section(key{name: "bgp", doc: "the BGP speaker"}, bgpKeys(),
+			func(c *Config) *BGP { return &c.BGP }),
+		sections(key{name: "clusters", doc: "the contracts: what may be learned of other clusters; anything else is refused"},
+			remoteClusterKeys(), func(c *Config) *[]RemoteCluster { return &c.Clusters }),
+		section(key{name: "kernel", doc: "where routes are written and how ours are marked"}, kernelKeys(),
+			func(c *Config) *Kernel { return &c.Kernel }),
+		section(key{name: "kubernetes", doc: "how the Kubernetes API is reached"}, kubernetesKeys(),
+			func(c *Config) *Kubernetes { return &c.Kubernetes }),
+		section(key{name: "log", doc: "the daemon's log"}, logKeys(),
+			func(c *Config) *Log { return &c.Log }),
+		section(key{name: "runtime", doc: "what lives as long as the daemon does"}, runtimeKeys(),
+			func(c *Config) *Runtime { return &c.Runtime }),
+	}
+}
+
+func clusterKeys() []field[Cluster] {
+	return []field[Cluster]{
+		scalar(key{name: "name", required: true, effect: NeedsRestart,
+			doc: "this cluster's name, a DNS-1123 label"},
+			label(), func(c *Cluster) *string { return &c.Name }),
+		scalar(key{name: "id", required: true, effect: NeedsRestart,
+			doc: "this cluster's number, unique in the mesh; carried in a large community"},
+			clusterID(), func(c *Cluster) *uint32 { return &c.ID }),
+		list(key{name: "podCIDRs", required: true,
+			doc: "what this cluster may advertise; [] for nothing"},
+			podPrefix(), func(c *Cluster) *[]netip.Prefix { return &c.PodCIDRs }),
+		list(key{name: "reserved",
+			doc: "services, nodes, management: never accepted from anyone"},
+			prefix(), func(c *Cluster) *[]netip.Prefix { return &c.Reserved }),
+	}
+}
+
+func nodeKeys() []field[Node] {
+	return []field[Node]{
+		scalar(key{name: "name", shown: "NODE_NAME, then the hostname", effect: NeedsRestart,
+			doc: "this node's name, as Kubernetes knows it"},
+			subdomain().or(""), func(n *Node) *string { return &n.Name }),
+		list(key{name: "podCIDRs",
+			doc: "what this node advertises; empty: what Kubernetes assigned to it"},
+			podPrefix(), func(n *Node) *[]netip.Prefix { return &n.PodCIDRs }),
+	}
+}
+
+func bgpKeys() []field[BGP] {
+	return []field[BGP]{
+		scalar(key{name: "asn", required: true, effect: NeedsRestart,
+			doc: "this node's AS number"},
+			asn(), func(b *BGP) *uint32 { return &b.ASN }),
+		scalar(key{name: "routerID", fallback: "auto", effect: NeedsRestart,
+			doc: "the BGP identifier, unique among the speakers; auto: chosen by the daemon"},
+			routerID().or("auto"), func(b *BGP) *netip.Addr { return &b.RouterID }),
+		scalar(key{name: "port", fallback: "179", effect: NeedsRestart,
+			doc: "the TCP port listened on; -1: only connect, never listen"},
+			listenPort(), func(b *BGP) *int { return &b.Port }),
+		list(key{name: "listenAddresses", effect: NeedsRestart,
+			doc: "the addresses listened on; empty: all"},
+			listenAddress(), func(b *BGP) *[]netip.Addr { return &b.ListenAddresses }),
+		scalar(key{name: "holdTime", fallback: "90s", effect: ResetsPeer,
+			doc: "how long a silent peer is believed to be alive; keepalives go out three times as often"},
+			holdTime(), func(b *BGP) *time.Duration { return &b.HoldTime }),
+		scalar(key{name: "connectRetry", fallback: "5s",
+			doc: "how long after a failed connection the next one is tried"},
+			seconds(time.Second, 65535*time.Second, ""), func(b *BGP) *time.Duration { return &b.ConnectRetry }),
+		scalar(key{name: "startLimit", fallback: "120s",
+			doc: "how long after a start the routes of before wait for peers that stay silent"},
+			seconds(time.Second, time.Hour, ""), func(b *BGP) *time.Duration { return &b.StartLimit }),
+		section(key{name: "gracefulRestart", doc: "RFC 4724: peers keep our routes while the daemon restarts"}, gracefulRestartKeys(),
+			func(b *BGP) *GracefulRestart { return &b.GracefulRestart }),
+		sections(key{name: "peers", doc: "the BGP neighbours"}, peerKeys(),
+			func(b *BGP) *[]Peer { return &b.Peers }),
+	}
+}
+
+func gracefulRestartKeys() []field[GracefulRestart] {
+	return []field[GracefulRestart]{
+		scalar(key{name: "enabled", fallback: "true", effect: ResetsPeer,
+			doc: "whether graceful restart is offered to the peers"},
+			boolean(), func(g *GracefulRestart) *bool { return &g.Enabled }),
+		scalar(key{name: "restartTime", fallback: "120s", effect: ResetsPeer,
+			doc: "how long the peers keep our routes without a session"},
+			seconds(time.Second, 4095*time.Second, "12 bits, RFC 4724 section 3"),
+			func(g *GracefulRestart) *time.Duration { return &g.RestartTime }),
+		scalar(key{name: "deferral", fallback: "10s",
+			doc: "how long after a start routes are held back for peers that have not sent all of theirs"},
+			seconds(time.Second, time.Hour, ""), func(g *GracefulRestart) *time.Duration { return &g.Deferral }),
+	}
+}
+
+func peerKeys() []field[Peer] {
+	return []field[Peer]{
+		scalar(key{name: "name", required: true, doc: "the peer's name, a DNS-1123 label"},
+			label(), func(p *Peer) *string { return &p.Name }),
+		scalar(key{name: "address", required: true, effect: ResetsPeer,
+			doc: "the peer's IP address"},
+			hostAddress(), func(p *Peer) *netip.Addr { return &p.Address }),
+		scalar(key{name: "asn", required: true, effect: ResetsPeer,
+			doc: "the peer's AS number; bgp.asn makes the session iBGP"},
+			asn(), func(p *Peer) *uint32 { return &p.ASN }),
+		scalar(key{name: "port", fallback: "179", effect: ResetsPeer,
+			doc: "the TCP port connected to"},
+			number[int](1, 65535), func(p *Peer) *int { return &p.Port }),
+		scalar(key{name: "localAddress", shown: "chosen by the kernel", effect: ResetsPeer,
+			doc: "our address of the session"},
+			hostAddress().orAbsent(), func(p *Peer) *netip.Addr { return &p.LocalAddress }),
+		scalar(key{name: "passive", fallback: "false", effect: ResetsPeer,
+			doc: "wait for the peer to connect"},
+			boolean(), func(p *Peer) *bool { return &p.Passive }),
+		list(key{name: "clusters", shown: "every one declared",
+			doc: "the remote clusters that may be learned from this peer"},
+			text[string]("name"), func(p *Peer) *[]string { return &p.Clusters }),
+		scalar(key{name: "hops", shown: "1 for eBGP, 0 for iBGP and with multihop", effect: ResetsPeer,
+			doc: "GTSM (RFC 5082): accept packets from at most that many hops away, with TTL 256-hops or more; 0: off"},
+			number[int](0, 254), func(p *Peer) *int { return &p.Hops }),
+		scalar(key{name: "multihop", fallback: "0", effect: ResetsPeer,
+			doc: "the TTL of an eBGP session to a peer that is not on-link, without GTSM; 0: on-link, or see hops"},
+			multihop(), func(p *Peer) *int { return &p.Multihop }),
+		scalar(key{name: "holdTime", shown: "bgp.holdTime", effect: ResetsPeer,
+			doc: "the hold time of this session"},
+			holdTime().orAbsent(), func(p *Peer) *time.Duration { return &p.HoldTime }),
+		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
+			doc: "the address families the session carries"},
+			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
+	}
+}
+
+func remoteClusterKeys() []field[RemoteCluster] {
+	return []field[RemoteCluster]{
+		scalar(key{name: "name", required: true, doc: "the remote cluster's name, a DNS-1123 label"},
+			label(), func(c *RemoteCluster) *string { return &c.Name }),
+		scalar(key{name: "id", required: true, doc: "the remote cluster's number, unique in the mesh"},
+			clusterID(), func(c *RemoteCluster) *uint32 { return &c.ID }),
+		list(key{name: "podCIDRs", required: true, filled: true,
+			doc: "the ranges its prefixes must lie in"},
+			podPrefix(), func(c *RemoteCluster) *[]netip.Prefix { return &c.PodCIDRs }),
+		section(key{name: "prefixLength", doc: "how long its prefixes may be"}, prefixLengthKeys(),
+			func(c *RemoteCluster) *PrefixLength { return &c.PrefixLength }),
+		scalar(key{name: "maxPrefixes", fallback: "1000",
+			doc: "how many prefixes are accepted of it"},
+			number[int](1, 1000000), func(c *RemoteCluster) *int { return &c.MaxPrefixes }),
+	}
+}
+
+func prefixLengthKeys() []field[PrefixLength] {
+	return []field[PrefixLength]{
+		span(key{name: "ipv4", shown: "[16, 28], fitted to podCIDRs", doc: "the least and the greatest length of an IPv4 prefix"},
+			number[int](0, 32), func(l *PrefixLength) *Lengths { return &l.IPv4 }),
+		span(key{name: "ipv6", shown: "[48, 80], fitted to podCIDRs", doc: "the least and the greatest length of an IPv6 prefix"},
+			number[int](0, 128), func(l *PrefixLength) *Lengths { return &l.IPv6 }),
+	}
+}
+
+func kernelKeys() []field[Kernel] {
+	return []field[Kernel]{
+		scalar(key{name: "table", fallback: "254", effect: NeedsRestart,
+			doc: "the routing table routes are written to; 254 is main"},
+			routingTable(), func(k *Kernel) *int { return &k.Table }),
+		scalar(key{name: "protocol", fallback: "200", effect: NeedsRestart,
+			doc: "the route protocol number that marks what is ours; nobody else on the node may use it"},
+			routeProtocol(), func(k *Kernel) *int { return &k.Protocol }),
+		scalar(key{name: "metric", fallback: "512", effect: NeedsRestart,
+			doc: "the metric (priority) of our routes"},
+			number[int](1, 1<<32-1), func(k *Kernel) *int { return &k.Metric }),
+		scalar(key{name: "maxNextHops", fallback: "16", effect: NeedsRestart,
+			doc: "how many equal paths a route may have"},
+			number[int](1, 256), func(k *Kernel) *int { return &k.MaxNextHops }),
+	}
+}
+
+func kubernetesKeys() []field[Kubernetes] {
+	return []field[Kubernetes]{
+		scalar(key{name: "enabled", fallback: "auto", effect: NeedsRestart,
+			doc: "whether the Kubernetes API is used; auto: when there is a kubeconfig or the daemon runs in a pod"},
+			tristate(), func(k *Kubernetes) *Tristate { return &k.Enabled }),
+		scalar(key{name: "kubeconfig", effect: NeedsRestart, shown: "the service account of the pod",
+			doc: "the path of a kubeconfig file"},
+			text[string]("path"), func(k *Kubernetes) *string { return &k.Kubeconfig }),
+	}
+}
+
+func logKeys() []field[Log] {
+	return []field[Log]{
+		scalar(key{name: "level", fallback: "info", doc: "the least important messages logged"},
+			oneOf("debug", "info", "warn", "error"), func(l *Log) *string { return &l.Level }),
+		scalar(key{name: "format", fallback: "text", doc: "how messages are written"},
+			oneOf("text", "json"), func(l *Log) *string { return &l.Format }),
+	}
+}
+
+func runtimeKeys() []field[Runtime] {
+	return []field[Runtime]{
+		scalar(key{name: "directory", fallback: "/run/underlayd", effect: NeedsRestart,
+			doc: "the directory of the sockets and the lock"},
+			directory(), func(r *Runtime) *string { return &r.Directory }),
+	}
+}
+
+func clusterID() kind[uint32] { return number[uint32](1, 1<<32-1) }
+
+// listenPort is a TCP port, or -1.
+func listenPort() kind[int] {
+	k := number[int](1, 65535)
+	parse := k.parse
+	k.parse = func(text string) (int, error) {
+		if text == "-1" {
+			return -1, nil
+		}
+		return parse(text)
+	}
+	k.schema = schema{"type": "integer", "minimum": -1, "maximum": 65535, "not": schema{"const": 0}}
+	return k
+}
+
+// multihop is the TTL of a multihop session; with a TTL of 1 it would not be one.
+func multihop() kind[int] {
+	return number[int](0, 255).refusing(map[string]string{
+		"1": "must be 0 or 2 to 255: a TTL of 1 does not leave the link; write hops: 0 for a plain session",
+	})
+}
+
+// holdTime is what a speaker may offer. RFC 4271, section 4.2, allows 0 (no keepalives at all) and 3 s or
+// more; the speaker can't do 0.
+func holdTime() kind[time.Duration] {
+	return seconds(3*time.Second, 65535*time.Second, "RFC 4271 section 4.2; 0, no keepalives, is not supported")
+}

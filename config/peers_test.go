@@ -1,0 +1,61 @@
+package config_test
+
+import "testing"
+
+func TestPeers(t *testing.T) {
+	at := func(address string) string { return peers("name: a, asn: 65000, address: " + address) }
+	for _, row := range []rule{
+		{"an IPv6 peer is fine", at(`"2001:db8::1"`), nil},
+		{"a link-local peer with its link is fine", at("fe80::1%eth0"), nil},
+		{"a link-local peer without a link is refused", at(`"fe80::1"`), one("bgp.peers[0].address: fe80::1: must name its link: write fe80::1%eth0, with the interface's name")},
+		{"a zone on another address is refused", at("2001:db8::1%eth0"), one("bgp.peers[0].address: 2001:db8::1%eth0: must not have a zone: only a link-local address has one")},
+		{"a name for an address is refused", at("tor-a.example"), one("bgp.peers[0].address: tor-a.example: must be an IP address, such as 192.0.2.1 or 2001:db8::1")},
+		{"an IPv4-mapped address is refused", at(`"::ffff:192.0.2.1"`), one("bgp.peers[0].address: ::ffff:192.0.2.1: must not be an IPv4-mapped IPv6 address: write 192.0.2.1")},
+		{"the unspecified address is refused", at("0.0.0.0"), one("bgp.peers[0].address: 0.0.0.0: must be the address of one host, not the unspecified address")},
+		{"a multicast address is refused", at(`"ff02::1"`), one("bgp.peers[0].address: ff02::1: must be a unicast address, not a multicast group")},
+		{"broadcast is refused", at("255.255.255.255"), one("bgp.peers[0].address: 255.255.255.255: must be a unicast address, not the broadcast address")},
+		{"two peers at one address are refused", peers("name: a, address: 192.0.2.1, asn: 1", "name: b, address: 192.0.2.1, asn: 2"),
+			one("bgp.peers[1].address: 192.0.2.1: is already used by bgp.peers[0].address")},
+		{"a peer at an address we listen on is refused", inBGP("listenAddresses: [192.0.2.1], peers: [{name: a, address: 192.0.2.1, asn: 1}]"),
+			one("bgp.peers[0].address: 192.0.2.1: is this node itself: bgp.listenAddresses[0]")},
+		{"a peer at the same address but another port is another daemon", inBGP("listenAddresses: [127.0.0.1], peers: [{name: a, address: 127.0.0.1, port: 1179, asn: 1}]"), nil},
+		{"a peer among our pods is refused", at("10.10.0.1"),
+			one("bgp.peers[0].address: 10.10.0.1: lies in 10.10.0.0/16 (cluster.podCIDRs[0]): a route to pods could then cut off the session it came from")},
+		{"a peer at its own local address is refused", peer("localAddress: 192.168.0.254"), one("bgp.peers[0].localAddress: 192.168.0.254: is the address of the peer itself")},
+		{"a local address of the other family is refused", peer(`localAddress: "2001:db8::1"`),
+			one("bgp.peers[0].localAddress: 2001:db8::1: must be of the same family as the peer's address, 192.168.0.254")},
+		{"a local address on another link is refused", peers("name: a, asn: 1, address: fe80::2%eth0, localAddress: fe80::1%eth1"),
+			one("bgp.peers[0].localAddress: fe80::1%eth1: must be on the same link as the peer's address, fe80::2%eth0")},
+		{"an empty local address is refused", peer(`localAddress: ""`), one(`bgp.peers[0].localAddress: "": must be an IP address, such as 192.0.2.1 or 2001:db8::1`)},
+		{"GTSM over several hops is fine", peer("hops: 254"), nil},
+		{"more hops than a TTL can count are refused", peer("hops: 255"), one("bgp.peers[0].hops: 255: must be 0 to 254")},
+		{"hops with multihop are refused", peer("hops: 2, multihop: 4"),
+			one("bgp.peers[0].multihop: 4: excludes hops, which is 2: GTSM (RFC 5082) sends with TTL 255; say how far the peer is with one of the two")},
+		{"no hops with multihop is saying it twice", peer("hops: 0, multihop: 4"), nil},
+		{"a multihop TTL of 1 is refused", peer("multihop: 1"),
+			one("bgp.peers[0].multihop: 1: must be 0 or 2 to 255: a TTL of 1 does not leave the link; write hops: 0 for a plain session")},
+		{"a multihop TTL beyond 8 bits is refused", peer("multihop: 256"), one("bgp.peers[0].multihop: 256: must be 0 to 255")},
+		{"multihop on iBGP is refused", peers("name: a, address: 192.0.2.1, asn: 64512, multihop: 2"),
+			one("bgp.peers[0].multihop: 2: is for eBGP: an iBGP session is multihop anyway; leave it out")},
+		{"multihop to a link-local address is refused", peers("name: a, address: fe80::1%eth0, asn: 1, multihop: 2"),
+			one("bgp.peers[0].multihop: 2: can't be: the peer's address, fe80::1%eth0, is link-local")},
+		{"hops to a link-local address are refused", peers("name: a, address: fe80::1%eth0, asn: 1, hops: 2"),
+			one("bgp.peers[0].hops: 2: must be 0 or 1: the peer's address, fe80::1%eth0, is link-local")},
+		{"a passive peer of a speaker that does not listen is refused", inBGP("port: -1, peers: [{name: a, address: 192.0.2.1, asn: 1, passive: true}]"),
+			one("bgp.peers[0].passive: true: can't be with bgp.port -1: neither side would ever connect")},
+		{"no families are refused", peer("families: []"), one("bgp.peers[0].families: []: must not be empty: the address families the session carries")},
+		{"an unknown family is refused", peer("families: [ipv5]"), one("bgp.peers[0].families[0]: ipv5: must be one of ipv4, ipv6 (did you mean ipv4?)")},
+		{"a family twice is refused", peer("families: [ipv4, ipv4]"), one("bgp.peers[0].families[1]: ipv4: is listed twice: also at bgp.peers[0].families[0]")},
+		{"a misspelt cluster of a peer is refused", withPeerFor("wets"), one("bgp.peers[0].clusters[0]: wets: is not declared in clusters (did you mean west?)")},
+		{"our own cluster at a peer is refused", withPeerFor("east"), one("bgp.peers[0].clusters[0]: east: is this cluster itself: nothing of it is learned from a peer")},
+		{"a router id of zero is refused", inBGP("routerID: 0.0.0.0"), one("bgp.routerID: 0.0.0.0: must not be zero (RFC 6286)")},
+		{"an IPv6 router id is refused", inBGP(`routerID: "::1"`), one("bgp.routerID: ::1: must be auto, or 32 bits written as an IPv4 address (RFC 6286)")},
+		{"listening on a group is refused", inBGP("listenAddresses: [224.0.0.1]"), one("bgp.listenAddresses[0]: 224.0.0.1: must be a unicast address, not a multicast group")},
+	} {
+		t.Run(row.name, row.run)
+	}
+}
+
+func withPeerFor(cluster string) string {
+	return peer("clusters: ["+cluster+"]") + "clusters: [{name: west, id: 2, podCIDRs: [10.20.0.0/16]}]\n"
+}
