@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+// The agent's rhythms. None of them delays a route: events do that work, these only look after what no event
+// announces.
+const (
+	tick          = 250 * time.Millisecond // convergence, retries, the snapshot after a burst
+	retryInterval = 5 * time.Second        // what the speaker refused, prefixes that fell back to a worse path
+	refusedPoll   = 5 * time.Second        // what peers send that the import policy keeps out
+	refusedLimit  = 1000                   // how many of those are remembered
+)
+
+// agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
+type agent struct {
+	log      *logrus.Logger
+	config   *config.Config
+	started  time.Time
+	updates  <-chan config.Update
+	board    *status.Board
+	kernel   *fib.Table
+	speaker  *bgp.Speaker
+	node     *k8s.Node // nil outside Kubernetes
+	routerID netip.Addr
+
+	facts  fib.Facts
+	plan   *ipam.Plan
+	ledger *ipam.Ledger
+	names  map[netip.Addr]string // of the peers, by address
+	book   *book                 // the one record of each prefix
+
+	advertised []netip.Prefix
+	refusals   []ipam.Refusal // own pod CIDRs that may not be advertised
+	podsKnown  bool
+	peersSet   bool
+	adopted    int
+	everUp     bool // a session was established since the start
+	converged  bool
+	problem    string // why the last reload was refused
+	retry      bool   // the speaker did not take all we asked of it
+	lastRetry  time.Time
+	sessions   map[string]bool // established, as last logged
+	refused    refusedPoller
+	published  time.Time
+	stale      bool // something changed since the last snapshot
+}
+
+// prepare fills in what needs the kernel but not the speaker.
+func (a *agent) prepare() error {
+	facts, err := a.kernel.Facts()
+	if err != nil {
+		return err
+	}
+	var why string
+	a.routerID, why = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
+	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
+	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
+	a.refused = newRefusedPoller()
+	a.takePlan(facts)
+	if a.adopted > 0 {
+		a.log.WithField("routes", a.adopted).Info("routes of an earlier run are in the kernel; they stay until the peers have spoken")
+	}
+	return nil
+}
+
+// Run decides until ctx is cancelled. The order of the first steps matters: own prefixes are known to the
+// speaker before the first session, or peers would take its End-of-RIB for the end of our routes.
+func (a *agent) Run(ctx context.Context) error {
+	var pods <-chan struct{}
+	if a.node != nil {
+		pods = a.node.Changed()
+	}
+	a.advertise(ctx)
+	a.setPeers(ctx)
+	a.publish()
+	timer := time.NewTicker(tick)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.speaker.Changed():
+			a.learn(ctx, a.speaker.Drain())
+		case <-a.kernel.Changed():
+			a.observe(a.kernel.Drain())
+		case <-a.kernel.FactsChanged():
+			a.relocate(ctx)
+		case <-pods:
+			a.advertise(ctx)
+		case update := <-a.updates:
+			a.reload(ctx, update)
+		case found := <-a.refused.found:
+			a.noteRefused(found)
+		case <-timer.C:
+			a.tick(ctx)
+		}
+		if a.stale && time.Since(a.published) >= tick {
+			a.publish()
+		}
+	}
+}
+
+// advertise hands the node's pod CIDRs to the speaker. An unknown set is not an empty one: until the source
+// has spoken nothing changes.
+func (a *agent) advertise(ctx context.Context) {
+	a.stale = true
+	cidrs := a.config.Node.PodCIDRs
+	if len(cidrs) == 0 && a.node != nil {
+		var err error
+		if cidrs, err = a.node.PodCIDRs(); err != nil {
+			if !errors.Is(err, k8s.ErrNotSynced) {
+				a.log.WithError(err).Error("pod CIDRs of this node")
+			}
+			return
+		}
+	}
+	a.podsKnown = true
+	want, refusals := a.plan.Advertise(cidrs)
+	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
+		a.log.WithField("prefixes", want).Info("advertising")
+		for _, r := range refusals {
+			a.log.WithField("reason", r.Reason).Error("not advertised: " + r.Detail)
+		}
+	}
+	a.advertised, a.refusals = want, refusals
+	if err := a.speaker.Advertise(ctx, want); err != nil {
+		a.failed(err)
+	}
+}
+
+// setPeers hands the peers to the speaker. The first time it waits for the pod CIDRs, though not for ever:
+// learning does not depend on advertising.
+func (a *agent) setPeers(ctx context.Context) {
+	if !a.peersSet && !a.podsKnown && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
+		return
+	}
+	a.peersSet, a.stale = true, true
+	if err := a.speaker.SetPeers(ctx, speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)); err != nil {
+		a.failed(err)
+	}
+}
+
+// failed notes that the speaker did not take everything; tick tries again.
+func (a *agent) failed(err error) {
+	a.retry, a.lastRetry = true, time.Now()
+	a.log.WithError(err).Error("BGP speaker")
+}
+
+// tick does what no event asks for.
+func (a *agent) tick(ctx context.Context) {
+	a.logSessions()
+	a.converge(ctx)
+	if !a.peersSet {
+		a.setPeers(ctx)
+	}
+	if time.Since(a.lastRetry) >= retryInterval {
+		a.lastRetry = time.Now()
+		if a.retry {
+			a.retry = false
+			a.advertise(ctx)
+			a.setPeers(ctx)
+		}
+		a.judgeAgain(ctx, a.book.fallbacks())
+	}
+	a.refused.poll(ctx, a.speaker)
+}
+
+// converge prunes what no peer announced any more since the start, once all of them have had their say or the
+// start limit has passed. As long as no session came up there is nothing to go by: the last routes stay.
+func (a *agent) converge(ctx context.Context) {
+	if a.converged || !a.peersSet {
+		return
+	}
+	sessions := a.speaker.Sessions()
+	complete := len(sessions) > 0
+	for _, s := range sessions {
+		a.everUp = a.everUp || s.Established
+		complete = complete && s.Complete
+	}
+	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
+	if !complete && !late {
+		return
+	}
+	a.learn(ctx, a.speaker.Drain()) // what arrived before the last End-of-RIB counts
+	pruned, err := a.kernel.Prune(ctx)
+	if err != nil {
+		a.log.WithError(err).Warn("not all stale routes are gone from the kernel; trying again")
+		return
+	}
+	a.converged, a.stale = true, true
+	a.log.WithFields(logrus.Fields{
+		"after": time.Since(a.started).Round(time.Millisecond), "routes": a.kernel.Stats().Routes, "pruned": pruned, "complete": complete,
+	}).Info("converged")
+}
+
+// relocate follows changes of the node's addresses.
+func (a *agent) relocate(ctx context.Context) {
+	facts, err := a.kernel.Facts()
+	if err != nil {
+		a.log.WithError(err).Warn("addresses of this node")
+		return
+	}
+	a.takePlan(facts)
+	a.advertise(ctx)
+	if a.peersSet {
+		a.setPeers(ctx)
+	}
+	a.judgeAgain(ctx, a.book.prefixes())
+}
+
+// takePlan makes the plan in force from the configuration and the node's addresses.
+func (a *agent) takePlan(facts fib.Facts) {
+	a.facts = facts
+	a.plan = newPlan(a.config, facts)
+	a.ledger.SetLimits(a.plan)
+	a.names = make(map[netip.Addr]string, len(a.config.BGP.Peers))
+	for _, p := range a.config.BGP.Peers {
+		a.names[p.Address] = p.Name
+	}
+}
+
+func (a *agent) peerName(address netip.Addr) string { return a.names[address] }
+
+// reload puts a new configuration in force, or reports why not. It is all or nothing: a change that needs a
+// restart leaves the rest for that restart too.
+func (a *agent) reload(ctx context.Context, update config.Update) {
+	a.stale = true
+	if update.Err != nil {
+		a.problem = update.Err.Error()
+		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
+		return
+	}
+	changes := config.Changes(a.config, update.Config)
+	for _, c := range changes {
+		if c.Effect == config.NeedsRestart {
+			a.problem = c.String()
+			a.log.WithField("change", c.String()).Error("configuration refused: a restart is needed; the old one stays in force")
+			return
+		}
+	}
+	a.problem = ""
+	for _, c := range changes {
+		a.log.WithField("change", c.String()).Info("configuration changed")
+	}
+	if len(changes) == 0 {
+		return
+	}
+	a.config = update.Config
+	setLevel(a.log, a.config.Log.Level)
+	a.takePlan(a.facts)
+	a.advertise(ctx)
+	a.setPeers(ctx)
+	a.judgeAgain(ctx, a.book.prefixes())
+}
+
+// logSessions says once when a session comes or goes.
+func (a *agent) logSessions() {
+	for _, s := range a.speaker.Sessions() {
+		if a.sessions[s.Peer] == s.Established {
+			continue
+		}
+		a.sessions[s.Peer], a.stale = s.Established, true
+		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
+		if s.Established {
+			log.Info("session established")
+		} else {
+			log.WithField("reason", s.LastError).Warn("session lost")
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/ipam"
+)
+
+// record is all that is known of one prefix, from received to kernel. A record is replaced, never changed,
+// once it is in the book, except for its kernel state.
+type record struct {
+	prefix   netip.Prefix
+	best     []bgp.Path     // what the speaker selected
+	paths    []bgp.Path     // what was judged: best, or more if best was unusable
+	verdicts []ipam.Verdict // one for each path
+	verdict  ipam.Verdict   // the one that counts
+	hops     []netip.Addr   // what the kernel was asked for, sorted
+	fallback bool           // a better path was unusable, so look again now and then
+	kernel   fib.State
+	since    time.Time
+}
+
+// tally counts the prefixes of one cluster.
+type tally struct{ accepted, refused int }
+
+// book keeps the records with the sums that would otherwise need a walk over all of them.
+type book struct {
+	records    map[netip.Prefix]*record
+	changed    map[netip.Prefix]struct{} // since the last snapshot
+	fallen     map[netip.Prefix]struct{}
+	clusters   map[string]*tally
+	installed  map[string]map[netip.Prefix]struct{} // by cluster: in the kernel as we want it
+	moved      map[string]bool                      // clusters whose installed set changed since last asked
+	aggregated map[string][]netip.Prefix            // by cluster: of installed, as last asked
+	accepted   map[netip.Addr]int                   // paths, by peer
+}
+
+func newBook() *book {
+	return &book{
+		records: map[netip.Prefix]*record{}, changed: map[netip.Prefix]struct{}{}, fallen: map[netip.Prefix]struct{}{},
+		clusters: map[string]*tally{}, installed: map[string]map[netip.Prefix]struct{}{}, moved: map[string]bool{}, aggregated: map[string][]netip.Prefix{},
+		accepted: map[netip.Addr]int{},
+	}
+}
+
+func (b *book) get(prefix netip.Prefix) *record { return b.records[prefix] }
+
+// prefixes returns all of them.
+func (b *book) prefixes() []netip.Prefix { return keys(b.records) }
+
+// fallbacks returns those whose best path was unusable.
+func (b *book) fallbacks() []netip.Prefix { return keys(b.fallen) }
+
+func keys[V any](m map[netip.Prefix]V) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
+
+// put replaces the record of a prefix; one without paths that is not in the kernel either is dropped.
+func (b *book) put(r *record) {
+	if old := b.records[r.prefix]; old != nil {
+		b.count(old, -1)
+	}
+	b.changed[r.prefix] = struct{}{}
+	delete(b.fallen, r.prefix)
+	if r.fallback {
+		b.fallen[r.prefix] = struct{}{}
+	}
+	b.count(r, +1)
+	b.records[r.prefix] = r
+	b.settle(r)
+}
+
+func (b *book) count(r *record, by int) {
+	if len(r.paths) > 0 {
+		t := b.clusters[r.verdict.Cluster]
+		if t == nil {
+			t = &tally{}
+			b.clusters[r.verdict.Cluster] = t
+		}
+		if r.verdict.Accepted {
+			t.accepted += by
+		} else {
+			t.refused += by
+		}
+	}
+	for i, p := range r.paths {
+		if r.verdicts[i].Accepted {
+			b.accepted[p.Peer] += by
+		}
+	}
+	if r.verdict.Accepted && r.kernel.Status == fib.Installed {
+		b.install(r.verdict.Cluster, r.prefix, by > 0)
+	}
+}
+
+func (b *book) install(cluster string, prefix netip.Prefix, in bool) {
+	set := b.installed[cluster]
+	if set == nil {
+		set = map[netip.Prefix]struct{}{}
+		b.installed[cluster] = set
+	}
+	if in {
+		set[prefix] = struct{}{}
+	} else {
+		delete(set, prefix)
+	}
+	b.moved[cluster] = true
+}
+
+// observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too.
+func (b *book) observe(s fib.State) {
+	r := b.records[s.Dst]
+	if r == nil {
+		if s.Status == fib.Absent {
+			return
+		}
+		r = &record{prefix: s.Dst}
+		b.records[s.Dst] = r
+	}
+	b.changed[s.Dst] = struct{}{}
+	b.count(r, -1)
+	if r.kernel.Status != s.Status {
+		r.since = time.Now()
+	}
+	r.kernel = s
+	b.count(r, +1)
+	b.settle(r)
+}
+
+// settle drops a record that says nothing any more.
+func (b *book) settle(r *record) {
+	gone := r.kernel.Status == "" || r.kernel.Status == fib.Absent
+	if len(r.paths) == 0 && gone {
+		delete(b.records, r.prefix)
+		delete(b.fallen, r.prefix)
+	}
+}

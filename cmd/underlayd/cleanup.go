@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/status"
+)
+
+func newCleanup() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Remove everything underlayd left on this node",
+		Long: `Remove everything that carries underlayd's mark: its routes, its next-hop objects and, in a Kubernetes
+cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file, config.FromProcess(cmd.Flags()))
+			if err != nil {
+				return err
+			}
+			lock, err := status.AcquireLock(cfg.Runtime.Directory, time.Now())
+			if err != nil {
+				return fmt.Errorf("stop the daemon first: %w", err)
+			}
+			defer func() { _ = lock.Release() }()
+			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg))
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
+	config.BindFlags(cmd.Flags())
+	return cmd
+}
+
+func cleanKernel(cmd *cobra.Command, cfg *config.Config) error {
+	table, err := fib.Open(kernelConfig(cfg, newLog(cmd.ErrOrStderr(), cfg.Log)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = table.Close() }()
+	removed, err := table.Cleanup(cmd.Context())
+	cmd.Printf("kernel: %d routes and next-hop objects removed\n", removed)
+	return err
+}
+
+func cleanNode(cmd *cobra.Command, cfg *config.Config) error {
+	node, err := newNode(cfg, newLog(cmd.ErrOrStderr(), cfg.Log))
+	if err != nil || node == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
+	defer cancel()
+	if err := node.Withdraw(ctx); err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	cmd.Println("kubernetes: annotations, condition and Lease removed")
+	return nil
+}

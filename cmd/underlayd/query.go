@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/underlayd/underlayd/status"
+)
+
+// query is what the commands that ask the daemon have in common.
+type query struct {
+	socket string
+	output string
+}
+
+func (q *query) bind(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&q.socket, "socket", status.SocketPath("/run/underlayd"), "unix `socket` of the daemon")
+	cmd.Flags().StringVarP(&q.output, "output", "o", string(status.Table), "output `format`: table or json")
+	return cmd
+}
+
+// ask calls f with a client and with how to write the answer.
+func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, status.Options) error) error {
+	format, err := status.ParseFormat(q.output)
+	if err != nil {
+		return usageError{err}
+	}
+	return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: format, Now: time.Now()})
+}
+
+func newStatus() *cobra.Command {
+	var q query
+	return q.bind(&cobra.Command{
+		Use:   "status",
+		Short: "Show how the daemon is doing: sessions, clusters and what is wrong",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+				s, err := c.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return status.WriteStatus(cmd.OutOrStdout(), s, o)
+			})
+		},
+	})
+}
+
+func newPeers() *cobra.Command {
+	var q query
+	return q.bind(&cobra.Command{
+		Use:   "peers [NAME]",
+		Short: "Show the BGP sessions",
+		Args:  maximumArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+				list, err := c.Peers(ctx, name)
+				if err != nil {
+					return err
+				}
+				return status.WritePeers(cmd.OutOrStdout(), list, o)
+			})
+		},
+	})
+}
+
+func newRoutes() *cobra.Command {
+	var q query
+	var filter status.Filter
+	cmd := q.bind(&cobra.Command{
+		Use:   "routes [PREFIX|ADDRESS]",
+		Short: "Show each learned prefix with its verdict and what became of it in the kernel",
+		Long: `Show each learned prefix with its verdict and what became of it in the kernel. A prefix or an address
+as argument shows the routes that cover it or lie inside it.`,
+		Args: maximumArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				prefix, err := status.ParseTarget(args[0])
+				if err != nil {
+					return usageError{err}
+				}
+				filter.Prefix = prefix
+			}
+			if err := filter.Validate(); err != nil {
+				return usageError{err}
+			}
+			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+				stream, err := c.Routes(ctx, filter)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = stream.Close() }()
+				return status.WriteRoutes(cmd.OutOrStdout(), stream.RouteHead, stream.All(), o)
+			})
+		},
+	})
+	cmd.Flags().StringVar(&filter.State, "state", "", "only in this `state`: accepted, refused, installed, pending, failed, conflict, adopted or stale")
+	cmd.Flags().StringVar(&filter.Verdict, "verdict", "", "only with this `verdict`, such as NoContract")
+	cmd.Flags().StringVar(&filter.Cluster, "cluster", "", "only of this `cluster`")
+	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only announced by this `peer`")
+	cmd.Flags().StringVar(&filter.Family, "family", "", "only of this `family`: ipv4 or ipv6")
+	return cmd
+}
+
+func maximumArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.MaximumNArgs(n)(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"go4.org/netipx"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+// publish pins a new snapshot on the board and gives the Node's part of it to Kubernetes.
+func (a *agent) publish() {
+	a.published, a.stale = time.Now(), false
+	var table *status.RouteTable
+	if last := a.board.Snapshot(context.Background()); last != nil {
+		table = last.Table
+	}
+	s := &status.Snapshot{
+		Version: buildVersion(), Node: a.config.Node.Name,
+		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID},
+		ASN:     a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
+		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: a.kubernetesStatus(),
+		Table: a.routeTable(table),
+	}
+	for _, r := range a.refusals {
+		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
+	}
+	sessions := a.speaker.Sessions()
+	for _, p := range sessions {
+		s.Sessions = append(s.Sessions, a.sessionStatus(p))
+	}
+	s.Clusters = a.clusterStatus(sessions)
+	condition := a.condition(sessions)
+	s.Conditions = []status.Condition{condition}
+	s.Phase = a.phase(condition)
+	a.board.Publish(s)
+	if a.node != nil {
+		a.node.Publish(nodeReport(s, condition))
+	}
+}
+
+// routeTable applies the records that changed to the last table.
+func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
+	if len(a.book.changed) == 0 && len(a.refused.dirty) == 0 {
+		return table
+	}
+	var routes []*status.Route
+	var removed []netip.Prefix
+	put := func(prefix netip.Prefix) {
+		switch r, refused := a.book.get(prefix), a.refused.routes[prefix]; {
+		case r != nil:
+			routes = append(routes, a.routeStatus(r))
+		case refused != nil:
+			routes = append(routes, refused)
+		default:
+			removed = append(removed, prefix)
+		}
+	}
+	for prefix := range a.book.changed {
+		put(prefix)
+	}
+	for prefix := range a.refused.dirty {
+		put(prefix)
+	}
+	clear(a.book.changed)
+	clear(a.refused.dirty)
+	return table.With(routes, removed)
+}
+
+func (a *agent) routeStatus(r *record) *status.Route {
+	out := &status.Route{
+		Prefix: r.prefix, Cluster: r.verdict.Cluster, Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
+		Detail: r.verdict.Detail, NextHops: r.hops, Since: r.since,
+		Kernel: status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason},
+	}
+	for i, p := range r.paths {
+		out.Paths = append(out.Paths, a.pathStatus(p, r.verdicts[i]))
+	}
+	return out
+}
+
+func (a *agent) pathStatus(p bgp.Path, v ipam.Verdict) status.Path {
+	return status.Path{
+		Peer: cmp.Or(a.peerName(p.Peer), p.Peer.String()), NextHop: p.NextHop, ASPath: p.ASPath, ClusterIDs: p.ClusterIDs,
+		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale, Accepted: v.Accepted, Verdict: string(v.Reason), Detail: v.Detail,
+	}
+}
+
+func (a *agent) sessionStatus(p bgp.Session) status.Session {
+	out := status.Session{
+		Peer: p.Peer, Address: p.Address, LocalAddress: p.LocalAddress, ASN: p.ASN, State: p.State, Since: p.Since,
+		RouterID: p.RouterID, GracefulRestart: p.GracefulRestart, Complete: p.Complete, Flaps: p.Flaps,
+		Accepted: a.book.accepted[p.Address],
+	}
+	if !p.Established {
+		out.LastError = p.LastError
+	}
+	if p.IPv4 {
+		out.Families = append(out.Families, string(config.IPv4))
+	}
+	if p.IPv6 {
+		out.Families = append(out.Families, string(config.IPv6))
+	}
+	return out
+}
+
+func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {
+	up := make(map[string]bool, len(sessions))
+	for _, s := range sessions {
+		up[s.Peer] = s.Established
+	}
+	out := make([]status.RemoteCluster, 0, len(a.config.Clusters))
+	for _, c := range a.config.Clusters {
+		r := status.RemoteCluster{
+			Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs, MaxPrefixes: c.MaxPrefixes,
+			Routable: a.routable(c.Name), Installed: len(a.book.installed[c.Name]),
+		}
+		if t := a.book.clusters[c.Name]; t != nil {
+			r.Accepted, r.Refused = t.accepted, t.refused
+		}
+		for _, p := range a.config.BGP.Peers {
+			if len(p.Clusters) > 0 && !slices.Contains(p.Clusters, c.Name) {
+				continue
+			}
+			r.Peers++
+			if up[p.Name] {
+				r.PeersUp++
+			}
+		}
+		r.State, r.Reason = clusterState(r)
+		out = append(out, r)
+	}
+	return out
+}
+
+// clusterState says how well a cluster can be reached, and why not better.
+func clusterState(c status.RemoteCluster) (status.ClusterState, string) {
+	switch {
+	case c.Installed == 0 && c.PeersUp == 0:
+		return status.Unreachable, "no session with a peer that may announce it is established"
+	case c.Installed == 0 && c.Accepted == 0:
+		return status.Unreachable, "no route to it was accepted"
+	case c.Installed == 0:
+		return status.Unreachable, "none of its routes is in the kernel"
+	case c.Installed < c.Accepted:
+		return status.Partial, "not all of its routes are in the kernel"
+	case c.PeersUp < c.Peers:
+		return status.Partial, "not all sessions with peers that may announce it are established"
+	default:
+		return status.Reachable, ""
+	}
+}
+
+// routable is the aggregated union of a cluster's installed prefixes, computed anew only after a change.
+func (a *agent) routable(cluster string) []netip.Prefix {
+	if !a.book.moved[cluster] {
+		return a.book.aggregated[cluster]
+	}
+	delete(a.book.moved, cluster)
+	a.book.aggregated[cluster] = aggregate(a.book.installed[cluster])
+	return a.book.aggregated[cluster]
+}
+
+func aggregate(prefixes map[netip.Prefix]struct{}) []netip.Prefix {
+	var b netipx.IPSetBuilder
+	for p := range prefixes {
+		b.AddPrefix(p)
+	}
+	set, err := b.IPSet()
+	if err != nil { // only invalid prefixes make it fail, and none gets here
+		return nil
+	}
+	return set.Prefixes()
+}
+
+func (a *agent) kernelStatus() status.Kernel {
+	s := a.kernel.Stats()
+	k := a.config.Kernel
+	return status.Kernel{
+		Mode: string(a.kernel.Mode()), Table: k.Table, Protocol: k.Protocol, Metric: k.Metric, Routes: s.Routes,
+		Operations: s.Operations, Repairs: s.Repairs, Errors: s.Errors, Conflicts: s.Conflicts,
+	}
+}
+
+func (a *agent) kubernetesStatus() status.Kubernetes {
+	if a.node == nil {
+		return status.Kubernetes{}
+	}
+	s := a.node.Stats()
+	out := status.Kubernetes{Enabled: true, Synced: s.Synced, Writes: s.Writes}
+	if s.Problem != nil {
+		out.LastError = s.Problem.Error()
+	}
+	return out
+}
+
+// conditionType is the type of the Node's condition.
+const conditionType = "UnderlayRoutesReady"
+
+// condition sums the state up as the Node's condition; type and reasons are part of the Node contract.
+func (a *agent) condition(sessions []bgp.Session) status.Condition {
+	c := status.Condition{Type: conditionType, Status: "True", Reason: k8s.ReasonRoutesInstalled}
+	var down []string
+	for _, p := range sessions {
+		if !p.Established {
+			down = append(down, p.Peer)
+		}
+	}
+	stats := a.kernel.Stats()
+	switch {
+	case len(down) == len(sessions) && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral:
+		c.Status, c.Reason, c.Message = "False", k8s.ReasonNoPeersEstablished, "no BGP session is established"
+	case !a.converged:
+		c.Status, c.Reason, c.Message = "Unknown", k8s.ReasonStarting, "waiting for the peers' routes; routes of an earlier run are kept"
+	case stats.Failed+stats.Conflicts > 0:
+		c.Status, c.Reason, c.Message = "False", k8s.ReasonInstallFailed, "some accepted routes are not in the kernel"
+	case a.problem != "":
+		c.Reason, c.Message = k8s.ReasonConfigInvalid, "the last change of the configuration was refused; the old one is in force"
+	case len(down) > 0:
+		c.Reason, c.Message = k8s.ReasonPartialPeers, "sessions that are not established: "+strings.Join(down, ", ")
+	default:
+		c.Message = "the accepted routes of all remote clusters are in the kernel"
+	}
+	return c
+}
+
+func (a *agent) phase(c status.Condition) status.Phase {
+	switch {
+	case !a.peersSet:
+		return status.Starting
+	case c.Reason == k8s.ReasonStarting:
+		return status.Learning
+	case c.Reason == k8s.ReasonRoutesInstalled:
+		return status.Ready
+	default:
+		return status.Degraded
+	}
+}
+
+// nodeReport is the part of a snapshot that goes on the Node.
+func nodeReport(s *status.Snapshot, c status.Condition) k8s.Report {
+	r := k8s.Report{
+		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
+		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
+	}
+	for _, remote := range s.Clusters {
+		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
+		r.Clusters = append(r.Clusters, k8s.ClusterReport{
+			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(remote.State), Reason: remote.Reason,
+		})
+	}
+	return r
+}
+
+// source answers the status socket: the snapshot of the board, with the counts only GoBGP knows.
+type source struct {
+	board   *status.Board
+	speaker *bgp.Speaker
+}
+
+// Snapshot implements status.Source.
+func (s source) Snapshot(ctx context.Context) *status.Snapshot {
+	last := s.board.Snapshot(ctx)
+	if last == nil {
+		return nil
+	}
+	counters, err := s.speaker.Counters(ctx)
+	if err != nil {
+		return last
+	}
+	out := *last
+	out.Sessions = slices.Clone(last.Sessions)
+	for i := range out.Sessions {
+		if c, ok := counters[out.Sessions[i].Address]; ok {
+			out.Sessions[i].Received, out.Sessions[i].Advertised = &c.Received, &c.Advertised
+		}
+	}
+	return &out
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+const defaultConfig = "/etc/underlayd/config.yaml"
+
+func newRun() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: `Run the daemon until SIGTERM. Routes stay in the kernel when it ends, and peers that agreed to graceful
+restart keep ours: stopping is how a restart or an upgrade begins. SIGHUP reads the configuration again; so
+does a change of the file.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			overrides := config.FromProcess(cmd.Flags())
+			cfg, err := config.Load(file, overrides)
+			if err != nil {
+				return err
+			}
+			log := newLog(cmd.ErrOrStderr(), cfg.Log)
+			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
+			return run(cmd.Context(), cfg, watcher, log)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
+	config.BindFlags(cmd.Flags())
+	return cmd
+}
+
+func newLog(out io.Writer, c config.Log) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(out)
+	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339Nano})
+	if c.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+	}
+	setLevel(log, c.Level)
+	return log
+}
+
+func setLevel(log *logrus.Logger, level string) {
+	if l, err := logrus.ParseLevel(level); err == nil { // validated by config
+		log.SetLevel(l)
+	}
+}
+
+// run wires the parts together and keeps them until ctx is cancelled or one of them fails.
+func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *logrus.Logger) error {
+	started := time.Now()
+	syscall.Umask(0o077) // the sockets and the lock are root's alone
+	lock, err := status.AcquireLock(cfg.Runtime.Directory, started)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	log.WithFields(logrus.Fields{
+		"version": buildVersion(), "cluster": cfg.Cluster.Name, "node": cfg.Node.Name, "asn": cfg.BGP.ASN,
+	}).Info("underlayd starts")
+
+	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}}
+	group, ctx := errgroup.WithContext(ctx)
+	if err := a.open(ctx, group); err != nil {
+		return errors.Join(err, group.Wait())
+	}
+	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
+	group.Go(func() error {
+		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker})
+	})
+	err = group.Wait()
+	if err == nil {
+		log.Info("underlayd ends; its routes stay")
+	}
+	return err
+}
+
+// open brings up the kernel table, the Kubernetes client and the speaker, in this order: routes found in the
+// kernel decide whether this is a restart in the sense of RFC 4724.
+func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
+	var err error
+	a.kernel, err = fib.Open(kernelConfig(a.config, a.log))
+	if err != nil {
+		return err
+	}
+	a.adopted, err = a.kernel.Adopt(ctx)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return a.kernel.Run(ctx) })
+	if a.node, err = newNode(a.config, a.log); err != nil {
+		return err
+	}
+	if a.node != nil {
+		group.Go(func() error { return a.node.Run(ctx) })
+	}
+	if err := a.prepare(); err != nil {
+		return err
+	}
+	a.speaker, err = bgp.Start(ctx, speakerConfig(a.config, a.routerID, a.adopted > 0, a.log))
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return a.speaker.Run(ctx) })
+	return nil
+}
+
+// newNode connects to the Kubernetes API if there is one; nil without.
+func newNode(cfg *config.Config, log logrus.FieldLogger) (*k8s.Node, error) {
+	if cfg.Kubernetes.Enabled == config.False {
+		return nil, nil
+	}
+	client, err := k8s.Connect(cfg.Kubernetes.Kubeconfig)
+	switch {
+	case errors.Is(err, k8s.ErrNotInCluster) && cfg.Kubernetes.Enabled == config.Auto:
+		log.Info("not in a Kubernetes cluster; pod CIDRs come from the configuration")
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("kubernetes: %w", err)
+	}
+	return k8s.New(k8s.Config{REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s")})
+}
+
+// onHangup calls reload at each SIGHUP.
+func onHangup(ctx context.Context, reload func()) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			reload()
+		}
+	}
+}
+
+func gobgpSocket(directory string) string { return filepath.Join(directory, "gobgp.sock") }

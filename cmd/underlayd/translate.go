@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/ipam"
+)
+
+// speakerConfig says to the speaker what the configuration says of it.
+func speakerConfig(c *config.Config, routerID netip.Addr, restarting bool, log logrus.FieldLogger) bgp.Config {
+	return bgp.Config{
+		ASN: c.BGP.ASN, RouterID: routerID, Port: c.BGP.Port, ListenAddresses: c.BGP.ListenAddresses,
+		ClusterID: c.Cluster.ID, Restarting: restarting,
+		Socket: gobgpSocket(c.Runtime.Directory),
+		Log:    log.WithField("part", "bgp"),
+	}
+}
+
+// kernelConfig says to the kernel table what the configuration says of it.
+func kernelConfig(c *config.Config, log logrus.FieldLogger) fib.Config {
+	return fib.Config{
+		Table: c.Kernel.Table, Protocol: c.Kernel.Protocol, Metric: c.Kernel.Metric, MaxNextHops: c.Kernel.MaxNextHops,
+		Log: log.WithField("part", "fib"),
+	}
+}
+
+// newPlan makes the plan of a configuration and of what the node is at present.
+func newPlan(c *config.Config, facts fib.Facts) *ipam.Plan {
+	plan := ipam.Config{
+		Cluster: c.Cluster.Name, ID: c.Cluster.ID, ASN: c.BGP.ASN,
+		PodCIDRs: c.Cluster.PodCIDRs, Reserved: c.Cluster.Reserved,
+		Peers: make(map[string]ipam.Peer, len(c.BGP.Peers)),
+	}
+	for _, p := range c.BGP.Peers {
+		plan.Peers[p.Name] = ipam.Peer{Address: p.Address, Clusters: p.Clusters}
+	}
+	for _, r := range c.Clusters {
+		plan.Contracts = append(plan.Contracts, ipam.Contract{
+			Cluster: r.Name, ID: r.ID, Prefixes: r.PodCIDRs, MaxPrefixes: r.MaxPrefixes,
+			IPv4: ipam.Lengths(r.PrefixLength.IPv4), IPv6: ipam.Lengths(r.PrefixLength.IPv6),
+		})
+	}
+	known := ipam.Facts{Connected: facts.Connected}
+	for _, a := range facts.Addresses {
+		known.Addresses = append(known.Addresses, a.Addr())
+	}
+	return ipam.New(plan, known)
+}
+
+// locator finds our addresses on the link towards a peer.
+type locator func(peer netip.Addr) (link string, v4, v6 netip.Addr, err error)
+
+// speakerPeers says to the speaker what the configuration says of the peers, with what the plan lets each of
+// them send and our addresses towards them.
+func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator) []bgp.Peer {
+	peers := make([]bgp.Peer, 0, len(c.BGP.Peers))
+	for _, p := range c.BGP.Peers {
+		hold, _ := c.BGP.Timers(p)
+		peer := bgp.Peer{Transport: bgp.Transport{
+			Name: p.Name, Address: p.Address, ASN: p.ASN, Port: p.Port, LocalAddress: p.LocalAddress,
+			Passive: p.Passive, Hops: p.Hops, Multihop: p.Multihop, HoldTime: hold,
+			ConnectRetry: c.BGP.ConnectRetry, GracefulRestart: bgp.GracefulRestart(c.BGP.GracefulRestart),
+			IPv4: slices.Contains(p.Families, config.IPv4), IPv6: slices.Contains(p.Families, config.IPv6),
+		}}
+		for _, r := range plan.Imports(p.Name) {
+			peer.Import = append(peer.Import, bgp.Range{Prefix: r.Prefix, Min: r.Min, Max: r.Max})
+		}
+		if _, v4, v6, err := locate(p.Address); err == nil {
+			peer.NextHop4, peer.NextHop6 = v4, v6
+		}
+		peers = append(peers, peer)
+	}
+	return peers
+}
+
+// claim is what the plan has to judge of a path.
+func (a *agent) claim(prefix netip.Prefix, p bgp.Path) ipam.Claim {
+	return ipam.Claim{
+		Prefix: prefix, Peer: a.peerName(p.Peer), NextHop: p.NextHop,
+		OriginASN: p.Origin(a.config.BGP.ASN), ClusterIDs: p.ClusterIDs,
+	}
+}
+
+// chooseRouterID picks the BGP Identifier: the configured one, our IPv4 address towards the first peer that has
+// one, any IPv4 address of the node, or a hash of cluster and node that stays the same on IPv6-only nodes.
+func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Addr, string) {
+	if c.BGP.RouterID.IsValid() {
+		return c.BGP.RouterID, "configured"
+	}
+	for _, p := range c.BGP.Peers {
+		if _, v4, _, err := locate(p.Address); err == nil && v4.IsValid() {
+			return v4, fmt.Sprintf("our address towards peer %s", p.Name)
+		}
+	}
+	for _, a := range facts.Addresses {
+		if a.Addr().Is4() && !a.Addr().IsLoopback() {
+			return a.Addr(), "the node's first IPv4 address"
+		}
+	}
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s/%s", c.Cluster.Name, c.Node.Name)
+	sum := max(h.Sum32(), 1) // 0.0.0.0 is no identifier (RFC 6286, section 2.1)
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}),
+		"a hash of cluster and node, for want of an IPv4 address"
+}
+
+// expected says whether a refusal is no fault: the fabric sends us what our own cluster told it.
+func (a *agent) expected(p bgp.Path, v ipam.Verdict) bool {
+	return v.Reason == ipam.OwnPrefix && slices.Contains(p.ClusterIDs, a.config.Cluster.ID)
+}
