@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,8 +35,15 @@ var (
 	speaker = netip.MustParseAddr("192.168.0.1")
 )
 
+// subject is the speaker under test. It is stopped before its peers are: a peer that goes first would make
+// GoBGP mark paths as stale while its watchers read them, a race of its own.
+type subject struct {
+	*Speaker
+	stop func()
+}
+
 // start brings up the speaker under test on 192.168.0.1 with fast timers.
-func start(t *testing.T, change func(*Config)) *Speaker {
+func start(t *testing.T, change func(*Config)) *subject {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
@@ -44,8 +52,7 @@ func start(t *testing.T, change func(*Config)) *Speaker {
 	}
 	cfg := Config{
 		ASN: ownASN, RouterID: speaker, Port: freePort(t), ListenAddresses: []netip.Addr{speaker}, ClusterID: 7,
-		ConnectRetry: time.Second, Log: log,
-		GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 10 * time.Second},
+		Log: log,
 	}
 	if change != nil {
 		change(&cfg)
@@ -55,11 +62,12 @@ func start(t *testing.T, change func(*Config)) *Speaker {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	return s
+	t.Cleanup(stop)
+	return &subject{Speaker: s, stop: stop}
 }
 
 func freePort(t *testing.T) int {
@@ -79,7 +87,7 @@ type remote struct {
 	port   int
 }
 
-func startRemote(t *testing.T, host string, asn uint32, s *Speaker) *remote {
+func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	t.Helper()
 	r := &remote{t: t, server: server.NewBgpServer(), asn: asn, addr: netip.MustParseAddr(host), port: freePort(t)}
 	go r.server.Serve()
@@ -87,6 +95,7 @@ func startRemote(t *testing.T, host string, asn uint32, s *Speaker) *remote {
 		Asn: asn, RouterId: host, ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,
 	}}))
 	t.Cleanup(r.server.Stop)
+	t.Cleanup(s.stop)
 	peer := &api.Peer{
 		Conf:            &api.PeerConf{NeighborAddress: speaker.String(), PeerAsn: ownASN},
 		Transport:       &api.Transport{LocalAddress: host, RemotePort: uint32(s.cfg.Port), PassiveMode: true},
@@ -101,7 +110,8 @@ func (r *remote) peer(name string) Peer {
 	return Peer{
 		Transport: Transport{
 			Name: name, Address: r.addr, ASN: r.asn, Port: r.port, LocalAddress: speaker,
-			HoldTime: 9 * time.Second, IPv4: true, IPv6: true,
+			HoldTime: 9 * time.Second, ConnectRetry: time.Second, IPv4: true, IPv6: true,
+			GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 10 * time.Second},
 		},
 		Import:   ranges,
 		NextHop6: netip.MustParseAddr("fd00::1"),
@@ -158,11 +168,11 @@ func (r *remote) received() []string {
 // world drains the speaker until its learned table reads as wanted: "prefix via peer,peer".
 type world struct {
 	t     *testing.T
-	s     *Speaker
+	s     *subject
 	table map[netip.Prefix][]Path
 }
 
-func newWorld(t *testing.T, s *Speaker) *world {
+func newWorld(t *testing.T, s *subject) *world {
 	return &world{t: t, s: s, table: map[netip.Prefix][]Path{}}
 }
 
@@ -195,7 +205,7 @@ func (w *world) becomes(rows ...string) {
 		"want %v, have %v", want, &got)
 }
 
-func established(t *testing.T, s *Speaker, names ...string) {
+func established(t *testing.T, s *subject, names ...string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		for _, session := range s.Sessions() {
