@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (k kind[T]) refusing(why map[string]string) kind[T] {
 	for text := range why {
 		refused = append(refused, json.Number(text))
 	}
-	slices.Sort(refused)
+	slices.SortFunc(refused, func(a, b json.Number) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	k.schema["not"] = schema{"enum": refused}
 	k.parse = func(text string) (T, error) {
 		if rule, refused := why[text]; refused {

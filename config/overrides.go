@@ -33,7 +33,11 @@ func BindFlags(flags *pflag.FlagSet) {
 		if k.Flag == "" {
 			continue
 		}
-		f := flags.VarPF(&flagText{kind: k.Type, text: k.fallback}, strings.TrimPrefix(k.Flag, "--"), "",
+		kind := k.Type
+		if of, list := strings.CutPrefix(kind, "list of "); list {
+			kind = of + ",..."
+		}
+		f := flags.VarPF(&flagText{kind: kind, text: k.fallback}, strings.TrimPrefix(k.Flag, "--"), "",
 			k.Description+" ("+k.Env+")")
 		if k.Type == "bool" {
 			f.NoOptDefVal = "true"

@@ -153,6 +153,7 @@ func TestOverrideErrorsNameTheirSource(t *testing.T) {
 func TestFlagsShowTheirDefaults(t *testing.T) {
 	usage := flags(t).FlagUsages()
 	require.Contains(t, usage, "--bgp-hold-time duration ")
+	require.Contains(t, usage, "--node-pod-cidrs cidr,... ")
 	require.Contains(t, usage, "(UNDERLAYD_BGP_HOLD_TIME) (default 90s)")
 }
 

@@ -112,19 +112,20 @@ func table(number string) string { return minimal + "kernel: {table: " + number 
 
 const noPoll = time.Hour
 
-func TestWatcher(t *testing.T) {
-	start := func(t *testing.T, poll time.Duration) *watched {
-		path := filepath.Join(t.TempDir(), "underlayd.yaml")
-		write(t, path, table("1"))
-		return watch(t, path, poll)
-	}
+func start(t *testing.T) *watched {
+	path := filepath.Join(t.TempDir(), "underlayd.yaml")
+	write(t, path, table("1"))
+	return watch(t, path, noPoll)
+}
+
+func TestWatcherFollowsAFile(t *testing.T) {
 	t.Run("delivers a file that was written over", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		require.NoError(t, os.WriteFile(w.path, []byte(table("2")), 0o600))
 		w.settles(2)
 	})
 	t.Run("delivers a file that an editor renamed into place", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		require.NoError(t, os.Rename(w.path, w.path+"~"))
 		write(t, w.path, table("2"))
 		w.settles(2)
@@ -132,7 +133,7 @@ func TestWatcher(t *testing.T) {
 		require.Equal(t, 3, w.config().Kernel.Table, "the new file is watched like the old one")
 	})
 	t.Run("reports a broken file once, and the good one after it", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		write(t, w.path, table("255"))
 		require.ErrorAs(t, w.failure(), new(config.Errors))
 		write(t, w.path, table("255")+"# still broken\n")
@@ -141,26 +142,29 @@ func TestWatcher(t *testing.T) {
 		require.Equal(t, 1, w.config().Kernel.Table, "even though it is what the owner runs with")
 	})
 	t.Run("reports a file that is gone, and when it is back", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		require.NoError(t, os.Remove(w.path))
 		require.ErrorIs(t, w.failure(), os.ErrNotExist)
 		write(t, w.path, table("1"))
 		require.Equal(t, 1, w.config().Kernel.Table)
 	})
+}
+
+func TestWatcherSaysOnlyWhatIsNews(t *testing.T) {
 	t.Run("says nothing when only the wording changed", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		write(t, w.path, "# a comment\n"+table("1"))
 		write(t, filepath.Join(filepath.Dir(w.path), "other.yaml"), "x")
 		w.quiet()
 	})
 	t.Run("answers a poke even when nothing changed", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		w.reload()
 		require.Equal(t, 1, w.config().Kernel.Table)
 		w.quiet()
 	})
 	t.Run("keeps only the latest for an owner that is busy", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		for _, number := range []string{"2", "3"} {
 			write(t, w.path, table(number))
 			w.reload()
@@ -168,6 +172,9 @@ func TestWatcher(t *testing.T) {
 		w.settles(3)
 		w.quiet()
 	})
+}
+
+func TestWatcherMissesNothing(t *testing.T) {
 	t.Run("notices what happens beyond a link, where no notification comes from", func(t *testing.T) {
 		target := filepath.Join(t.TempDir(), "real.yaml")
 		write(t, target, table("1"))
@@ -189,7 +196,7 @@ func TestWatcher(t *testing.T) {
 		require.Equal(t, 2, w.config().Kernel.Table)
 	})
 	t.Run("does not wait for ever in a directory that is never quiet", func(t *testing.T) {
-		w := start(t, noPoll)
+		w := start(t)
 		noise := filepath.Join(filepath.Dir(w.path), "noise")
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
