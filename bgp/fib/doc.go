@@ -1,0 +1,38 @@
+// Package fib keeps the kernel's routing table equal to what the rest of the program wants.
+//
+// It owns everything in the kernel that carries our mark and nothing else. The mark is the route
+// protocol number (Config.Protocol) on routes in one table (Config.Table), and the same protocol
+// number together with an id in 0x55400000–0x554fffff on next-hop objects. Objects in that range
+// with another protocol belong to somebody else: their ids are stepped over.
+//
+// # Shape in the kernel
+//
+// Each distinct set of next hops is one next-hop group, shared and counted by all prefixes that
+// use it; each next hop is one next-hop object, shared by the groups. A set of one is a group of
+// one as well: only then can a change of path for many prefixes ("their only next hop died, the
+// backup is another one") be a single message that rewrites the group, with no route touched. A
+// route names its group and is rewritten only when it moves to another group. Kernels without
+// next-hop objects (before 5.3) get the next hops inside each route; Mode says which is in use.
+//
+// # What is promised
+//
+// Ensure records and writes differences and never deletes what nobody spoke of; Prune deletes what
+// is ours and undesired. A route is replaced by adding the new one and then deleting the old one
+// by its exact identity, never by NLM_F_REPLACE, so that a foreign route that got there first
+// cannot be overwritten even in a race. What is ours is repaired within a second when someone
+// else removes or changes it; after five such repairs of one thing within a minute, one repair a
+// minute is made and the state says why.
+//
+// # Foreign routes
+//
+// A foreign route to the same prefix in the same table is never replaced. One with our metric
+// collides: ours is not written until the other is gone. One with a lower metric wins: ours is
+// written beneath it, takes over the moment the other goes, and is reported as Conflict
+// meanwhile because traffic does not follow it. One with a higher metric loses to ours and is
+// no conflict.
+//
+// # What it refuses to do
+//
+// It knows nothing of BGP, chooses no best path, follows no recursive next hops (a next hop that is
+// not on-link makes the route Failed), and never acts on a dump the kernel said was interrupted.
+package fib

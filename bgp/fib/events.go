@@ -1,0 +1,189 @@
+package fib
+
+import (
+	"slices"
+	"time"
+)
+
+// handle takes in one notification. A notification may be older than what we wrote since, so it
+// is never more than a hint: what it makes us write fails harmlessly (EEXIST, or the delete of
+// the absent) when things have moved on, and that has the kernel read again.
+func (t *Table) handle(e *event, now time.Time) {
+	switch e.kind {
+	case linkChanged:
+		t.handleLink(e.link)
+	case addressChanged:
+		poke(t.factsChanged)
+		t.doubtHops(func(h *hop) bool { return h.link == e.link.index })
+		t.reread = t.reread || t.tally[Conflict] > 0 // a route may go silently with its source address
+	case nextHopAdded, nextHopRemoved:
+		t.handleNextHop(e, now)
+	case routeAdded, routeRemoved:
+		if !t.known {
+			return // the first reading will tell
+		}
+		if e.inTable && e.route.protocol == uint8(t.cfg.Protocol) {
+			t.handleOurs(e, now)
+			return
+		}
+		dst := e.route.dst
+		t.doubtHops(func(h *hop) bool { return dst.Contains(h.addr.WithZone("")) })
+		if e.inTable && e.route.tos == 0 {
+			t.handleForeign(e)
+		}
+	}
+}
+
+// doubtHops has the hops resolved again that cannot be used, and those that match.
+func (t *Table) doubtHops(match func(*hop) bool) {
+	for _, h := range t.hops {
+		if h.problem != "" || match(h) {
+			t.markStale(h)
+		}
+	}
+}
+
+// handleLink: when a link goes down the kernel drops next-hop objects, groups and IPv4 routes
+// without a word, so everything is read again if we use the link.
+func (t *Table) handleLink(l linkState) {
+	was, seen := t.links[l.index]
+	if seen && was == l {
+		return
+	}
+	t.links[l.index] = l
+	if l.gone {
+		delete(t.links, l.index)
+	}
+	poke(t.factsChanged)
+	if !l.up && t.tally[Conflict] > 0 {
+		t.reread = true // the foreign route may have gone with the link
+	}
+	t.doubtHops(func(h *hop) bool {
+		if h.link != l.index && h.known.link != l.index {
+			return false
+		}
+		t.reread = true
+		return true
+	})
+}
+
+func (t *Table) handleNextHop(e *event, now time.Time) {
+	id := e.nextHop.id
+	if !ours(id) || id == lastID || t.mode != ModeObjects || !t.known {
+		return
+	}
+	t.reread = true
+	t.usedIDs[id] = struct{}{}
+	if !e.third {
+		return
+	}
+	if g := t.groups[id]; g != nil {
+		t.interfered(&g.set.fight, "next-hop group", id, now)
+	}
+	for _, h := range t.hops {
+		if h.id == id && t.interfered(&h.fight, "next-hop object", id, now) {
+			h.problem = h.addr.String() + ": " + fightReason("the next-hop object")
+		}
+	}
+}
+
+// interfered notes that somebody touched a next-hop object of ours and says whether it is left
+// alone for now.
+func (t *Table) interfered(f *fight, what string, id uint32, now time.Time) bool {
+	if f.again(now) {
+		t.stats.Fights++
+		t.log.WithField("id", id).Errorf("another program keeps removing or changing a %s of ours; repairing once a minute", what)
+	}
+	if !f.held(now) {
+		t.stats.Repairs++
+	}
+	return f.held(now)
+}
+
+// handleOurs: somebody else, or the kernel, touched a route with our mark.
+func (t *Table) handleOurs(e *event, now time.Time) {
+	x := t.entries[e.route.dst]
+	if e.kind == routeRemoved {
+		if x == nil {
+			return
+		}
+		at := slices.IndexFunc(x.have, func(h held) bool { return h.is(&e.route) })
+		if at < 0 {
+			t.reread = t.reread || len(x.have) > 0
+			return
+		}
+		t.lose(x, at)
+	} else {
+		x = t.entry(e.route.dst)
+		if !t.gain(x, e) {
+			return
+		}
+	}
+	t.markDirty(x)
+	if e.third && x.want != nil {
+		t.disturbed(x, now)
+	}
+}
+
+// gain records a route of ours that somebody else wrote, and says whether that is news. The kernel
+// also announces routes whose group somebody rewrote (nexthop_compat_mode): those are none.
+func (t *Table) gain(x *entry, e *event) bool {
+	known := slices.ContainsFunc(x.have, func(h held) bool { return h.is(&e.route) })
+	whole := e.replaced || t.mode == ModeInline && x.dst.Addr().Is6() && e.route.nextHop == 0
+	if known && (!whole || len(x.have) == 1) {
+		return false
+	}
+	if whole {
+		// It took the place of the one with its metric; or of an IPv6 route we are told the whole.
+		for i := len(x.have) - 1; i >= 0; i-- {
+			if x.have[i].metric == e.route.metric {
+				t.lose(x, i)
+			}
+		}
+	}
+	x.have = append(x.have, t.newHeld(e.route))
+	t.reread = t.reread || t.collides(x)
+	return true
+}
+
+func (h *held) is(r *kernelRoute) bool {
+	return h.metric == r.metric && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
+}
+
+// disturbed counts what others did to one of our routes, and gives in for a while when it is too much.
+func (t *Table) disturbed(x *entry, now time.Time) {
+	tr := t.trouble(x)
+	if tr.fight.again(now) {
+		t.stats.Fights++
+		t.log.WithField("prefix", x.dst).Error("another program keeps removing or changing this route; repairing once a minute")
+	}
+}
+
+// handleForeign keeps track of what other programs have in our table.
+func (t *Table) handleForeign(e *event) {
+	dst, r := e.route.dst, foreignRoute{e.route.metric, e.route.protocol}
+	x := t.entries[dst]
+	all := t.foreign[dst]
+	if e.kind == routeRemoved {
+		if at := slices.Index(all, r); at >= 0 {
+			all = slices.Delete(all, at, at+1)
+		}
+		// Of several alike, or a part of an IPv6 multipath route, who knows what is left?
+		t.reread = t.reread || x != nil && len(all) > 0
+	} else {
+		if x != nil && e.replaced && x.holds(r.metric) {
+			t.reread = true // it may have taken the place of ours
+		}
+		if !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	if len(all) == 0 {
+		delete(t.foreign, dst)
+	} else {
+		t.foreign[dst] = all
+	}
+	if x != nil {
+		t.markDirty(x)
+	}
+}

@@ -1,0 +1,352 @@
+package fib
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// model is Linux as far as this package uses it: what is silent there is silent here.
+type model struct {
+	inline bool // no next-hop objects
+
+	mu        sync.Mutex // guards all that follows
+	links     map[string]*linkState
+	down      map[string]bool // administratively
+	addrs     []modelAddr
+	list      []kernelRoute // in the order the kernel keeps: by metric, then by arrival
+	hops      map[uint32]kernelNextHop
+	lastIndex int
+	sink      func(event)
+	backlog   []event
+	routeW    int
+	objectW   int
+	refuse    map[netip.Prefix]error // what writing a prefix fails with
+	interrupt int                    // so many dumps are interrupted
+	broken    error                  // the conversation fails
+	reads     int
+}
+
+type modelAddr struct {
+	link   string
+	prefix netip.Prefix
+}
+
+func newModel() *model {
+	return &model{links: map[string]*linkState{}, down: map[string]bool{}, hops: map[uint32]kernelNextHop{}, refuse: map[netip.Prefix]error{}}
+}
+
+const kernelProtocol = 2
+
+func (m *model) emit(e event) {
+	if m.sink == nil {
+		m.backlog = append(m.backlog, e)
+		return
+	}
+	m.sink(e)
+}
+
+func (m *model) watch(ctx context.Context, sink func(event)) error {
+	m.mu.Lock()
+	m.sink = sink
+	for _, e := range m.backlog {
+		sink(e)
+	}
+	m.backlog = nil
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sink = nil
+	return nil
+}
+
+func (m *model) read(context.Context) (reading, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reads++
+	if m.interrupt > 0 {
+		m.interrupt--
+		return reading{}, errInterrupted
+	}
+	if m.broken != nil {
+		return reading{}, m.broken
+	}
+	r := reading{routes: append(m.connected(), m.list...)}
+	for _, h := range m.hops {
+		r.nextHops = append(r.nextHops, h)
+	}
+	slices.SortFunc(r.nextHops, func(a, b kernelNextHop) int { return int(a.id) - int(b.id) })
+	return r, nil
+}
+
+// connected are the routes of the addresses of links that are up.
+func (m *model) connected() []kernelRoute {
+	var all []kernelRoute
+	for _, a := range m.addrs {
+		if m.down[a.link] {
+			continue
+		}
+		metric := uint32(0)
+		if a.prefix.Addr().Is6() {
+			metric = 256
+		}
+		all = append(all, kernelRoute{dst: a.prefix.Masked(), metric: metric, protocol: kernelProtocol, hops: []gateway{{link: m.links[a.link].index}}})
+	}
+	return all
+}
+
+func (m *model) resolve(_ context.Context, addrs []netip.Addr) ([]resolution, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]resolution, len(addrs))
+	for i, a := range addrs {
+		all[i] = m.find(a)
+	}
+	return all, m.broken
+}
+
+func (m *model) find(a netip.Addr) resolution {
+	best, found := modelAddr{}, false
+	for _, x := range m.addrs {
+		if x.prefix.Addr() == a {
+			return resolution{err: errOwnAddress}
+		}
+		if !m.down[x.link] && x.prefix.Contains(a) && (!found || x.prefix.Bits() > best.prefix.Bits()) {
+			best, found = x, true
+		}
+	}
+	if !found {
+		return resolution{err: errNotOnLink}
+	}
+	for _, r := range m.list {
+		if r.dst.Contains(a) && r.dst.Bits() > best.prefix.Bits() {
+			return resolution{err: errNotOnLink}
+		}
+	}
+	if l := m.links[best.link]; l.up {
+		return resolution{link: l.index}
+	}
+	return resolution{err: errLinkDown}
+}
+
+func (m *model) apply(_ context.Context, reqs []request) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
+	for i := range reqs {
+		reqs[i].err = nil
+		if err := m.carryOut(&reqs[i], ourMark); err != nil {
+			reqs[i].err = &kernelError{errno: err.(unix.Errno)}
+		}
+	}
+	return nil
+}
+
+func (m *model) carryOut(r *request, protocol uint8) error {
+	switch r.op {
+	case opCreateNextHop, opReplaceNextHop:
+		return m.putHop(r, protocol)
+	case opCreateGroup, opReplaceGroup:
+		return m.putGroup(r, protocol)
+	case opDeleteNextHop:
+		if _, ok := m.hops[r.id]; ok {
+			m.objectW++
+			m.dropHop(r.id)
+		}
+		return nil
+	case opCreateRoute, opAppendRoute:
+		if err := m.refuse[r.dst]; err != nil {
+			return err
+		}
+		return m.putRoute(kernelRoute{dst: r.dst, metric: r.metric, nextHop: r.id, protocol: protocol, hops: r.hops}, r.op == opCreateRoute)
+	default:
+		if err := m.refuse[r.dst]; err != nil {
+			return err
+		}
+		m.cutRoute(r, protocol)
+		return nil
+	}
+}
+
+func (m *model) up(index int) bool {
+	for name, l := range m.links {
+		if l.index == index {
+			return l.up && !m.down[name]
+		}
+	}
+	return false
+}
+
+func (m *model) putHop(r *request, protocol uint8) error {
+	if _, ok := m.hops[r.id]; ok && r.op == opCreateNextHop {
+		return unix.EEXIST
+	}
+	if !m.up(r.gateway.link) {
+		return unix.ENETDOWN
+	}
+	m.hops[r.id] = kernelNextHop{id: r.id, protocol: protocol, gateway: r.gateway}
+	m.objectW++
+	return nil
+}
+
+func (m *model) putGroup(r *request, protocol uint8) error {
+	if _, ok := m.hops[r.id]; ok && r.op == opCreateGroup {
+		return unix.EEXIST
+	}
+	for _, id := range r.members {
+		if h, ok := m.hops[id]; !ok || h.members != nil {
+			return unix.EINVAL
+		}
+	}
+	if len(r.members) == 0 {
+		return unix.EINVAL
+	}
+	m.hops[r.id] = kernelNextHop{id: r.id, protocol: protocol, members: slices.Clone(r.members)}
+	m.objectW++
+	return nil
+}
+
+// dropHop deletes an object, takes it out of its groups and the routes off it: IPv4 silently.
+func (m *model) dropHop(id uint32) {
+	delete(m.hops, id)
+	for gid, g := range m.hops {
+		if slices.Contains(g.members, id) {
+			g.members = slices.DeleteFunc(slices.Clone(g.members), func(x uint32) bool { return x == id })
+			m.hops[gid] = g
+			if len(g.members) == 0 {
+				m.dropHop(gid)
+			}
+		}
+	}
+	m.dropRoutes(func(r kernelRoute) bool { return r.nextHop == id })
+}
+
+// dropRoutes is the kernel's own clearing up; it tells of IPv6 routes only.
+func (m *model) dropRoutes(gone func(kernelRoute) bool) {
+	m.list = slices.DeleteFunc(m.list, func(r kernelRoute) bool {
+		if !gone(r) {
+			return false
+		}
+		if r.dst.Addr().Is6() {
+			m.emit(event{kind: routeRemoved, inTable: true, route: r})
+		}
+		return true
+	})
+}
+
+func (m *model) putRoute(r kernelRoute, exclusive bool) error {
+	if r.nextHop != 0 {
+		if _, ok := m.hops[r.nextHop]; !ok {
+			return unix.EINVAL
+		}
+	}
+	at := len(m.list)
+	for i := range m.list {
+		x := &m.list[i]
+		if x.dst != r.dst || x.metric != r.metric {
+			continue
+		}
+		if exclusive || x.nextHop == r.nextHop && x.protocol == r.protocol && sameGateways(x.hops, r.hops) {
+			return unix.EEXIST
+		}
+		if r.dst.Addr().Is6() && x.nextHop == 0 && r.nextHop == 0 {
+			x.hops = append(slices.Clone(x.hops), r.hops...) // becomes one multipath route
+			m.routeW++
+			return nil
+		}
+		at = i + 1
+	}
+	m.list = slices.Insert(m.list, at, r)
+	m.routeW++
+	return nil
+}
+
+func (m *model) cutRoute(r *request, protocol uint8) bool {
+	for i := range m.list {
+		x := &m.list[i]
+		if x.dst != r.dst || x.metric != r.metric || x.protocol != protocol || x.nextHop != r.id {
+			continue
+		}
+		if r.id != 0 || len(r.hops) == 0 || sameGateways(x.hops, r.hops) {
+			m.list = slices.Delete(m.list, i, i+1)
+			m.routeW++
+			return true
+		}
+		if rest := without(x.hops, r.hops); x.dst.Addr().Is6() && len(rest) < len(x.hops) {
+			x.hops = rest
+			m.routeW++
+			return true
+		}
+	}
+	return false
+}
+
+// linkDown is what goes when a link loses its carrier or is set down.
+func (m *model) linkDown(name string, admin bool) {
+	index := m.links[name].index
+	for id, h := range m.hops {
+		if h.members == nil && h.gateway.link == index {
+			m.dropHop(id)
+		}
+	}
+	if !admin {
+		return
+	}
+	m.dropRoutes(func(r kernelRoute) bool {
+		return r.nextHop == 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return m.up(g.link) })
+	})
+	for i := range m.list {
+		if r := &m.list[i]; r.dst.Addr().Is6() && r.nextHop == 0 {
+			left := slices.DeleteFunc(slices.Clone(r.hops), func(g gateway) bool { return g.link == index })
+			if len(left) < len(r.hops) {
+				r.hops = left
+				m.emit(event{kind: routeRemoved, inTable: true, route: kernelRoute{dst: r.dst, metric: r.metric, protocol: r.protocol}})
+			}
+		}
+	}
+	m.addrs = slices.DeleteFunc(m.addrs, func(a modelAddr) bool { return a.link == name && a.prefix.Addr().Is6() })
+}
+
+func (m *model) facts() (Facts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var f Facts
+	for _, a := range m.addrs {
+		f.Addresses = append(f.Addresses, a.prefix)
+		f.Connected = append(f.Connected, a.prefix.Masked())
+	}
+	slices.SortFunc(f.Addresses, netip.Prefix.Compare)
+	slices.SortFunc(f.Connected, netip.Prefix.Compare)
+	return f, nil
+}
+
+func (m *model) local(peer netip.Addr) (link string, v4, v6 netip.Addr, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.addrs {
+		if a.prefix.Contains(peer) {
+			link = a.link
+		}
+	}
+	for _, a := range m.addrs {
+		switch {
+		case a.link != link:
+		case a.prefix.Addr().Is4():
+			v4 = lower(v4, a.prefix.Addr())
+		default:
+			v6 = lower(v6, a.prefix.Addr())
+		}
+	}
+	if link == "" {
+		err = unix.ENETUNREACH
+	}
+	return link, v4, v6, err
+}
+
+func (m *model) close() error { return nil }

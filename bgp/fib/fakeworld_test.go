@@ -1,0 +1,242 @@
+package fib
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fake is the world around the model.
+type fake struct{ *model }
+
+func newFake() *fake { return &fake{newModel()} }
+
+func (f *fake) open(_ *testing.T, c Config, m Mode) *Table {
+	f.inline = m == ModeInline
+	return newTable(c.complete(), m, f.model, f.model)
+}
+
+// world runs a change by another program under the lock.
+func (f *fake) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+func (f *fake) addLink(t *testing.T, name string, addrs ...string) {
+	f.change(func() {
+		f.lastIndex++
+		f.links[name] = &linkState{index: f.lastIndex, name: name, up: true}
+		f.down[name] = false
+		f.emit(event{kind: linkChanged, link: *f.links[name]})
+	})
+	for _, a := range addrs {
+		f.addAddr(t, name, a)
+	}
+}
+
+func (f *fake) deleteLink(_ *testing.T, name string) {
+	f.change(func() {
+		f.down[name] = true
+		f.linkDown(name, true)
+		f.addrs = slices.DeleteFunc(f.addrs, func(a modelAddr) bool { return a.link == name })
+		gone := *f.links[name]
+		gone.up, gone.gone = false, true
+		delete(f.links, name)
+		f.emit(event{kind: linkChanged, link: gone})
+	})
+}
+
+func (f *fake) setUp(_ *testing.T, name string, up bool) {
+	f.change(func() {
+		f.down[name] = !up
+		l := f.links[name]
+		if l.up = up; !up {
+			f.linkDown(name, true)
+		}
+		f.emit(event{kind: linkChanged, link: *l})
+	})
+}
+
+func (f *fake) setCarrier(_ *testing.T, name string, on bool) {
+	f.change(func() {
+		l := f.links[name]
+		if l.up = on; !on {
+			f.linkDown(name, false)
+		}
+		f.emit(event{kind: linkChanged, link: *l})
+	})
+}
+
+func (f *fake) addAddr(_ *testing.T, link, addr string) {
+	f.change(func() {
+		f.addrs = append(f.addrs, modelAddr{link, netip.MustParsePrefix(addr)})
+		f.emit(event{kind: addressChanged, link: *f.links[link]})
+	})
+}
+
+func (f *fake) deleteAddr(_ *testing.T, link, addr string) {
+	f.change(func() {
+		f.addrs = slices.DeleteFunc(f.addrs, func(a modelAddr) bool { return a == modelAddr{link, netip.MustParsePrefix(addr)} })
+		f.emit(event{kind: addressChanged, link: *f.links[link]})
+	})
+}
+
+func (f *fake) kernelRoute(r spec) kernelRoute {
+	dst := netip.MustParsePrefix(r.dst)
+	if r.metric == 0 && dst.Addr().Is6() {
+		r.metric = 1024 // IPv6's default
+	}
+	k := kernelRoute{dst: dst, metric: uint32(r.metric), nextHop: r.nextHop, protocol: uint8(r.protocol)}
+	if r.via != "" {
+		k.hops = []gateway{{netip.MustParseAddr(r.via), f.find(netip.MustParseAddr(r.via)).link}}
+	}
+	return k
+}
+
+func (f *fake) add(t *testing.T, r spec) {
+	f.change(func() {
+		k := f.kernelRoute(r)
+		require.NoError(t, f.putRoute(k, true))
+		f.emit(event{kind: routeAdded, third: true, inTable: true, route: k})
+	})
+}
+
+func (f *fake) appendTo(t *testing.T, r spec) {
+	f.change(func() {
+		k := f.kernelRoute(r)
+		require.NoError(t, f.putRoute(k, false))
+		f.emit(event{kind: routeAdded, third: true, inTable: true, route: k})
+	})
+}
+
+func (f *fake) replace(t *testing.T, r spec) {
+	f.change(func() {
+		k := f.kernelRoute(r)
+		at := slices.IndexFunc(f.list, func(x kernelRoute) bool { return x.dst == k.dst && x.metric == k.metric })
+		if at < 0 {
+			require.NoError(t, f.putRoute(k, true))
+		} else {
+			f.list[at] = k
+			f.routeW++
+		}
+		f.emit(event{kind: routeAdded, third: true, inTable: true, replaced: at >= 0, route: k})
+	})
+}
+
+// remove takes the first route that fits what the spec says.
+func (f *fake) remove(t *testing.T, r spec) {
+	f.change(func() {
+		at := slices.IndexFunc(f.list, func(x kernelRoute) bool {
+			return x.dst == netip.MustParsePrefix(r.dst) && int(x.protocol) == r.protocol && (r.metric == 0 || x.metric == uint32(r.metric))
+		})
+		require.GreaterOrEqual(t, at, 0, "no such route")
+		f.removeAt(at)
+	})
+}
+
+func (f *fake) removeAt(at int) {
+	gone := f.list[at]
+	f.list = slices.Delete(f.list, at, at+1)
+	f.routeW++
+	f.emit(event{kind: routeRemoved, third: true, inTable: true, route: gone})
+}
+
+func (f *fake) wipe(_ *testing.T, protocol int) {
+	f.change(func() {
+		for i := len(f.list) - 1; i >= 0; i-- {
+			if int(f.list[i].protocol) == protocol {
+				f.removeAt(i)
+			}
+		}
+	})
+}
+
+func (f *fake) addNextHop(t *testing.T, id uint32, via, link string, protocol int) {
+	f.change(func() {
+		r := request{op: opReplaceNextHop, id: id, gateway: gateway{netip.MustParseAddr(via), f.links[link].index}}
+		require.NoError(t, f.carryOut(&r, uint8(protocol)))
+		f.emit(event{kind: nextHopAdded, third: true, nextHop: f.hops[id]})
+	})
+}
+
+func (f *fake) replaceGroup(t *testing.T, id uint32, protocol int, members ...uint32) {
+	f.change(func() {
+		require.NoError(t, f.carryOut(&request{op: opReplaceGroup, id: id, members: members}, uint8(protocol)))
+		f.emit(event{kind: nextHopAdded, third: true, nextHop: f.hops[id]})
+	})
+}
+
+func (f *fake) deleteNextHop(_ *testing.T, id uint32) {
+	f.change(func() {
+		gone := f.hops[id]
+		f.objectW++
+		f.dropHop(id)
+		f.emit(event{kind: nextHopRemoved, third: true, nextHop: gone})
+	})
+}
+
+func (f *fake) routes(_ *testing.T, protocol int) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := []string{}
+	for _, r := range f.list {
+		if int(r.protocol) != protocol {
+			continue
+		}
+		hops := r.hops
+		if r.nextHop != 0 {
+			hops = f.gateways(r.nextHop)
+		}
+		var via []string
+		for _, h := range hops {
+			via = append(via, h.addr.String())
+		}
+		slices.Sort(via)
+		all = append(all, fmt.Sprintf("%s metric %d via %s", r.dst, r.metric, strings.Join(via, " ")))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (f *fake) gateways(id uint32) []gateway {
+	h := f.hops[id]
+	if h.members == nil {
+		return []gateway{h.gateway}
+	}
+	var all []gateway
+	for _, m := range h.members {
+		all = append(all, f.hops[m].gateway)
+	}
+	return all
+}
+
+func (f *fake) objects(_ *testing.T, protocol int) map[uint32]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := map[uint32]string{}
+	for id, h := range f.hops {
+		switch {
+		case int(h.protocol) != protocol:
+		case h.members != nil:
+			ids := slices.Clone(h.members)
+			slices.Sort(ids)
+			all[id] = groupText(ids)
+		default:
+			all[id] = "via " + h.gateway.addr.String()
+		}
+	}
+	return all
+}
+
+func (f *fake) writes(*testing.T) (int, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.routeW, f.objectW
+}
+
+func (f *fake) compat(*testing.T, bool) {}

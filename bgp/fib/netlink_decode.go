@@ -1,0 +1,233 @@
+package fib
+
+import (
+	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+var errShort = errors.New("netlink message is cut short")
+
+// message is one netlink message inside a receive buffer; it is valid until the next receive.
+type message struct {
+	kind, flags uint16
+	seq, port   uint32
+	body        []byte
+}
+
+// next cuts the first message off b.
+func next(b []byte) (m message, rest []byte, err error) {
+	if len(b) < unix.SizeofNlMsghdr {
+		return m, nil, errShort
+	}
+	size := int(native.Uint32(b))
+	if size < unix.SizeofNlMsghdr || size > len(b) {
+		return m, nil, errShort
+	}
+	m = message{
+		kind: native.Uint16(b[4:]), flags: native.Uint16(b[6:]),
+		seq: native.Uint32(b[8:]), port: native.Uint32(b[12:]),
+		body: b[unix.SizeofNlMsghdr:size],
+	}
+	return m, b[min(align(size), len(b)):], nil
+}
+
+func align(n int) int { return (n + 3) &^ 3 }
+
+// attributes calls f for each attribute in b; a cut-short one ends the walk.
+func attributes(b []byte, f func(kind uint16, value []byte)) {
+	for len(b) >= unix.SizeofRtAttr {
+		size := int(native.Uint16(b))
+		if size < unix.SizeofRtAttr || size > len(b) {
+			return
+		}
+		f(native.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size])
+		b = b[min(align(size), len(b)):]
+	}
+}
+
+func number(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return native.Uint32(b)
+}
+
+func address(b []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// viaAddress reads RTA_VIA: a family and an address of it.
+func viaAddress(b []byte) netip.Addr {
+	if len(b) < 2 {
+		return netip.Addr{}
+	}
+	return address(b[2:])
+}
+
+// routeMessage is a decoded RTM_NEWROUTE, RTM_DELROUTE or reply to a lookup.
+type routeMessage struct {
+	route  kernelRoute
+	table  uint32
+	kind   uint8 // RTN_*
+	flags  uint32
+	link   int
+	direct bool // no gateway
+}
+
+func decodeRoute(body []byte) (routeMessage, bool) {
+	if len(body) < unix.SizeofRtMsg {
+		return routeMessage{}, false
+	}
+	m := routeMessage{table: uint32(body[4]), kind: body[7], flags: native.Uint32(body[8:]), direct: true}
+	m.route.tos, m.route.protocol = body[3], body[5]
+	zero := netip.IPv4Unspecified()
+	if body[0] == unix.AF_INET6 {
+		zero = netip.IPv6Unspecified()
+	} else if body[0] != unix.AF_INET {
+		return routeMessage{}, false
+	}
+	dst, single, paths := zero, gateway{}, []byte(nil)
+	attributes(body[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
+		switch kind {
+		case unix.RTA_DST:
+			dst = address(v)
+		case unix.RTA_TABLE:
+			m.table = number(v)
+		case unix.RTA_PRIORITY:
+			m.route.metric = number(v)
+		case attrNextHopID:
+			m.route.nextHop = number(v)
+		case unix.RTA_GATEWAY:
+			single.addr = address(v)
+		case attrVia:
+			single.addr = viaAddress(v)
+		case unix.RTA_OIF:
+			single.link = int(number(v))
+		case unix.RTA_MULTIPATH:
+			paths = v
+		}
+	})
+	if !dst.IsValid() {
+		return routeMessage{}, false
+	}
+	m.route.dst = netip.PrefixFrom(dst, int(body[1]))
+	m.link, m.direct = single.link, !single.addr.IsValid() && paths == nil
+	if m.route.nextHop == 0 && m.kind == unix.RTN_UNICAST {
+		m.route.hops = decodeHops(single, paths)
+	}
+	return m, m.route.dst.IsValid()
+}
+
+func decodeHops(single gateway, paths []byte) []gateway {
+	if paths == nil {
+		return []gateway{single}
+	}
+	var hops []gateway
+	for len(paths) >= unix.SizeofRtNexthop {
+		size := int(native.Uint16(paths))
+		if size < unix.SizeofRtNexthop || size > len(paths) {
+			break
+		}
+		hop := gateway{link: int(native.Uint32(paths[4:]))}
+		attributes(paths[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) {
+			switch kind {
+			case unix.RTA_GATEWAY:
+				hop.addr = address(v)
+			case attrVia:
+				hop.addr = viaAddress(v)
+			}
+		})
+		hops = append(hops, hop)
+		paths = paths[min(align(size), len(paths)):]
+	}
+	return hops
+}
+
+func decodeNextHop(body []byte) (kernelNextHop, bool) {
+	if len(body) < unix.SizeofNhmsg {
+		return kernelNextHop{}, false
+	}
+	n := kernelNextHop{protocol: body[2]}
+	attributes(body[unix.SizeofNhmsg:], func(kind uint16, v []byte) {
+		switch kind {
+		case unix.NHA_ID:
+			n.id = number(v)
+		case unix.NHA_OIF:
+			n.gateway.link = int(number(v))
+		case unix.NHA_GATEWAY:
+			n.gateway.addr = address(v)
+		case unix.NHA_GROUP:
+			for ; len(v) >= nextHopGroupID; v = v[nextHopGroupID:] {
+				n.members = append(n.members, number(v))
+				n.odd = n.odd || v[4] != 0 // a weight above one
+			}
+		case unix.NHA_GROUP_TYPE:
+			n.odd = n.odd || len(v) >= 2 && native.Uint16(v) != 0
+		case unix.NHA_BLACKHOLE, unix.NHA_ENCAP, unix.NHA_ENCAP_TYPE:
+			n.odd = true
+		}
+	})
+	if n.members == nil && !n.gateway.addr.IsValid() {
+		n.odd = true
+	}
+	return n, n.id != 0
+}
+
+func decodeLink(body []byte, gone bool) (linkState, bool) {
+	if len(body) < unix.SizeofIfInfomsg {
+		return linkState{}, false
+	}
+	flags := native.Uint32(body[8:])
+	l := linkState{index: int(int32(native.Uint32(body[4:]))), gone: gone}
+	l.up = !gone && flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
+	attributes(body[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+		if kind == unix.IFLA_IFNAME {
+			l.name = unix.ByteSliceToString(v)
+		}
+	})
+	return l, body[0] != unix.AF_BRIDGE
+}
+
+// decodeError returns the outcome in an NLMSG_ERROR or an NLMSG_DONE, with the kernel's own
+// words when it gave any (extended acknowledgement).
+func decodeError(m message) error {
+	if len(m.body) < 4 {
+		return errShort
+	}
+	code := int32(native.Uint32(m.body))
+	if code == 0 {
+		return nil
+	}
+	err := &kernelError{errno: unix.Errno(-code)}
+	rest := m.body[4:]
+	if m.kind == unix.NLMSG_ERROR {
+		// The header of the request follows (NETLINK_CAP_ACK: only the header).
+		rest = rest[min(unix.SizeofNlMsghdr, len(rest)):]
+	}
+	if m.flags&unix.NLM_F_ACK_TLVS != 0 {
+		attributes(rest, func(kind uint16, v []byte) {
+			if kind == unix.NLMSGERR_ATTR_MSG {
+				err.text = unix.ByteSliceToString(v)
+			}
+		})
+	}
+	return err
+}
+
+// kernelError is a refusal by the kernel: the number callers compare and the words people read.
+type kernelError struct {
+	errno unix.Errno
+	text  string
+}
+
+func (e *kernelError) Error() string {
+	if e.text == "" {
+		return e.errno.Error()
+	}
+	return e.errno.Error() + ": " + e.text
+}
+
+func (e *kernelError) Unwrap() error { return e.errno }

@@ -1,0 +1,281 @@
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	batchMessages = 512
+	batchBytes    = 56 << 10
+	lookupBatch   = 128
+)
+
+// netlinkKernel is Linux. All its sockets are opened at once and stay in one namespace.
+type netlinkKernel struct {
+	cmd     *socket
+	mon     *monitor
+	handle  *netlink.Handle
+	table   uint32
+	proto   uint32
+	objects bool
+}
+
+// openNetlink opens the sockets in the calling thread's network namespace.
+func openNetlink(table, proto int) (*netlinkKernel, error) {
+	runtime.LockOSThread() // all sockets in one namespace, even if the caller did not pin the thread
+	defer runtime.UnlockOSThread()
+	cmd, err := newSocket()
+	if err != nil {
+		return nil, err
+	}
+	mon, err := newMonitor(uint32(table), cmd.port)
+	if err != nil {
+		return nil, errors.Join(err, cmd.close())
+	}
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open netlink handle: %w", err), cmd.close(), mon.close())
+	}
+	return &netlinkKernel{cmd: cmd, mon: mon, handle: handle, table: uint32(table), proto: uint32(proto)}, nil
+}
+
+func (k *netlinkKernel) close() error {
+	k.handle.Close()
+	return errors.Join(k.cmd.close(), k.mon.close())
+}
+
+// probe finds out by trying whether the kernel has next-hop objects and lets us write.
+func (k *netlinkKernel) probe(ctx context.Context) (bool, error) {
+	enc := &k.cmd.enc
+	seq := k.cmd.nextSeq()
+	start := enc.begin(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, seq)
+	enc.nextHopHeader(unix.AF_INET, uint8(k.proto))
+	enc.u32(unix.NHA_ID, lastID)
+	enc.shut(enc.open(unix.NHA_BLACKHOLE))
+	enc.end(start)
+	err := k.acknowledged(ctx, seq)
+	switch {
+	case err == nil:
+		del := []request{{op: opDeleteNextHop, id: lastID}}
+		if err := k.apply(ctx, del); err != nil {
+			return false, err
+		}
+		return true, del[0].err
+	case errors.Is(err, unix.EPERM):
+		return false, fmt.Errorf("write to kernel: %w (CAP_NET_ADMIN is needed)", err)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return false, nil
+	}
+	var refused *kernelError
+	if errors.As(err, &refused) {
+		return true, nil // it knows what was asked; lo is down, or the id is taken
+	}
+	return false, err
+}
+
+// acknowledged sends what is encoded, one message, and returns its outcome.
+func (k *netlinkKernel) acknowledged(ctx context.Context, seq uint32) error {
+	if err := k.cmd.send(); err != nil {
+		return err
+	}
+	return k.cmd.receive(ctx, func(m message) (bool, error) {
+		if m.seq != seq || m.kind != unix.NLMSG_ERROR {
+			return false, nil
+		}
+		return true, decodeError(m)
+	})
+}
+
+func (k *netlinkKernel) apply(ctx context.Context, reqs []request) error {
+	for len(reqs) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := k.applySome(ctx, reqs)
+		if err != nil {
+			return err
+		}
+		reqs = reqs[n:]
+	}
+	return nil
+}
+
+// applySome sends as many requests as fit into one datagram. The kernel works them off within
+// the send call and answers only what it refused, and the last one: that answer ends the batch.
+func (k *netlinkKernel) applySome(ctx context.Context, reqs []request) (int, error) {
+	first, n, last := k.cmd.seq+1, 0, 0
+	for n < len(reqs) && n < batchMessages && len(k.cmd.enc.buf) < batchBytes {
+		last = k.cmd.enc.request(&reqs[n], k.table, k.proto, k.cmd.nextSeq())
+		n++
+	}
+	k.cmd.enc.setFlags(last, unix.NLM_F_ACK)
+	if err := k.cmd.send(); err != nil {
+		return 0, err
+	}
+	return n, k.cmd.receive(ctx, func(m message) (bool, error) {
+		i := int(int32(m.seq - first))
+		if i < 0 || i >= n || m.kind != unix.NLMSG_ERROR {
+			return false, nil
+		}
+		reqs[i].err = outcome(reqs[i].op, decodeError(m))
+		return i == n-1, nil
+	})
+}
+
+// outcome turns the refusal to delete what is not there into success.
+func outcome(o op, err error) error {
+	if err == nil {
+		return nil
+	}
+	if (o == opDeleteRoute || o == opDeleteNextHop) && (errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT)) {
+		return nil
+	}
+	return err
+}
+
+func (k *netlinkKernel) read(ctx context.Context) (reading, error) {
+	var r reading
+	if k.objects {
+		seq := k.cmd.nextSeq()
+		k.cmd.enc.dumpNextHops(seq)
+		err := k.cmd.dump(ctx, seq, func(m message) {
+			if n, ok := decodeNextHop(m.body); ok && m.kind == unix.RTM_NEWNEXTHOP {
+				n.gateway = k.zoned(n.gateway)
+				r.nextHops = append(r.nextHops, n)
+			}
+		})
+		if err != nil {
+			return reading{}, fmt.Errorf("read next-hop objects: %w", err)
+		}
+	}
+	for _, fam := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if err := k.readRoutes(ctx, fam, &r); err != nil {
+			return reading{}, fmt.Errorf("read routes: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func (k *netlinkKernel) readRoutes(ctx context.Context, fam uint8, r *reading) error {
+	seq := k.cmd.nextSeq()
+	k.cmd.enc.dumpRoutes(fam, k.table, seq)
+	err := k.cmd.dump(ctx, seq, func(m message) {
+		if m.kind != unix.RTM_NEWROUTE {
+			return
+		}
+		route, ok := decodeRoute(m.body)
+		if !ok || route.table != k.table || route.flags&unix.RTM_F_CLONED != 0 {
+			return
+		}
+		for i := range route.route.hops {
+			route.route.hops[i] = k.zoned(route.route.hops[i])
+		}
+		r.routes = append(r.routes, route.route)
+	})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // no such table yet, or no such family in this kernel
+	}
+	return err
+}
+
+// zoned gives a link-local gateway the name of its link, which is how such a next hop is asked for.
+func (k *netlinkKernel) zoned(g gateway) gateway {
+	if !g.addr.IsLinkLocalUnicast() || g.addr.Is4() {
+		return g
+	}
+	if link, err := k.handle.LinkByIndex(g.link); err == nil {
+		g.addr = g.addr.WithZone(link.Attrs().Name)
+	}
+	return g
+}
+
+func (k *netlinkKernel) resolve(ctx context.Context, addrs []netip.Addr) ([]resolution, error) {
+	all := make([]resolution, len(addrs))
+	for from := 0; from < len(addrs); from += lookupBatch {
+		to := min(from+lookupBatch, len(addrs))
+		if err := k.resolveSome(ctx, addrs[from:to], all[from:to]); err != nil {
+			return nil, fmt.Errorf("resolve next hops: %w", err)
+		}
+	}
+	// A lookup does not tell whether the link has carrier.
+	up := map[int]bool{}
+	for i := range all {
+		if all[i].err != nil {
+			continue
+		}
+		good, seen := up[all[i].link]
+		if !seen {
+			good = k.linkUp(all[i].link)
+			up[all[i].link] = good
+		}
+		if !good {
+			all[i].err = errLinkDown
+		}
+	}
+	return all, nil
+}
+
+func (k *netlinkKernel) linkUp(index int) bool {
+	const running = unix.IFF_UP | unix.IFF_RUNNING
+	link, err := k.handle.LinkByIndex(index)
+	return err == nil && link.Attrs().RawFlags&running == running
+}
+
+func (k *netlinkKernel) resolveSome(ctx context.Context, addrs []netip.Addr, into []resolution) error {
+	first, open := k.cmd.seq+1, 0
+	for i, addr := range addrs {
+		seq := k.cmd.nextSeq()
+		if addr.Zone() != "" {
+			into[i] = k.resolveZone(addr)
+			continue
+		}
+		k.cmd.enc.lookup(addr, seq)
+		open++
+	}
+	if open == 0 {
+		return nil
+	}
+	if err := k.cmd.send(); err != nil {
+		return err
+	}
+	return k.cmd.receive(ctx, func(m message) (bool, error) {
+		i := int(int32(m.seq - first))
+		if i < 0 || i >= len(addrs) {
+			return false, nil
+		}
+		into[i] = decodeLookup(m)
+		open--
+		return open == 0, nil
+	})
+}
+
+func decodeLookup(m message) resolution {
+	if m.kind == unix.NLMSG_ERROR {
+		return resolution{err: fmt.Errorf("%w (%w)", errNotOnLink, decodeError(m))}
+	}
+	route, ok := decodeRoute(m.body)
+	switch {
+	case !ok:
+		return resolution{err: errShort}
+	case route.kind == unix.RTN_LOCAL:
+		return resolution{err: errOwnAddress}
+	case route.kind != unix.RTN_UNICAST, !route.direct:
+		return resolution{err: errNotOnLink}
+	}
+	return resolution{link: route.link}
+}
+
+func (k *netlinkKernel) resolveZone(addr netip.Addr) resolution {
+	link, err := k.handle.LinkByName(addr.Zone())
+	if err != nil {
+		return resolution{err: fmt.Errorf("%w (link %s: %w)", errNotOnLink, addr.Zone(), err)}
+	}
+	return resolution{link: link.Attrs().Index}
+}

@@ -1,0 +1,153 @@
+package fib
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// monitor receives the kernel's notifications. It is subscribed from the moment it is made, so
+// nothing between the first reading and watch is missed; at worst it overflows, which it reports.
+type monitor struct {
+	file  *os.File
+	table uint32
+}
+
+func newMonitor(table, ours uint32) (*monitor, error) {
+	fd, _, err := openSocket(unix.SOCK_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	setBuffer(fd, watchBuffer)
+	if err := dropOwn(fd, ours); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	groups := []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}
+	for _, g := range groups {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			return nil, errors.Join(fmt.Errorf("subscribe to netlink group %d: %w", g, err), unix.Close(fd))
+		}
+	}
+	// Absent before 5.3, and so are the objects it tells about.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_NEXTHOP)
+	return &monitor{file: os.NewFile(uintptr(fd), "netlink"), table: table}, nil
+}
+
+// dropOwn makes the kernel withhold notifications of what we ourselves wrote: 100,000 routes
+// must not come back as 100,000 messages. nlmsg_pid (at offset 12) is the writer's port, and a
+// classic filter loads it in network order.
+func dropOwn(fd int, ours uint32) error {
+	var b [4]byte
+	native.PutUint32(b[:], ours)
+	prog := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: binary.BigEndian.Uint32(b[:])},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
+	}
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
+	if err != nil {
+		return fmt.Errorf("filter netlink notifications: %w", err)
+	}
+	return nil
+}
+
+func (m *monitor) close() error {
+	if err := m.file.Close(); err != nil {
+		return fmt.Errorf("close netlink socket: %w", err)
+	}
+	return nil
+}
+
+func (k *netlinkKernel) watch(ctx context.Context, sink func(event)) error {
+	conn, err := k.mon.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("watch kernel: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = k.mon.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buf := make([]byte, receiveSize)
+	for {
+		var n int
+		var failed error
+		err := conn.Read(func(fd uintptr) bool {
+			n, _, failed = unix.Recvfrom(int(fd), buf, 0)
+			return !errors.Is(failed, unix.EAGAIN)
+		})
+		switch {
+		case ctx.Err() != nil:
+			_ = k.mon.file.SetReadDeadline(time.Time{}) // a later watch may follow
+			return nil
+		case err != nil:
+			return fmt.Errorf("watch kernel: %w", err)
+		case errors.Is(failed, unix.ENOBUFS):
+			// The subscription stays; only what did not fit is lost.
+			sink(event{kind: overflowed})
+			continue
+		case errors.Is(failed, unix.EINTR):
+			continue
+		case failed != nil:
+			return fmt.Errorf("watch kernel: %w", failed)
+		}
+		k.deliver(buf[:n], sink)
+	}
+}
+
+func (k *netlinkKernel) deliver(b []byte, sink func(event)) {
+	for len(b) > 0 {
+		m, rest, err := next(b)
+		if err != nil {
+			sink(event{kind: overflowed}) // unreadable: read everything instead
+			return
+		}
+		if e, ok := k.decodeEvent(m); ok {
+			sink(e)
+		}
+		b = rest
+	}
+}
+
+func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
+	e := event{third: m.port != 0}
+	switch m.kind {
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		route, ok := decodeRoute(m.body)
+		if !ok || route.flags&unix.RTM_F_CLONED != 0 || route.table == unix.RT_TABLE_LOCAL && k.table != unix.RT_TABLE_LOCAL {
+			return e, false // the local table follows addresses, which are watched themselves
+		}
+		e.kind, e.route, e.inTable = routeAdded, route.route, route.table == k.table
+		if m.kind == unix.RTM_DELROUTE {
+			e.kind = routeRemoved
+		}
+		e.replaced = m.flags&unix.NLM_F_REPLACE != 0
+		for i := range e.route.hops {
+			e.route.hops[i] = k.zoned(e.route.hops[i])
+		}
+		return e, true
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		n, ok := decodeNextHop(m.body)
+		e.kind, e.nextHop = nextHopAdded, n
+		if m.kind == unix.RTM_DELNEXTHOP {
+			e.kind = nextHopRemoved
+		}
+		return e, ok
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		l, ok := decodeLink(m.body, m.kind == unix.RTM_DELLINK)
+		e.kind, e.link = linkChanged, l
+		return e, ok
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		if len(m.body) < unix.SizeofIfAddrmsg {
+			return e, false
+		}
+		e.kind, e.link.index = addressChanged, int(native.Uint32(m.body[4:]))
+		return e, true
+	}
+	return e, false
+}

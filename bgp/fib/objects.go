@@ -1,0 +1,247 @@
+package fib
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Our ids of next-hop objects and groups. The very last one is what Open tries with.
+const (
+	firstID = 0x55400000
+	lastID  = 0x554fffff
+)
+
+func ours(id uint32) bool { return id >= firstID && id <= lastID }
+
+// hop is one next hop and its object in the kernel.
+type hop struct {
+	addr    netip.Addr
+	link    int        // as resolved; 0 when it is not
+	id      uint32     // its object's id; 0 when it has none
+	known   gateway    // what the object says in the kernel; zero when it is not there
+	problem string     // why it cannot be used
+	sets    []*pathSet // that contain it
+	stale   bool       // is to be resolved again; then it is in Table.stale
+	fight   fight
+}
+
+// live hops can carry traffic: resolved, and in the kernel where objects are used.
+func (h *hop) live(m Mode) bool {
+	return h.problem == "" && h.link != 0 && (m == ModeInline || h.known == gateway{h.addr, h.link})
+}
+
+// pathSet is one distinct set of next hops, shared by all prefixes that want it.
+type pathSet struct {
+	key     string
+	hops    []*hop   // sorted by address
+	groups  []*group // the kernel groups that stand for it; the first serves new routes
+	wants   int      // prefixes that desire it
+	problem string   // why its group could not be written
+	touched bool     // is in Table.touched
+	fresh   bool     // no entry that wants it has been through a pass yet
+	up      []*hop   // the live hops as last written
+	addrs   []netip.Addr
+	inline  []gateway
+	fight   fight
+}
+
+// group is a next-hop group in the kernel.
+type group struct {
+	id      uint32
+	set     *pathSet
+	members []uint32 // in the kernel, sorted; nil when it is not there
+	routes  int      // our routes that name it
+	kept    bool     // adopted: stays until Prune although no route names it
+	idle    bool     // is in Table.idleGroups
+}
+
+// settle recomputes what of the set can carry traffic and says whether that changed.
+func (s *pathSet) settle(m Mode) bool {
+	same, n := true, 0
+	for _, h := range s.hops {
+		if !h.live(m) {
+			continue
+		}
+		same = same && n < len(s.up) && s.up[n] == h && s.inline[n].link == h.link
+		n++
+	}
+	if same && n == len(s.up) {
+		return false
+	}
+	// New slices: the old addrs may be in somebody's State.
+	s.up, s.addrs, s.inline = make([]*hop, 0, n), make([]netip.Addr, 0, n), make([]gateway, 0, n)
+	for _, h := range s.hops {
+		if h.live(m) {
+			s.up, s.addrs = append(s.up, h), append(s.addrs, h.addr)
+			s.inline = append(s.inline, gateway{h.addr, h.link})
+		}
+	}
+	return true
+}
+
+func (s *pathSet) memberIDs() []uint32 {
+	ids := make([]uint32, len(s.up))
+	for i, h := range s.up {
+		ids[i] = h.id
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// current says whether g's members in the kernel are those its set wants now.
+func (g *group) current() bool {
+	if len(g.members) == 0 || len(g.members) != len(g.set.up) {
+		return false
+	}
+	for _, h := range g.set.up {
+		if _, found := slices.BinarySearch(g.members, h.id); !found {
+			return false
+		}
+	}
+	return true
+}
+
+// intern returns the set of the given sorted, unique addresses, making what does not exist.
+func (t *Table) intern(addrs []netip.Addr) *pathSet {
+	t.scratch = t.scratch[:0]
+	for _, a := range addrs {
+		b := a.As16()
+		t.scratch = append(t.scratch, b[:]...)
+		t.scratch = append(t.scratch, byte(a.BitLen()))
+		t.scratch = append(append(t.scratch, a.Zone()...), 0)
+	}
+	if s, ok := t.sets[string(t.scratch)]; ok {
+		return s
+	}
+	s := &pathSet{key: string(t.scratch), hops: make([]*hop, len(addrs)), fresh: true}
+	for i, a := range addrs {
+		h := t.hop(a)
+		h.sets = append(h.sets, s)
+		s.hops[i] = h
+	}
+	t.sets[s.key] = s
+	s.settle(t.mode)
+	return s
+}
+
+func (t *Table) hop(a netip.Addr) *hop {
+	h, ok := t.hops[a]
+	if !ok {
+		h = &hop{addr: a}
+		t.hops[a] = h
+	}
+	if len(h.sets) == 0 {
+		t.markStale(h) // new, or adopted and never looked at
+	}
+	return h
+}
+
+func (t *Table) markStale(h *hop) {
+	if !h.stale {
+		h.stale = true
+		t.stale = append(t.stale, h)
+	}
+}
+
+func (t *Table) touch(s *pathSet) {
+	if !s.touched {
+		s.touched = true
+		t.touched = append(t.touched, s)
+	}
+}
+
+// unwant takes one wish for s back.
+func (t *Table) unwant(s *pathSet) {
+	s.wants--
+	t.forget(s)
+}
+
+// forget drops a set that nobody wants and no group stands for.
+func (t *Table) forget(s *pathSet) {
+	if s.wants > 0 || len(s.groups) > 0 || t.sets[s.key] != s {
+		return
+	}
+	delete(t.sets, s.key)
+	for _, h := range s.hops {
+		h.sets = slices.DeleteFunc(h.sets, func(o *pathSet) bool { return o == s })
+		if len(h.sets) == 0 {
+			t.idleHops = append(t.idleHops, h)
+		}
+	}
+}
+
+// attach and detach keep the count of routes that name a group.
+func (t *Table) attach(g *group) { g.routes++ }
+
+func (t *Table) detach(g *group) {
+	g.routes--
+	if g.routes == 0 {
+		t.idles(g)
+	}
+}
+
+// idles has g looked at when the flush under way, or the next one, deletes what nothing names.
+func (t *Table) idles(g *group) {
+	if !g.idle {
+		g.idle = true
+		t.idleGroups = append(t.idleGroups, g)
+	}
+}
+
+// drop forgets a group that is no longer in the kernel.
+func (t *Table) drop(g *group) {
+	delete(t.groups, g.id)
+	delete(t.usedIDs, g.id)
+	g.set.groups = slices.DeleteFunc(g.set.groups, func(o *group) bool { return o == g })
+	t.forget(g.set)
+}
+
+// newID returns a free id of our range, 0 when there is none. Ids are not reused soon, so that
+// somebody who still looks at an old one does not see it mean something else.
+func (t *Table) newID() uint32 {
+	for range lastID - firstID {
+		id := t.nextID
+		t.nextID++
+		if t.nextID >= lastID {
+			t.nextID = firstID
+		}
+		if _, used := t.usedIDs[id]; !used {
+			t.usedIDs[id] = struct{}{}
+			return id
+		}
+	}
+	return 0
+}
+
+// fight remembers when something of ours had to be repaired because others touched it.
+type fight struct {
+	repairs []time.Time
+	until   time.Time // no repair before
+}
+
+const (
+	fightWindow  = time.Minute
+	fightRepairs = 5
+	fightPause   = time.Minute
+)
+
+// again notes another interference and says whether it has just become a fight. Whoever keeps on
+// fighting after a pause gets the next pause after one repair.
+func (f *fight) again(now time.Time) bool {
+	if !f.until.IsZero() && now.Sub(f.until) < fightWindow {
+		if !now.Before(f.until) {
+			f.until = now.Add(fightPause)
+		}
+		return false
+	}
+	f.repairs = slices.DeleteFunc(f.repairs, func(at time.Time) bool { return now.Sub(at) >= fightWindow })
+	f.repairs = append(f.repairs, now)
+	if len(f.repairs) <= fightRepairs {
+		return false
+	}
+	f.repairs, f.until = nil, now.Add(fightPause)
+	return true
+}
+
+func (f *fight) held(now time.Time) bool { return now.Before(f.until) }

@@ -1,0 +1,236 @@
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pass is one pass over the dirty entries: next hops, groups, new routes, old routes, what
+// nothing names any more. New things are made before what needs them, old ones deleted after.
+type pass struct {
+	t        *Table
+	ctx      context.Context
+	now      time.Time
+	batch    []*entry
+	sets     []*pathSet
+	repaired int
+}
+
+// chunk is how many requests are put together before they are handed over.
+const chunk = 4096
+
+// moveAlone is how many routes a group must have to be moved to a path set that already has one;
+// fewer are moved one by one, so that groups of the same content do not pile up.
+const moveAlone = 16
+
+// take empties the table's list of dirty entries and touched sets.
+func (p *pass) take() {
+	t := p.t
+	for _, e := range t.dirty {
+		e.dirty, e.problem = false, ""
+		if e.trouble != nil && e.trouble.fight.held(p.now) && !e.forced {
+			t.hold(e)
+			continue
+		}
+		p.batch = append(p.batch, e)
+		if e.want != nil && (len(e.have) > 0 || !t.collides(e)) {
+			t.touch(e.want)
+		}
+	}
+	t.dirty = nil
+	for _, s := range t.touched {
+		s.touched, s.fresh, s.problem = false, false, ""
+	}
+	p.sets, t.touched = t.touched, nil
+}
+
+// move counts where the routes of one group want to go.
+type move struct {
+	to    *pathSet
+	n     int
+	split bool
+}
+
+// moveGroups hands a group over to another path set when all of its routes go there: then
+// rewriting the group moves them all and no route is touched.
+func (p *pass) moveGroups() error {
+	if p.t.mode != ModeObjects {
+		return nil
+	}
+	moves := map[*group]*move{}
+	for _, e := range p.batch {
+		if e.want == nil || len(e.have) != 1 || e.have[0].group == nil {
+			continue
+		}
+		g := e.have[0].group
+		if g.set == e.want || e.have[0].metric != uint32(p.t.cfg.Metric) || p.t.collides(e) {
+			continue
+		}
+		m := moves[g]
+		if m == nil {
+			m = &move{to: e.want}
+			moves[g] = m
+		}
+		m.n++
+		m.split = m.split || m.to != e.want
+	}
+	for g, m := range moves {
+		if m.split || m.n != g.routes || len(m.to.groups) > 0 && m.n <= moveAlone || !usable(m.to) {
+			continue
+		}
+		old := g.set
+		old.groups = slices.DeleteFunc(old.groups, func(o *group) bool { return o == g })
+		g.set, g.kept = m.to, false
+		m.to.groups = append(m.to.groups, g)
+		p.t.forget(old)
+	}
+	return nil
+}
+
+func usable(s *pathSet) bool {
+	return slices.ContainsFunc(s.hops, func(h *hop) bool { return h.problem == "" && h.link != 0 })
+}
+
+// writeHops writes the next-hop objects that the touched sets need and the kernel lacks.
+func (p *pass) writeHops() error {
+	if p.t.mode != ModeObjects {
+		return nil
+	}
+	var todo []*hop
+	seen := map[*hop]struct{}{}
+	for _, s := range p.sets {
+		for _, h := range s.hops {
+			if _, dup := seen[h]; !dup && h.problem == "" && h.link != 0 && !h.live(ModeObjects) {
+				seen[h] = struct{}{}
+				todo = append(todo, h)
+			}
+		}
+	}
+	// An id may have been taken by somebody else since we looked: then another one is tried.
+	for range 3 {
+		again, err := p.writeHopsOnce(todo)
+		if err != nil || len(again) == 0 {
+			return err
+		}
+		todo = again
+	}
+	for _, h := range todo {
+		h.problem = fmt.Sprintf("%s: its next-hop id is taken each time", h.addr)
+	}
+	return nil
+}
+
+func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
+	reqs := p.t.requests[:0]
+	todo = slices.DeleteFunc(todo, func(h *hop) bool {
+		if h.id == 0 {
+			h.id = p.t.newID()
+		}
+		if h.id == 0 {
+			h.problem = fmt.Sprintf("%s: no free next-hop id", h.addr)
+		}
+		return h.id == 0
+	})
+	for _, h := range todo {
+		r := request{op: opReplaceNextHop, id: h.id, gateway: gateway{h.addr, h.link}}
+		if h.known == (gateway{}) {
+			r.op = opCreateNextHop
+		}
+		reqs = append(reqs, r)
+	}
+	p.t.requests = reqs
+	if err := p.t.apply(p.ctx, reqs); err != nil {
+		return nil, err
+	}
+	for i, h := range todo {
+		switch err := reqs[i].err; {
+		case err == nil:
+			h.known = reqs[i].gateway
+		case errors.Is(err, unix.EEXIST):
+			h.id = 0 // the id stays used: it is somebody else's
+			again = append(again, h)
+		default:
+			h.problem = fmt.Sprintf("%s: %s", h.addr, err)
+		}
+	}
+	return again, nil
+}
+
+// writeGroups settles which hops of the touched sets are live and writes their groups.
+func (p *pass) writeGroups() error {
+	t := p.t
+	reqs := t.requests[:0]
+	var targets []*group
+	for _, s := range p.sets {
+		s.settle(t.mode)
+		if t.mode != ModeObjects || len(s.up) == 0 || s.wants == 0 || s.fight.held(p.now) {
+			continue // among them the adopted that nobody asked for: those stay as they are
+		}
+		for _, g := range s.groups {
+			if !g.current() {
+				reqs = append(reqs, request{op: opReplaceGroup, id: g.id, members: s.memberIDs()})
+				targets = append(targets, g)
+			}
+		}
+		if len(s.groups) == 0 {
+			g := &group{id: t.newID(), set: s}
+			if g.id == 0 {
+				s.problem = "no free next-hop id"
+				continue
+			}
+			reqs = append(reqs, request{op: opCreateGroup, id: g.id, members: s.memberIDs()})
+			targets = append(targets, g)
+		}
+	}
+	t.requests = reqs
+	if err := t.apply(p.ctx, reqs); err != nil {
+		return err
+	}
+	for i, g := range targets {
+		p.groupWritten(g, &reqs[i])
+	}
+	return nil
+}
+
+func (p *pass) groupWritten(g *group, r *request) {
+	t := p.t
+	if r.err != nil {
+		g.set.problem = fmt.Sprintf("next-hop group 0x%x: %s", r.id, r.err)
+		p.doubt(r.err)
+		return
+	}
+	if r.op == opCreateGroup {
+		t.groups[g.id] = g
+		g.set.groups = append(g.set.groups, g)
+		t.idles(g) // unless a route comes to name it
+	} else {
+		t.stats.GroupRewrite++
+	}
+	g.members = r.members
+}
+
+// doubt has the kernel read again when a refusal says that it is not as we thought.
+func (p *pass) doubt(err error) {
+	for _, e := range []unix.Errno{unix.EEXIST, unix.EINVAL, unix.ENOENT, unix.ESRCH} {
+		if errors.Is(err, e) {
+			p.t.reread = true
+		}
+	}
+}
+
+// whyDown says why no next hop of s can be used.
+func whyDown(s *pathSet) string {
+	var all []string
+	for _, h := range s.hops {
+		if h.problem != "" {
+			all = append(all, h.problem)
+		}
+	}
+	return strings.Join(all, "; ")
+}

@@ -1,0 +1,139 @@
+package fib
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// gather lets what belongs together arrive before it is acted on.
+	gather = 10 * time.Millisecond
+	// tick is how often retries and pending readings are looked at while there are any.
+	tick = 200 * time.Millisecond
+	// restFactor times the duration of a reading passes before the next one, so that somebody
+	// who keeps changing things cannot have us do nothing but read.
+	restFactor = 4
+)
+
+// Run watches the kernel and repairs until ctx ends: routes, groups and next hops that others
+// delete or change, what is lost when a link goes down, and, at every Resync, whatever no
+// notification told. It retries what failed. It returns nil on cancel; only a broken socket makes
+// it return an error. One Run at a time; Ensure and the others may be called meanwhile.
+func (t *Table) Run(ctx context.Context) error {
+	if !t.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer t.running.Store(false)
+	ctx, cancel := context.WithCancel(ctx)
+	broken := make(chan error, 1)
+	go func() { broken <- t.kernel.watch(ctx, t.queue.push) }()
+	err := t.loop(ctx, broken)
+	cancel()
+	return err
+}
+
+func (t *Table) loop(ctx context.Context, broken <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-broken:
+			return err
+		case <-timer.C:
+		case <-t.queue.ready:
+			select {
+			case <-ctx.Done():
+			case <-time.After(gather):
+			}
+		}
+		if ctx.Err() == nil {
+			timer.Reset(t.step(ctx))
+		}
+	}
+}
+
+// step does what is due and returns how long until something may be due again.
+func (t *Table) step(ctx context.Context) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	events, lost := t.queue.take()
+	for i := range events {
+		t.handle(&events[i], now)
+	}
+	if lost {
+		t.overflow()
+	}
+	t.retry(now)
+	if err := t.work(ctx, now); err != nil && ctx.Err() == nil {
+		t.log.WithError(err).Warn("kernel routes could not be repaired; trying again")
+		t.reread = true
+	}
+	if t.reread || len(t.troubled) > 0 {
+		return tick
+	}
+	return max(tick, t.cfg.Resync-time.Since(t.lastRead))
+}
+
+// overflow: notifications were lost, so anything may have happened to links and routes.
+func (t *Table) overflow() {
+	t.stats.Overflows++
+	t.reread = true
+	clear(t.links)
+	for _, h := range t.hops {
+		t.markStale(h)
+	}
+	poke(t.factsChanged)
+	t.log.Debug("kernel notifications were lost; reading everything again")
+}
+
+func (t *Table) work(ctx context.Context, now time.Time) error {
+	rested := now.Sub(t.lastRead) >= restFactor*t.readTook
+	due := now.Sub(t.lastRead) >= t.cfg.Resync
+	if !t.known || t.reread && rested || due {
+		if err := t.sync(ctx); err != nil {
+			return fmt.Errorf("resync: %w", err)
+		}
+	}
+	if len(t.dirty) == 0 && len(t.stale) == 0 && len(t.touched) == 0 && len(t.idleGroups) == 0 {
+		return nil
+	}
+	return t.flush(ctx)
+}
+
+// retry makes dirty whatever has waited long enough.
+func (t *Table) retry(now time.Time) {
+	for e := range t.troubled {
+		tr := e.trouble
+		switch {
+		case !tr.retry.IsZero() && !now.Before(tr.retry):
+			tr.retry = time.Time{}
+			t.again(e)
+		case tr.retry.IsZero() && tr.fight.over(now):
+			e.trouble = nil
+			delete(t.troubled, e)
+		}
+	}
+}
+
+// again has e written again, with its unusable next hops resolved again.
+func (t *Table) again(e *entry) {
+	t.markDirty(e)
+	if e.want == nil {
+		return
+	}
+	for _, h := range e.want.hops {
+		if h.problem != "" {
+			t.markStale(h)
+		}
+	}
+}
+
+// over says whether f can be forgotten.
+func (f *fight) over(now time.Time) bool {
+	if !f.until.IsZero() && now.Sub(f.until) < fightWindow {
+		return false
+	}
+	return len(f.repairs) == 0 || now.Sub(f.repairs[len(f.repairs)-1]) >= fightWindow
+}

@@ -1,0 +1,260 @@
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Adopt reads what is ours from the kernel and returns how many prefixes have routes of ours. They
+// stay and carry traffic: an Ensure that wants the same writes nothing, and those never asked for
+// go at Prune. Called once at start; a second call reads again.
+func (t *Table) Adopt(ctx context.Context) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return 0, ErrClosed
+	}
+	if err := t.sync(ctx); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, e := range t.entries {
+		if len(e.have) > 0 {
+			n++
+		}
+	}
+	return n, t.flush(ctx)
+}
+
+// sync reads the kernel, whole and consistent, and makes dirty whatever differs from the desired.
+func (t *Table) sync(ctx context.Context) error {
+	started := time.Now()
+	r, err := t.readAll(ctx)
+	if err != nil {
+		t.reread = true
+		return err
+	}
+	t.stats.Resyncs++
+	t.known, t.reread = true, false
+	t.absorbNextHops(r.nextHops)
+	t.absorbRoutes(r.routes)
+	t.lastRead = time.Now()
+	t.readTook = t.lastRead.Sub(started)
+	return nil
+}
+
+// readAll retries dumps that the kernel called inconsistent.
+func (t *Table) readAll(ctx context.Context) (reading, error) {
+	for try := 1; ; try++ {
+		r, err := t.kernel.read(ctx)
+		if err == nil {
+			return r, nil
+		}
+		if !errors.Is(err, errInterrupted) || try == dumpTries {
+			return reading{}, fmt.Errorf("read kernel: %w", err)
+		}
+		t.stats.Interrupted++
+		select {
+		case <-ctx.Done():
+			return reading{}, ctx.Err()
+		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		}
+	}
+}
+
+// absorbNextHops makes our hops and groups what the kernel says they are.
+func (t *Table) absorbNextHops(all []kernelNextHop) {
+	if t.mode != ModeObjects {
+		return
+	}
+	there := make(map[uint32]*kernelNextHop)
+	t.usedIDs = map[uint32]struct{}{}
+	for i := range all {
+		if ours(all[i].id) {
+			there[all[i].id] = &all[i]
+			t.usedIDs[all[i].id] = struct{}{}
+		}
+	}
+	changed := map[*pathSet]struct{}{}
+	for _, h := range t.hops {
+		t.absorbHop(h, there, changed)
+	}
+	for _, g := range t.groups {
+		t.absorbGroup(g, there, changed)
+	}
+	t.strays = map[uint32]kernelNextHop{}
+	t.adoptHops(all, there)
+	t.adoptGroups(all, there)
+	for s := range changed {
+		t.touch(s)
+	}
+	t.markWanting(changed)
+}
+
+// absorbHop takes h's object out of there when it is h's.
+func (t *Table) absorbHop(h *hop, there map[uint32]*kernelNextHop, changed map[*pathSet]struct{}) {
+	was := h.known
+	if h.id == 0 {
+		t.markStale(h)
+		return
+	}
+	o := there[h.id]
+	switch {
+	case o == nil:
+		h.known = gateway{}
+		t.usedIDs[h.id] = struct{}{}
+	case o.protocol != uint8(t.cfg.Protocol):
+		h.known, h.id = gateway{}, 0
+	case o.odd || o.members != nil:
+		h.known = gateway{} // a stray now; another id for the hop
+		h.id = 0
+	default:
+		h.known = o.gateway
+		delete(there, h.id)
+	}
+	if h.known != was || h.known == (gateway{}) {
+		t.markStale(h)
+		for _, s := range h.sets {
+			changed[s] = struct{}{}
+		}
+	}
+}
+
+func (t *Table) absorbGroup(g *group, there map[uint32]*kernelNextHop, changed map[*pathSet]struct{}) {
+	o := there[g.id]
+	if o == nil || o.protocol != uint8(t.cfg.Protocol) || o.odd || o.members == nil {
+		// Gone, and with it the kernel dropped its routes; a later reading tells if it did not.
+		changed[g.set] = struct{}{}
+		delete(t.groups, g.id)
+		g.members = nil
+		g.set.groups = slices.DeleteFunc(g.set.groups, func(x *group) bool { return x == g })
+		t.forget(g.set)
+		return
+	}
+	delete(there, g.id)
+	members := slices.Clone(o.members)
+	slices.Sort(members)
+	if !slices.Equal(members, g.members) {
+		changed[g.set] = struct{}{}
+	}
+	g.members = members
+}
+
+// adoptHops takes in the objects of ours that nothing here knows yet.
+func (t *Table) adoptHops(all []kernelNextHop, there map[uint32]*kernelNextHop) {
+	for i := range all {
+		o := &all[i]
+		if there[o.id] == nil || o.protocol != uint8(t.cfg.Protocol) || o.members != nil {
+			continue
+		}
+		h := t.hops[o.gateway.addr]
+		if o.odd || h != nil && h.known != (gateway{}) {
+			t.strays[o.id] = *o
+			continue
+		}
+		if h == nil {
+			h = &hop{addr: o.gateway.addr}
+			t.hops[h.addr] = h
+		}
+		h.id, h.known, h.link = o.id, o.gateway, o.gateway.link
+		t.markStale(h)
+	}
+}
+
+func (t *Table) adoptGroups(all []kernelNextHop, there map[uint32]*kernelNextHop) {
+	byID := make(map[uint32]*hop, len(t.hops))
+	for _, h := range t.hops {
+		if h.known != (gateway{}) {
+			byID[h.id] = h
+		}
+	}
+	for i := range all {
+		o := &all[i]
+		if there[o.id] == nil || o.protocol != uint8(t.cfg.Protocol) || o.members == nil {
+			continue
+		}
+		s := t.setOf(o, byID)
+		if s == nil {
+			t.strays[o.id] = *o
+			continue
+		}
+		g := &group{id: o.id, set: s, members: slices.Clone(o.members), kept: true}
+		slices.Sort(g.members)
+		t.groups[g.id] = g
+		s.groups = append(s.groups, g)
+		s.fresh = false
+	}
+}
+
+// setOf returns the path set that an unknown group of ours stands for, nil when it is not one we would make.
+func (t *Table) setOf(o *kernelNextHop, byID map[uint32]*hop) *pathSet {
+	if o.odd || len(o.members) == 0 {
+		return nil
+	}
+	addrs := make([]netip.Addr, 0, len(o.members))
+	for _, id := range o.members {
+		h := byID[id]
+		if h == nil {
+			return nil
+		}
+		addrs = append(addrs, h.addr)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	if len(slices.Compact(addrs)) != len(o.members) {
+		return nil
+	}
+	return t.intern(addrs)
+}
+
+// absorbRoutes makes our knowledge of routes what the kernel says.
+func (t *Table) absorbRoutes(all []kernelRoute) {
+	for _, g := range t.groups {
+		g.routes = 0
+	}
+	for _, e := range t.entries {
+		e.have = e.have[:0]
+	}
+	before := t.foreign
+	t.foreign = map[netip.Prefix][]foreignRoute{}
+	for i := range all {
+		r := &all[i]
+		if r.protocol == uint8(t.cfg.Protocol) {
+			e := t.entry(r.dst)
+			e.have = append(e.have, t.newHeld(*r))
+		} else if r.tos == 0 {
+			t.foreign[r.dst] = append(t.foreign[r.dst], foreignRoute{r.metric, r.protocol})
+		}
+	}
+	for _, g := range t.groups {
+		if g.routes == 0 {
+			t.idles(g)
+		}
+	}
+	for dst, e := range t.entries {
+		if t.differs(e) || !slices.Equal(before[dst], t.foreign[dst]) {
+			t.markDirty(e)
+		}
+	}
+}
+
+// differs says whether what is in the kernel and what was last said about e do not fit.
+func (t *Table) differs(e *entry) bool {
+	if e.want == nil {
+		return len(e.have) == 0 || e.removing || e.status != Adopted
+	}
+	good := len(e.have) == 1 && t.satisfies(e, &e.have[0])
+	switch e.status {
+	case Installed:
+		return !good
+	case Failed:
+		return good // otherwise its retry is due in its own time
+	case Conflict:
+		_, rivalled := t.rival(e)
+		return !rivalled || len(e.have) == 0 && !t.collides(e)
+	}
+	return true
+}
