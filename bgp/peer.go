@@ -22,6 +22,11 @@ type Peer struct {
 	// is not needed: GoBGP knows its end. The other one is what the peer gets as next hop for prefixes
 	// of the other family; without it these are not advertised to it.
 	NextHop4, NextHop6 netip.Addr
+	// ConnectRetry is the pause between attempts to connect.
+	ConnectRetry time.Duration
+	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
+	// End-of-RIB before it advertises (RFC 4724, section 4.1). It counts when the peer is added.
+	Deferral time.Duration
 }
 
 // Transport is the part of a Peer that OPEN and TCP depend on.
@@ -41,8 +46,17 @@ type Transport struct {
 	Multihop int
 	// HoldTime is what we propose; keepalives go out every third of it (RFC 4271, section 4.4).
 	HoldTime time.Duration
+	// GracefulRestart is what we offer (RFC 4724).
+	GracefulRestart GracefulRestart
 	// IPv4 and IPv6 are the unicast families offered.
 	IPv4, IPv6 bool
+}
+
+// GracefulRestart is our side of RFC 4724.
+type GracefulRestart struct {
+	Enabled bool
+	// RestartTime is how long the peer keeps our routes after the session is lost, up to 4095 s.
+	RestartTime time.Duration
 }
 
 // Range matches the prefixes inside Prefix whose length is within Min and Max.
@@ -79,6 +93,7 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 			errs = append(errs, s.refreshPeer(ctx, old, p))
 		}
 	}
+	s.started = true
 	return errors.Join(errs...)
 }
 
@@ -116,10 +131,26 @@ func (s *Speaker) refreshPeer(ctx context.Context, old, p Peer) error {
 	if old.NextHop4 != p.NextHop4 || old.NextHop6 != p.NextHop6 {
 		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_OUT))
 	}
+	p.Deferral = old.Deferral // GoBGP would reset the session for a new one
+	if old.ConnectRetry != p.ConnectRetry {
+		errs = append(errs, s.updatePeer(ctx, p))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err // s.peers keeps the old one, so the next call tries again
 	}
 	s.peers[p.Address] = p
+	return nil
+}
+
+// updatePeer changes what GoBGP can change on a live session.
+func (s *Speaker) updatePeer(ctx context.Context, p Peer) error {
+	err := s.call(ctx, "update peer", func(ctx context.Context) error {
+		_, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: s.apiPeer(p)})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("update peer %s (%s): %w", p.Name, p.Address, err)
+	}
 	return nil
 }
 
@@ -135,22 +166,22 @@ func (s *Speaker) softReset(ctx context.Context, p Peer, direction api.ResetPeer
 
 // apiPeer translates a peer into GoBGP's vocabulary.
 func (s *Speaker) apiPeer(p Peer) *api.Peer {
-	gr := s.cfg.GracefulRestart
+	gr := p.GracefulRestart
 	peer := &api.Peer{
 		Conf: &api.PeerConf{NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name},
 		Timers: &api.Timers{Config: &api.TimersConfig{
-			ConnectRetry:           seconds(s.cfg.ConnectRetry),
+			ConnectRetry:           seconds(p.ConnectRetry),
 			HoldTime:               seconds(p.HoldTime),
 			KeepaliveInterval:      max(1, seconds(p.HoldTime)/3),
-			IdleHoldTimeAfterReset: seconds(s.cfg.ConnectRetry), // GoBGP's own is 30 s
+			IdleHoldTimeAfterReset: seconds(p.ConnectRetry), // GoBGP's own is 30 s
 		}},
 		Transport: &api.Transport{RemotePort: uint32(p.Port), PassiveMode: p.Passive},
 		GracefulRestart: &api.GracefulRestart{
 			Enabled:             gr.Enabled,
 			RestartTime:         uint32(seconds(gr.RestartTime)),
-			DeferralTime:        uint32(seconds(gr.Deferral)),
+			DeferralTime:        uint32(seconds(p.Deferral)),
 			NotificationEnabled: gr.Enabled,
-			LocalRestarting:     gr.Enabled && gr.Restarting,
+			LocalRestarting:     gr.Enabled && s.cfg.Restarting && !s.started,
 		},
 	}
 	if p.LocalAddress.IsValid() {

@@ -36,27 +36,13 @@ type Config struct {
 	ListenAddresses []netip.Addr
 	// ClusterID is carried by every advertisement as the large community ASN:1:ClusterID (RFC 8092).
 	ClusterID uint32
-	// ConnectRetry is the pause between attempts to connect to a peer.
-	ConnectRetry time.Duration
-	// GracefulRestart is offered to every peer (RFC 4724).
-	GracefulRestart GracefulRestart
+	// Restarting says that our routes of a previous life are still in the kernel, so that the restart bit
+	// and the forwarding bits of the first OPEN to each peer are true (RFC 4724, section 4.1).
+	Restarting bool
 	// Socket is the path of the unix socket on which the gobgp command may read; empty for none.
 	Socket string
 	// Log receives the speaker's own records and GoBGP's.
 	Log logrus.FieldLogger
-}
-
-// GracefulRestart is our side of RFC 4724.
-type GracefulRestart struct {
-	Enabled bool
-	// RestartTime is how long peers keep our routes after the session is lost, up to 4095 s.
-	RestartTime time.Duration
-	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
-	// End-of-RIB before it advertises.
-	Deferral time.Duration
-	// Restarting says that our routes of a previous life are still in the kernel, so that the
-	// restart bit and the forwarding bits are true.
-	Restarting bool
 }
 
 // Speaker is a running BGP speaker. Its methods may be called from any goroutine, except that
@@ -72,6 +58,7 @@ type Speaker struct {
 	peers      map[netip.Addr]Peer
 	advertised map[netip.Prefix]struct{}
 	policies   policies
+	started    bool // the first set of peers is in
 }
 
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.

@@ -110,9 +110,10 @@ func (r *remote) peer(name string) Peer {
 	return Peer{
 		Transport: Transport{
 			Name: name, Address: r.addr, ASN: r.asn, Port: r.port, LocalAddress: speaker,
-			HoldTime: 9 * time.Second, ConnectRetry: time.Second, IPv4: true, IPv6: true,
-			GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second, Deferral: 10 * time.Second},
+			HoldTime: 9 * time.Second, IPv4: true, IPv6: true,
+			GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second},
 		},
+		ConnectRetry: time.Second, Deferral: 10 * time.Second,
 		Import:   ranges,
 		NextHop6: netip.MustParseAddr("fd00::1"),
 	}
@@ -373,6 +374,20 @@ func TestTransportChangeResetsOnlyItsSession(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Sessions()[0].Established }, patience, 10*time.Millisecond)
 	require.Equal(t, before, s.Sessions()[1].Since)
 	require.Zero(t, s.Sessions()[1].Flaps)
+}
+
+func TestTimersChangeOnALiveSession(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	p := a.peer("a")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{p}))
+	established(t, s, "a")
+	before := s.Sessions()[0].Since
+	p.Deferral = 20 * time.Second
+	p.ConnectRetry = 3 * time.Second
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{p}))
+	require.Never(t, func() bool { return s.Sessions()[0].Flaps > 0 }, time.Second, 50*time.Millisecond)
+	require.Equal(t, before, s.Sessions()[0].Since)
 }
 
 func TestCounters(t *testing.T) {

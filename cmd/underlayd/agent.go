@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -48,6 +49,7 @@ type agent struct {
 	refusals   []ipam.Refusal // own pod CIDRs that may not be advertised
 	podsKnown  bool
 	peersSet   bool
+	peers      []bgp.Peer // as last handed to the speaker
 	adopted    int
 	everUp     bool // a session was established since the start
 	converged  bool
@@ -85,6 +87,7 @@ func (a *agent) Run(ctx context.Context) error {
 	if a.node != nil {
 		pods = a.node.Changed()
 	}
+	a.observe(a.kernel.Drain()) // what was adopted
 	a.advertise(ctx)
 	a.setPeers(ctx)
 	a.publish()
@@ -149,8 +152,13 @@ func (a *agent) setPeers(ctx context.Context) {
 	if !a.peersSet && !a.podsKnown && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
 		return
 	}
-	a.peersSet, a.stale = true, true
-	if err := a.speaker.SetPeers(ctx, speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)); err != nil {
+	peers := speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)
+	if a.peersSet && reflect.DeepEqual(peers, a.peers) {
+		return
+	}
+	a.peersSet, a.stale, a.peers = true, true, peers
+	if err := a.speaker.SetPeers(ctx, peers); err != nil {
+		a.peers = nil // so that the next attempt is one
 		a.failed(err)
 	}
 }
@@ -208,19 +216,28 @@ func (a *agent) converge(ctx context.Context) {
 	}).Info("converged")
 }
 
-// relocate follows changes of the node's addresses.
+// relocate follows changes of the node's addresses. Links come and go with every pod, so that most of the time
+// nothing follows from one.
 func (a *agent) relocate(ctx context.Context) {
 	facts, err := a.kernel.Facts()
 	if err != nil {
 		a.log.WithError(err).Warn("addresses of this node")
 		return
 	}
-	a.takePlan(facts)
-	a.advertise(ctx)
-	if a.peersSet {
-		a.setPeers(ctx)
+	if reflect.DeepEqual(facts, a.facts) {
+		a.setPeers(ctx) // our address towards a peer may be another one now
+		return
 	}
+	a.takePlan(facts)
+	a.replan(ctx)
+}
+
+// replan carries a new plan through: what we advertise, what peers may send, and every decision taken so far.
+func (a *agent) replan(ctx context.Context) {
+	a.advertise(ctx)
+	a.setPeers(ctx)
 	a.judgeAgain(ctx, a.book.prefixes())
+	a.refused.forget()
 }
 
 // takePlan makes the plan in force from the configuration and the node's addresses.
@@ -232,6 +249,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	for _, p := range a.config.BGP.Peers {
 		a.names[p.Address] = p.Name
 	}
+	a.stale = true
 }
 
 func (a *agent) peerName(address netip.Addr) string { return a.names[address] }
@@ -263,18 +281,19 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 	a.config = update.Config
 	setLevel(a.log, a.config.Log.Level)
 	a.takePlan(a.facts)
-	a.advertise(ctx)
-	a.setPeers(ctx)
-	a.judgeAgain(ctx, a.book.prefixes())
+	a.replan(ctx)
 }
 
 // logSessions says once when a session comes or goes.
 func (a *agent) logSessions() {
+	last := a.sessions
+	a.sessions = make(map[string]bool, len(last))
 	for _, s := range a.speaker.Sessions() {
-		if a.sessions[s.Peer] == s.Established {
+		a.sessions[s.Peer] = s.Established
+		if last[s.Peer] == s.Established {
 			continue
 		}
-		a.sessions[s.Peer], a.stale = s.Established, true
+		a.stale = true
 		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
 		if s.Established {
 			log.Info("session established")

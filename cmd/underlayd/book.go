@@ -18,6 +18,7 @@ type record struct {
 	verdicts []ipam.Verdict // one for each path
 	verdict  ipam.Verdict   // the one that counts
 	hops     []netip.Addr   // what the kernel was asked for, sorted
+	owner    string         // cluster whose contract holds an adopted prefix; empty: none
 	fallback bool           // a better path was unusable, so look again now and then
 	kernel   fib.State
 	since    time.Time
@@ -95,8 +96,21 @@ func (b *book) count(r *record, by int) {
 			b.accepted[p.Peer] += by
 		}
 	}
-	if r.verdict.Accepted && r.kernel.Status == fib.Installed {
-		b.install(r.verdict.Cluster, r.prefix, by > 0)
+	if cluster, ok := r.routable(); ok {
+		b.install(cluster, r.prefix, by > 0)
+	}
+}
+
+// routable says whether packets to the prefix find their way now, and to which cluster. A route that an earlier
+// run left does its work until it is pruned.
+func (r *record) routable() (cluster string, ok bool) {
+	switch {
+	case r.verdict.Accepted:
+		return r.verdict.Cluster, r.kernel.Status == fib.Installed || r.kernel.Status == fib.Adopted
+	case len(r.paths) == 0:
+		return r.owner, r.owner != "" && r.kernel.Status == fib.Adopted
+	default:
+		return "", false
 	}
 }
 
@@ -114,8 +128,9 @@ func (b *book) install(cluster string, prefix netip.Prefix, in bool) {
 	b.moved[cluster] = true
 }
 
-// observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too.
-func (b *book) observe(s fib.State) {
+// observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner is the
+// cluster that may send the prefix.
+func (b *book) observe(s fib.State, owner string) {
 	r := b.records[s.Dst]
 	if r == nil {
 		if s.Status == fib.Absent {
@@ -129,7 +144,7 @@ func (b *book) observe(s fib.State) {
 	if r.kernel.Status != s.Status {
 		r.since = time.Now()
 	}
-	r.kernel = s
+	r.kernel, r.owner = s, owner
 	b.count(r, +1)
 	b.settle(r)
 }

@@ -90,16 +90,20 @@ func (a *agent) decide(ctx context.Context, prefix netip.Prefix, best []bgp.Path
 		next.since = old.since
 	}
 	a.book.put(next)
-	if old != nil && slices.Equal(old.hops, next.hops) || old == nil && len(next.hops) == 0 && !a.adoptedRoute(prefix) {
-		return routes
+	if a.unasked(old, next) {
+		routes = append(routes, fib.Route{Dst: prefix, NextHops: next.hops})
 	}
-	return append(routes, fib.Route{Dst: prefix, NextHops: next.hops})
+	return routes
 }
 
-// adoptedRoute says whether an earlier run left a route to the prefix.
-func (a *agent) adoptedRoute(prefix netip.Prefix) bool {
-	_, ok := a.kernel.Lookup(prefix)
-	return ok
+// unasked says whether the kernel has not been asked for the route yet. A refused prefix asks for the removal of
+// what an earlier run left: it is not kept for the peers to confirm.
+func (a *agent) unasked(old, next *record) bool {
+	if len(next.hops) == 0 && len(next.paths) > 0 {
+		state, ok := a.kernel.Lookup(next.prefix)
+		return ok && state.Status != fib.Absent
+	}
+	return old == nil || !slices.Equal(old.hops, next.hops)
 }
 
 // judge gives each path its verdict and the prefix the verdict of its usable paths, or of its first one.
@@ -146,7 +150,11 @@ func (a *agent) fallBack(ctx context.Context, r *record) {
 // observe records what became of prefixes in the kernel.
 func (a *agent) observe(states []fib.State) {
 	for _, s := range states {
-		a.book.observe(s)
+		cluster, of, ok := a.plan.Owner(s.Dst.Addr())
+		if !ok || of.Bits() > s.Dst.Bits() {
+			cluster = ""
+		}
+		a.book.observe(s, cluster)
 	}
 	a.stale = a.stale || len(states) > 0
 }

@@ -52,6 +52,9 @@ func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker) {
 	}()
 }
 
+// forget makes the next poll read the list whatever the counts say: the plan that judges it is another one.
+func (p *refusedPoller) forget() { p.counts = nil }
+
 // noteRefused replaces what is known of refused prefixes.
 func (a *agent) noteRefused(r refusedResult) {
 	p := &a.refused

@@ -44,9 +44,15 @@ func (a *agent) publish() {
 	s.Conditions = []status.Condition{condition}
 	s.Phase = a.phase(condition)
 	a.board.Publish(s)
-	if a.node != nil {
+	if a.node != nil && a.settled() {
 		a.node.Publish(nodeReport(s, condition))
 	}
+}
+
+// settled says whether there is something to tell the Node. A restart that converges at once changes nothing on it:
+// what the Node says of the run before is true until then, since its routes are still there.
+func (a *agent) settled() bool {
+	return a.podsKnown && a.converged || time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral
 }
 
 // routeTable applies the records that changed to the last table.

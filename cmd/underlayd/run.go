@@ -80,10 +80,14 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	}).Info("underlayd starts")
 
 	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	if err := a.open(ctx, group); err != nil {
+		cancel()
 		return errors.Join(err, group.Wait())
 	}
+	defer func() { _ = a.kernel.Close() }()
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return onHangup(ctx, watcher.Reload) })

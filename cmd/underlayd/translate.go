@@ -67,9 +67,11 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator) []bgp.Peer 
 		peer := bgp.Peer{Transport: bgp.Transport{
 			Name: p.Name, Address: p.Address, ASN: p.ASN, Port: p.Port, LocalAddress: p.LocalAddress,
 			Passive: p.Passive, Hops: p.Hops, Multihop: p.Multihop, HoldTime: hold,
-			ConnectRetry: c.BGP.ConnectRetry, GracefulRestart: bgp.GracefulRestart(c.BGP.GracefulRestart),
+			GracefulRestart: bgp.GracefulRestart{
+				Enabled: c.BGP.GracefulRestart.Enabled, RestartTime: c.BGP.GracefulRestart.RestartTime,
+			},
 			IPv4: slices.Contains(p.Families, config.IPv4), IPv6: slices.Contains(p.Families, config.IPv6),
-		}}
+		}, ConnectRetry: c.BGP.ConnectRetry, Deferral: c.BGP.GracefulRestart.Deferral}
 		for _, r := range plan.Imports(p.Name) {
 			peer.Import = append(peer.Import, bgp.Range{Prefix: r.Prefix, Min: r.Min, Max: r.Max})
 		}
