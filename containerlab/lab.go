@@ -2,6 +2,7 @@ package containerlab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -67,9 +68,7 @@ func (t *Topology) Up(ctx context.Context, o Options) (*Lab, error) {
 func (t *Topology) newLab(o Options) (*Lab, error) {
 	lab := &Lab{name: firstOf(o.Name, t.Name), env: o.Env, log: o.Log}
 	if lab.log == nil {
-		silent := logrus.New()
-		silent.SetOutput(io.Discard)
-		lab.log = silent
+		lab.log = silence()
 	}
 	if !labName.MatchString(lab.name) {
 		return nil, errors.New("the name must be letters, digits, dots, dashes and underscores, at most 63")
@@ -82,22 +81,26 @@ func (t *Topology) newLab(o Options) (*Lab, error) {
 	if err := unusedSources(t, o.Sources); err != nil {
 		return nil, err
 	}
+	lab.folder = filepath.Join(os.TempDir(), "lab-"+lab.name+"-"+rand.Text())
 	var err error
 	if o.Keep {
-		lab.folder, err = claim(firstOf(o.State, DefaultState), lab.name)
-	} else {
-		lab.folder, err = os.MkdirTemp("", "lab-"+lab.name+"-")
-	}
-	if err != nil {
-		return nil, err
+		if lab.folder, err = keptFolder(firstOf(o.State, DefaultState), lab.name); err != nil {
+			return nil, err
+		}
 	}
 	if lab.janitor, err = startJanitor(lab.folder); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(lab.folder))
+		return nil, err
 	}
 	for _, spec := range t.Nodes {
 		lab.nodes = append(lab.nodes, lab.newNode(spec))
 	}
 	return lab, nil
+}
+
+func silence() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
 }
 
 // unusedSources refuses replacements that would replace nothing: the file has changed, or a letter is wrong.

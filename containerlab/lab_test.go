@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -35,6 +37,17 @@ func reaches(t *testing.T, from *Node, address string) {
 	require.NoError(t, Until(deadline(t), from.Name()+" reaching "+address, func(ctx context.Context) error {
 		_, err := from.Output(ctx, "ping", "-c1", "-W1", address)
 		return err
+	}))
+}
+
+// says waits until the last line of a log is as wanted.
+func says(t *testing.T, p *Process, want string) {
+	t.Helper()
+	require.NoError(t, Until(deadline(t), p.Name()+" to say "+want, func(context.Context) error {
+		if got := p.LogTail(1); got != want {
+			return errors.New(got)
+		}
+		return nil
 	}))
 }
 
@@ -114,7 +127,7 @@ func TestRoutersOnABridgeForwardForTheirHosts(t *testing.T) {
 
 func TestANodeIsAWorldOfItsOwn(t *testing.T) {
 	Require(t, "ip", "sysctl")
-	// A file of the machine where nodes have folders of their own: only a real one shows that it is out of reach.
+	t.Setenv("LAB_TEST_OUTSIDE", "not for nodes")
 	lab := UpForTest(t, plain, Options{Env: map[string]string{"COLOUR": "blue", "LAB": "mine"}})
 	a, b := lab.Node("a"), lab.Node("b")
 	ctx := deadline(t)
@@ -126,7 +139,7 @@ func TestANodeIsAWorldOfItsOwn(t *testing.T) {
 	}
 	require.Equal(t, "a", output(a, "hostname"))
 	require.Equal(t, "blue file", output(a, "sh", "-c", "echo $COLOUR $LAB"), "what the file says wins")
-	require.Empty(t, output(a, "sh", "-c", "echo $GOCACHE$PWD_OF_TEST"))
+	require.Empty(t, output(a, "sh", "-c", "echo $LAB_TEST_OUTSIDE"))
 	require.Equal(t, "1", output(a, "cat", "/proc/sys/net/ipv4/ip_forward"))
 	require.Equal(t, "0", output(b, "cat", "/proc/sys/net/ipv4/ip_forward"))
 	require.Equal(t, "eth1 lo", output(a, "sh", "-c", "echo $(ls /sys/class/net)"))
@@ -171,7 +184,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	}))
 }
 
-func TestCommandsAndProcesses(t *testing.T) {
+func TestCommandsAndLaunch(t *testing.T) {
 	Require(t, "ip")
 	lab := UpForTest(t, plain, Options{Manual: []string{"b"}})
 	b := lab.Node("b")
@@ -185,15 +198,19 @@ func TestCommandsAndProcesses(t *testing.T) {
 		read, write, err := os.Pipe()
 		require.NoError(t, err)
 		defer read.Close()
-		go func() {
+		var group errgroup.Group
+		group.Go(func() error {
 			defer write.Close()
-			_ = b.Stream(t.Context(), write, "sh", "-c", "echo one; read x </dev/zero & echo two >&2; kill $!")
-		}()
+			return b.Stream(deadline(t), write, "sh", "-c", "echo one; until [ -e /run/go ]; do sleep 0.01; done; echo two >&2")
+		})
 		lines := bufio.NewScanner(read)
 		require.True(t, lines.Scan())
 		require.Equal(t, "one", lines.Text())
+		_, err = b.Output(t.Context(), "touch", "/run/go")
+		require.NoError(t, err)
 		require.True(t, lines.Scan())
 		require.Equal(t, "two", lines.Text())
+		require.NoError(t, group.Wait())
 	})
 	t.Run("a command ends with its context", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -201,18 +218,20 @@ func TestCommandsAndProcesses(t *testing.T) {
 		_, err := b.Output(ctx, "sleep", "60")
 		require.Error(t, err)
 	})
+}
+
+func TestProcesses(t *testing.T) {
+	Require(t, "ip")
+	b := UpForTest(t, plain, Options{}).Node("b")
 	t.Run("a process has a log, a process id and an end", func(t *testing.T) {
 		p, err := b.Start("trap", "sh", "-c", "trap 'echo bye; exit 4' TERM; echo hello; while :; do sleep 0.01; done")
 		require.NoError(t, err)
 		_, err = b.Start("trap", "true")
 		require.ErrorContains(t, err, "trap is already running")
-		require.NoError(t, Until(deadline(t), "hello", func(context.Context) error {
-			if p.LogTail(1) != "hello" {
-				return errors.New(p.LogTail(1))
-			}
-			return nil
-		}))
-		require.DirExists(t, filepath.Join("/proc", filepath.Base(b.Path("")), ".."))
+		says(t, p, "hello")
+		name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID()), "comm"))
+		require.NoError(t, err)
+		require.Equal(t, "sh\n", string(name))
 		require.NoError(t, p.Err())
 		require.NoError(t, p.Stop(deadline(t)))
 		require.EqualError(t, p.Err(), "exit status 4")
@@ -223,12 +242,7 @@ func TestCommandsAndProcesses(t *testing.T) {
 	t.Run("a process that does not heed SIGTERM is killed", func(t *testing.T) {
 		p, err := b.Start("deaf", "sh", "-c", "trap '' TERM; echo set; while :; do sleep 0.01; done")
 		require.NoError(t, err)
-		require.NoError(t, Until(deadline(t), "set", func(context.Context) error {
-			if p.LogTail(1) != "set" {
-				return errors.New(p.LogTail(1))
-			}
-			return nil
-		}))
+		says(t, p, "set")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		require.ErrorContains(t, p.Stop(ctx), "deaf: did not end on SIGTERM")

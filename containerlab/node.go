@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Node is one node of a running lab. Its methods may be called from any goroutine; once it is killed or its lab is
@@ -142,7 +144,7 @@ func (n *Node) end() error {
 	if err != nil {
 		return err
 	}
-	defer closeFile(fd)
+	defer unix.Close(fd)
 	errs := []error{n.way.kill()}
 	if n.holder == nil {
 		return errors.Join(append(errs, waitForEnd(fd))...)

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,20 +44,21 @@ type Kept struct {
 	Nodes    map[string]int // process 1 of each node; 0 if the node has ended
 }
 
-// claim makes the folder of a lab that is to be kept; it fails if there is such a lab.
-func claim(state, name string) (string, error) {
+// keptFolder is the folder of a lab that is to be kept; it fails if there is such a lab. Two that come at the same
+// time both get the folder: the janitor of one of them will not be able to make it.
+func keptFolder(state, name string) (string, error) {
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return "", err
 	}
 	folder := filepath.Join(state, name)
-	err := os.Mkdir(folder, 0o755)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Lstat(folder); err == nil {
 		return "", fmt.Errorf("it is up already, or being made; its folder is %s", folder)
 	}
-	return folder, err
+	return folder, nil
 }
 
-// keep records the lab, then lets its nodes outlive this process. Killed in between, it leaves a recorded lab.
+// keep records the lab, then lets its folder and its nodes outlive this process. If that is killed in between, a lab is
+// recorded of which nodes are gone; whatever is left is in the record.
 func (l *Lab) keep(ctx context.Context, t *Topology) error {
 	r := record{Name: l.name, Topology: t.Path, Env: l.env}
 	for _, n := range l.nodes {
@@ -79,14 +79,17 @@ func (l *Lab) keep(ctx context.Context, t *Topology) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
+	j := l.janitor
+	l.janitor = nil
+	if err := j.leave(); err != nil {
+		return err
+	}
 	for _, n := range l.nodes {
 		if err := n.holder.keep(ctx); err != nil {
 			return fmt.Errorf("%s: %w", n.Name(), err)
 		}
 	}
-	j := l.janitor
-	l.janitor = nil
-	return j.leave()
+	return nil
 }
 
 // Attach returns a kept lab, recorded in the folder state (empty: DefaultState). Any number of processes may attach.
@@ -100,9 +103,7 @@ func Attach(state, name string) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	silent := logrus.New()
-	silent.SetLevel(logrus.PanicLevel)
-	l := &Lab{name: r.Name, folder: folder, env: r.Env, log: silent}
+	l := &Lab{name: r.Name, folder: folder, env: r.Env, log: silence()}
 	for _, rn := range r.Nodes {
 		n := l.newNode(rn.Spec)
 		n.pid = rn.PID
@@ -216,5 +217,3 @@ func waitForEnd(fd int) error {
 		}
 	}
 }
-
-func closeFile(fd int) { _ = unix.Close(fd) }

@@ -161,6 +161,9 @@ func execute(ctx context.Context, flags *flag.FlagSet, state *string) func() err
 		if err != nil {
 			return err
 		}
+		// Ctrl-C is the command's own: the terminal sends it there too.
+		ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
+		defer stop()
 		c := lab.Node(flags.Arg(0)).Command(ctx, flags.Args()[1:]...)
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 		if term := os.Getenv("TERM"); term != "" {
