@@ -1,0 +1,232 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Severity of a Problem.
+type Severity string
+
+// The severities.
+const (
+	Error   Severity = "error"   // something that should work does not
+	Warning Severity = "warning" // it works, but somebody should look
+)
+
+// Problem is one thing that is wrong, in words that a person can act on.
+type Problem struct {
+	Severity Severity  `json:"severity"`
+	Subject  string    `json:"subject"` // what it is about: "peer tor-a", "cluster west", "configuration"
+	Message  string    `json:"message"`
+	Since    time.Time `json:"since,omitzero"`
+}
+
+// RouteSummary counts the routes. A route counts in every state it is in.
+type RouteSummary struct {
+	Total     int            `json:"total"`
+	Accepted  int            `json:"accepted"`
+	Refused   int            `json:"refused"`
+	Installed int            `json:"installed"`
+	Pending   int            `json:"pending"`
+	Failed    int            `json:"failed"`
+	Conflict  int            `json:"conflict"`
+	Adopted   int            `json:"adopted"`
+	Stale     int            `json:"stale"`
+	Refusals  map[string]int `json:"refusals,omitempty"` // by verdict
+}
+
+// examples is how many further prefixes a problem names after the one it explains.
+const examples = 2
+
+// finding gathers routes that have the same thing wrong with them.
+type finding struct {
+	severity Severity
+	subject  string
+	count    int
+	first    string
+	also     []string
+}
+
+func (f *finding) add(r *Route, why string) {
+	f.count++
+	switch {
+	case f.count == 1:
+		f.first = mention(r, why)
+	case f.count <= 1+examples:
+		f.also = append(f.also, r.Prefix.String())
+	}
+}
+
+func mention(r *Route, why string) string {
+	switch {
+	case why == "":
+		return r.Prefix.String()
+	case strings.Contains(why, r.Prefix.String()): // the sentence names it already
+		return why
+	default:
+		return r.Prefix.String() + ": " + why
+	}
+}
+
+func (f *finding) problem() Problem {
+	message := f.first
+	if len(f.also) > 0 {
+		message += "; likewise " + strings.Join(f.also, ", ")
+	}
+	if more := f.count - 1 - len(f.also); more > 0 {
+		message += fmt.Sprintf(" and %d more", more)
+	}
+	return Problem{Severity: f.severity, Subject: f.subject, Message: message}
+}
+
+// findings are the sums over all routes, in one pass.
+type findings struct {
+	summary          RouteSummary
+	failed, conflict finding
+	refused          map[string]*finding
+}
+
+func survey(t *RouteTable) findings {
+	f := findings{
+		failed:   finding{severity: Error, subject: "kernel"},
+		conflict: finding{severity: Error, subject: "kernel conflict"},
+		refused:  map[string]*finding{},
+	}
+	s := &f.summary
+	s.Total = t.Len()
+	counts := []struct {
+		state string
+		n     *int
+	}{
+		{StateAccepted, &s.Accepted}, {StateRefused, &s.Refused}, {StateInstalled, &s.Installed}, {StatePending, &s.Pending},
+		{StateFailed, &s.Failed}, {StateConflict, &s.Conflict}, {StateAdopted, &s.Adopted}, {StateStale, &s.Stale},
+	}
+	for r := range t.All() {
+		for _, c := range counts {
+			if r.is(c.state) {
+				*c.n++
+			}
+		}
+		f.examine(r)
+	}
+	return f
+}
+
+func (f *findings) examine(r *Route) {
+	switch {
+	case r.is(StateFailed):
+		f.failed.add(r, r.Kernel.Reason)
+	case r.is(StateConflict):
+		f.conflict.add(r, r.Kernel.Reason)
+	}
+	if !r.is(StateRefused) {
+		return
+	}
+	if f.summary.Refusals == nil {
+		f.summary.Refusals = map[string]int{}
+	}
+	f.summary.Refusals[r.Verdict]++
+	if r.Expected {
+		return
+	}
+	if f.refused[r.Verdict] == nil {
+		f.refused[r.Verdict] = &finding{severity: Warning, subject: "refused, " + r.Verdict}
+	}
+	f.refused[r.Verdict].add(r, r.Detail)
+}
+
+// finish returns a copy of the snapshot with all that is derived: counts and problems.
+func (s *Snapshot) finish() *Snapshot {
+	out := *s
+	out.APIVersion, out.Kind = APIVersion, KindStatus
+	f := survey(s.Table)
+	out.Routes = f.summary
+	out.Sessions, out.Clusters, out.Advertised = list(s.Sessions), list(s.Clusters), list(s.Advertised)
+	out.Problems = list(slices.Concat(s.Problems, s.ownProblems(), f.problems()))
+	slices.SortStableFunc(out.Problems, func(a, b Problem) int { return cmp.Compare(a.Severity, b.Severity) })
+	return &out
+}
+
+// list makes an empty list of none, so that JSON has [] and never null.
+func list[T any](in []T) []T {
+	if in == nil {
+		return []T{}
+	}
+	return in
+}
+
+func (f *findings) problems() []Problem {
+	var out []Problem
+	for _, g := range []*finding{&f.failed, &f.conflict} {
+		if g.count > 0 {
+			out = append(out, g.problem())
+		}
+	}
+	for _, reason := range sortedKeys(f.refused) {
+		out = append(out, f.refused[reason].problem())
+	}
+	return out
+}
+
+// ownProblems are those that need no look at the routes.
+func (s *Snapshot) ownProblems() []Problem {
+	var out []Problem
+	say := func(severity Severity, subject, format string, args ...any) {
+		out = append(out, Problem{Severity: severity, Subject: subject, Message: fmt.Sprintf(format, args...)})
+	}
+	if s.ConfigProblem != "" {
+		say(Error, "configuration", "the last reload was refused and the old configuration stays in force: %s", s.ConfigProblem)
+	}
+	for _, p := range s.Sessions {
+		if p.State != Established {
+			out = append(out, p.problem())
+		}
+	}
+	for _, c := range s.Clusters {
+		if c.State == Unreachable || c.State == Partial {
+			severity := map[ClusterState]Severity{Unreachable: Error, Partial: Warning}[c.State]
+			say(severity, "cluster "+c.Name, "%s", strings.ToLower(string(c.State))+after(": ", c.Reason))
+		}
+	}
+	for _, r := range s.NotAdvertised {
+		say(Error, "pod CIDR", "%s is not advertised: %s", r.Prefix, cmp.Or(r.Detail, r.Reason))
+	}
+	switch {
+	case len(s.Sessions) == 0:
+		say(Warning, "configuration", "no peers are configured: nothing can be learned or advertised")
+	case len(s.Clusters) == 0:
+		say(Warning, "configuration", "no remote clusters are declared: everything learned is refused")
+	}
+	if len(s.Advertised) == 0 {
+		why := "this node has none"
+		if s.Kubernetes.Enabled && !s.Kubernetes.Synced {
+			why = "this node's object has not been read from the Kubernetes API yet"
+		}
+		say(Warning, "pod CIDR", "no pod CIDR is advertised: %s", why)
+	}
+	if s.Kernel.LastError != "" {
+		say(Warning, "kernel", "%s", s.Kernel.LastError)
+	}
+	if s.Kubernetes.LastError != "" {
+		say(Warning, "kubernetes", "%s (routing is not affected)", s.Kubernetes.LastError)
+	}
+	return out
+}
+
+func (p *Session) problem() Problem {
+	return Problem{
+		Severity: Error, Subject: "peer " + p.Peer, Since: p.Since,
+		Message: fmt.Sprintf("the session with %s (AS %d) is not established but %s%s", p.Address, p.ASN, stateName(p.State), after(": ", p.LastError)),
+	}
+}
+
+func after(separator, s string) string {
+	if s == "" {
+		return ""
+	}
+	return separator + s
+}

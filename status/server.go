@@ -1,0 +1,225 @@
+package status
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The server's limits. Everything a client can make it hold is bounded.
+const (
+	maxRequests    = 32               // at once; more are told to come back
+	maxHeaderBytes = 16 << 10         // of a request, with its address
+	headerTimeout  = 5 * time.Second  // to send a request
+	idleTimeout    = time.Minute      // of a connection between requests
+	stallTimeout   = 5 * time.Minute  // of a reader that takes nothing, such as a pager left open
+	stopTimeout    = 2 * time.Second  // for answers under way when the daemon stops
+	answerTimeout  = 10 * time.Second // for a source to come up with its snapshot
+)
+
+// Serve answers questions on the unix socket at path until ctx is cancelled, then removes the socket and
+// returns nil. The socket is made with mode 0600, its directory too if it is missing; one left by a dead process
+// is replaced, one of a living process is an error naming its pid. It serves:
+//
+//	GET /v1/status                 a Snapshot
+//	GET /v1/peers[?name=]          a PeerList
+//	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
+//
+// Errors are {"error": "…"} with a fitting status. There is nothing that writes.
+func Serve(ctx context.Context, path string, source Source) error {
+	l, err := listen(ctx, path)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           newHandler(ctx, source),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err = <-done:
+		return fmt.Errorf("status socket %s: %w", path, err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if server.Shutdown(limit) != nil { // somebody does not take the answer
+		err = server.Close()
+	}
+	<-done
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("status socket %s: %w", path, err)
+	}
+	return nil
+}
+
+type handler struct {
+	stop   <-chan struct{} // closed when the daemon stops: ends long answers
+	source Source
+	slots  chan struct{}
+}
+
+func newHandler(ctx context.Context, source Source) http.Handler {
+	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("GET /v1/peers", h.peers)
+	mux.HandleFunc("GET /v1/routes", h.routes)
+	mux.HandleFunc("/", unknown)
+	return h.bounded(mux)
+}
+
+// bounded keeps requests few and small, and gives each answer's first write its deadline.
+func (h *handler) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case h.slots <- struct{}{}:
+			defer func() { <-h.slots }()
+		default:
+			refuse(w, http.StatusServiceUnavailable, "%d requests are being answered; try again", maxRequests)
+			return
+		}
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			refuse(w, http.StatusRequestEntityTooLarge, "a request has no body here")
+			return
+		}
+		next.ServeHTTP(&patient{ResponseWriter: w, control: http.NewResponseController(w)}, r)
+	})
+}
+
+// snapshot gets the state or answers that there is none.
+func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) *Snapshot {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	s := h.source.Snapshot(ctx)
+	if s == nil {
+		refuse(w, http.StatusServiceUnavailable, "the daemon is starting and has nothing to tell yet; try again")
+	}
+	return s
+}
+
+func (h *handler) status(w http.ResponseWriter, r *http.Request) {
+	if len(r.URL.RawQuery) > 0 {
+		refuse(w, http.StatusBadRequest, "status takes no parameters")
+		return
+	}
+	if s := h.snapshot(w, r); s != nil {
+		answer(w, s.finish())
+	}
+}
+
+func (h *handler) peers(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	name := q.Get("name")
+	q.Del("name")
+	if len(q) > 0 {
+		refuse(w, http.StatusBadRequest, "parameter %q is not known; known is name", sortedKeys(q)[0])
+		return
+	}
+	s := h.snapshot(w, r)
+	if s == nil {
+		return
+	}
+	list := PeerList{APIVersion: APIVersion, Kind: KindPeerList, Node: s.Node, Time: s.Time, Items: []Session{}}
+	var known []string
+	for _, p := range s.Sessions {
+		known = append(known, p.Peer)
+		if name == "" || p.Peer == name {
+			list.Items = append(list.Items, p)
+		}
+	}
+	if name != "" && len(list.Items) == 0 {
+		refuse(w, http.StatusNotFound, "no peer is called %q; the peers are: %s", name, strings.Join(known, ", "))
+		return
+	}
+	answer(w, list)
+}
+
+func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
+	filter, err := parseFilter(r.URL.Query())
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "%s", err)
+		return
+	}
+	s := h.snapshot(w, r)
+	if s == nil {
+		return
+	}
+	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: survey(s.Table).summary}
+	w.Header().Set("Content-Type", "application/json")
+	out := bufio.NewWriterSize(w, bufferSize)
+	// An error here is the reader's going away or our stopping: the answer stays visibly unfinished.
+	if encodeRoutes(out, head, h.until(r.Context(), filter.routes(s.Table))) == nil {
+		_ = out.Flush()
+	}
+}
+
+// until ends a long answer when its reader is gone or the daemon stops.
+func (h *handler) until(ctx context.Context, routes iter.Seq[*Route]) iter.Seq2[*Route, error] {
+	return func(yield func(*Route, error) bool) {
+		for r := range routes {
+			select {
+			case <-h.stop:
+				yield(nil, http.ErrServerClosed)
+				return
+			case <-ctx.Done():
+				yield(nil, ctx.Err())
+				return
+			default:
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func unknown(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, http.StatusMethodNotAllowed, "this API only reads: %s is not allowed", r.Method)
+		return
+	}
+	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers and /v1/routes", r.URL.Path)
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the types always encode: an error is the reader's going away
+}
+
+func refuse(w http.ResponseWriter, code int, format string, args ...any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(problemBody{Error: fmt.Sprintf(format, args...)})
+}
+
+type problemBody struct {
+	Error string `json:"error"`
+}
+
+// patient gives every write a deadline of its own: an answer may take long as a whole, as long as its reader
+// keeps reading.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	// Not every ResponseWriter has deadlines (a test's recorder has not); then there is nothing to bound.
+	if err := p.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return p.ResponseWriter.Write(b)
+}

@@ -1,0 +1,153 @@
+package status
+
+import (
+	"net/netip"
+	"time"
+)
+
+// APIVersion of every JSON document here. Fields are added within a version, never renamed or removed.
+const APIVersion = "underlayd.io/v1"
+
+// The kinds of the JSON documents.
+const (
+	KindStatus    = "Status"
+	KindPeerList  = "PeerList"
+	KindRouteList = "RouteList"
+)
+
+// Phase is where the daemon is in its life.
+type Phase string
+
+// The phases.
+const (
+	Starting Phase = "Starting" // reading the configuration, adopting routes from the kernel
+	Learning Phase = "Learning" // peers are connecting or still sending; old routes are kept meanwhile
+	Ready    Phase = "Ready"    // converged: what the peers said is what the kernel has
+	Degraded Phase = "Degraded" // running, but something listed in Problems stands in the way
+	Draining Phase = "Draining" // withdrawing on request
+)
+
+// Snapshot is all that an operator may ask, at one moment. The agent fills it and publishes it; from then on it
+// and everything it points to are immutable.
+type Snapshot struct {
+	APIVersion string     `json:"apiVersion"` // set by the server
+	Kind       string     `json:"kind"`       // set by the server
+	Version    string     `json:"version"`
+	Node       string     `json:"node"`
+	Cluster    Cluster    `json:"cluster"`
+	ASN        uint32     `json:"asn"`
+	RouterID   netip.Addr `json:"routerID,omitzero"`
+	PID        int        `json:"pid"`
+	Started    time.Time  `json:"started"`
+	Time       time.Time  `json:"time"` // when it was taken
+	Phase      Phase      `json:"phase"`
+	// ConfigProblem says why the last reload was refused; empty while the configuration in force is the file's.
+	ConfigProblem string          `json:"configProblem,omitempty"`
+	Conditions    []Condition     `json:"conditions,omitempty"`
+	Sessions      []Session       `json:"sessions"`
+	Clusters      []RemoteCluster `json:"clusters"`
+	Advertised    []netip.Prefix  `json:"advertised"`
+	NotAdvertised []Refusal       `json:"notAdvertised,omitempty"`
+	Kernel        Kernel          `json:"kernel"`
+	Kubernetes    Kubernetes      `json:"kubernetes"`
+	// Routes and Problems are derived from the rest by the server when it is asked; Problems that the agent
+	// already put here come first.
+	Routes   RouteSummary `json:"routes"`
+	Problems []Problem    `json:"problems"`
+	// Table holds the routes themselves; they have an endpoint of their own because there may be 100,000.
+	Table *RouteTable `json:"-"`
+}
+
+// Cluster is the cluster this node belongs to.
+type Cluster struct {
+	Name string `json:"name"`
+	ID   uint32 `json:"id"`
+}
+
+// Condition is one of the Node's conditions as the daemon reports it.
+type Condition struct {
+	Type    string `json:"type"`
+	Status  string `json:"status"` // True, False, Unknown
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+}
+
+// Established is the one session state in which routes flow.
+const Established = "established"
+
+// Session is the BGP session with one configured peer.
+type Session struct {
+	Peer         string     `json:"peer"`
+	Address      netip.Addr `json:"address"`
+	LocalAddress netip.Addr `json:"localAddress,omitzero"`
+	ASN          uint32     `json:"asn"`
+	// State is the state of RFC 4271, section 8.2.2, in lower case: idle, connect, active, opensent,
+	// openconfirm, established.
+	State           string     `json:"state"`
+	Since           time.Time  `json:"since,omitzero"` // when it came up or went down last
+	RouterID        netip.Addr `json:"routerID,omitzero"`
+	Families        []string   `json:"families,omitempty"` // negotiated: ipv4, ipv6
+	GracefulRestart bool       `json:"gracefulRestart"`
+	Complete        bool       `json:"complete"` // all its initial routes have arrived
+	Flaps           int        `json:"flaps"`    // how often it was lost
+	LastError       string     `json:"lastError,omitempty"`
+	// Received and Advertised are absent when they could not be counted.
+	Received   *int `json:"received,omitempty"`
+	Accepted   int  `json:"accepted"`
+	Advertised *int `json:"advertised,omitempty"`
+}
+
+// ClusterState says how well a remote cluster can be reached.
+type ClusterState string
+
+// The cluster states.
+const (
+	Reachable   ClusterState = "Reachable"   // routes are in the kernel and all its peers are up
+	Partial     ClusterState = "Partial"     // some of it
+	Unreachable ClusterState = "Unreachable" // no route to it is in the kernel
+)
+
+// RemoteCluster is one declared cluster: its contract and what became of it.
+type RemoteCluster struct {
+	Name        string         `json:"name"`
+	ID          uint32         `json:"id"`
+	State       ClusterState   `json:"state"`
+	Reason      string         `json:"reason,omitempty"` // why it is not Reachable
+	PodCIDRs    []netip.Prefix `json:"podCIDRs"`         // what its contract covers
+	Routable    []netip.Prefix `json:"routable"`         // what of it is in the kernel now, aggregated
+	Peers       int            `json:"peers"`            // how many peers may announce it
+	PeersUp     int            `json:"peersUp"`
+	Accepted    int            `json:"accepted"`
+	Installed   int            `json:"installed"`
+	Refused     int            `json:"refused"`
+	MaxPrefixes int            `json:"maxPrefixes"`
+}
+
+// Refusal is a pod CIDR of this node that is not advertised.
+type Refusal struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Reason string       `json:"reason"`
+	Detail string       `json:"detail"`
+}
+
+// Kernel is what the daemon does in the kernel.
+type Kernel struct {
+	Mode       string `json:"mode"` // how next hops are written: objects or inline
+	Table      int    `json:"table"`
+	Protocol   int    `json:"protocol"`
+	Metric     int    `json:"metric"`
+	Routes     int    `json:"routes"`     // ours, now
+	Operations uint64 `json:"operations"` // written since start
+	Repairs    uint64 `json:"repairs"`    // routes put back after somebody removed them
+	Errors     uint64 `json:"errors"`
+	Conflicts  int    `json:"conflicts"` // prefixes for which somebody else's route stands in the way
+	LastError  string `json:"lastError,omitempty"`
+}
+
+// Kubernetes is what the daemon has to do with the API server.
+type Kubernetes struct {
+	Enabled   bool   `json:"enabled"`
+	Synced    bool   `json:"synced"` // the Node has been read
+	Writes    uint64 `json:"writes"` // of the Node's status since start
+	LastError string `json:"lastError,omitempty"`
+}

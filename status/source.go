@@ -1,0 +1,24 @@
+package status
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Source is where the server gets its answers.
+type Source interface {
+	// Snapshot returns the latest state, or nil if there is none yet. It is called on the goroutine of a
+	// request, any number at a time; it must not wait for the daemon's loop, and gives up with ctx. The result
+	// is immutable, though a source may add what only it can count to a copy.
+	Snapshot(ctx context.Context) *Snapshot
+}
+
+// Board is where the agent's loop pins its latest snapshot for everybody to read. The zero Board is empty and
+// ready to use; it is a Source. Neither side ever waits for the other.
+type Board struct{ latest atomic.Pointer[Snapshot] }
+
+// Publish replaces what is on the board. The snapshot must not be changed afterwards.
+func (b *Board) Publish(s *Snapshot) { b.latest.Store(s) }
+
+// Snapshot returns what was published last; nil before the first time.
+func (b *Board) Snapshot(context.Context) *Snapshot { return b.latest.Load() }

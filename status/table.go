@@ -1,0 +1,179 @@
+package status
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+	"sort"
+)
+
+// RouteTable is an immutable, sorted set of routes. With makes a changed one that shares all it can with the
+// old: the cost of publishing is the size of the change, and readers keep the table they have for as long as
+// they like. The nil table is empty and ready to use.
+type RouteTable struct {
+	chunks [][]*Route // sorted; none empty
+	length int
+}
+
+// Chunks are split above chunkMax and merged with their left neighbour while both fit in chunkMax/2: small enough to
+// copy for one change, large enough that the list of chunks of 100,000 routes has only some hundred entries.
+const chunkMax = 256
+
+// Len is the number of routes.
+func (t *RouteTable) Len() int {
+	if t == nil {
+		return 0
+	}
+	return t.length
+}
+
+// All yields the routes in order of prefix, IPv4 first. They are shared: nobody may change them.
+func (t *RouteTable) All() iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		if t == nil {
+			return
+		}
+		for _, chunk := range t.chunks {
+			for _, r := range chunk {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Get finds the route of exactly this prefix.
+func (t *RouteTable) Get(p netip.Prefix) (*Route, bool) {
+	for r := range t.from(p) {
+		return r, r.Prefix == p
+	}
+	return nil, false
+}
+
+// from yields the routes that sort at p or after.
+func (t *RouteTable) from(p netip.Prefix) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		if t == nil {
+			return
+		}
+		first := sort.Search(len(t.chunks), func(i int) bool { return last(t.chunks[i]).Compare(p) >= 0 })
+		for i := first; i < len(t.chunks); i++ {
+			chunk := t.chunks[i]
+			if i == first {
+				at, _ := slices.BinarySearchFunc(chunk, p, compareRoute)
+				chunk = chunk[at:]
+			}
+			for _, r := range chunk {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Overlapping yields the routes that cover p, widest first, and then those that are p or lie inside it.
+func (t *RouteTable) Overlapping(p netip.Prefix) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		if t == nil || !p.IsValid() {
+			return
+		}
+		p = p.Masked()
+		for bits := range p.Bits() {
+			wider, _ := p.Addr().Prefix(bits)
+			if r, ok := t.Get(wider); ok && !yield(r) {
+				return
+			}
+		}
+		for r := range t.from(p) {
+			if !p.Contains(r.Prefix.Addr()) {
+				return
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// With returns the table after the changed routes were put in (or replaced the one of the same prefix) and the
+// removed prefixes taken out. If a prefix is in both, it is removed; of two changes of one prefix the last one
+// stands. The receiver stays as it was. The routes are kept, not copied: their maker must not touch them again.
+func (t *RouteTable) With(changed []*Route, removed []netip.Prefix) *RouteTable {
+	edits := edits(changed, removed)
+	next := &RouteTable{}
+	var old [][]*Route
+	if t != nil {
+		old = t.chunks
+	}
+	if len(old) == 0 {
+		old = [][]*Route{nil}
+	}
+	for i, chunk := range old {
+		n := len(edits) // the last chunk takes all that is left
+		if i < len(old)-1 {
+			border := last(chunk)
+			n = sort.Search(len(edits), func(j int) bool { return edits[j].prefix.Compare(border) > 0 })
+		}
+		if n == 0 {
+			next.push(chunk)
+			continue
+		}
+		for part := range slices.Chunk(merge(chunk, edits[:n]), chunkMax) {
+			next.push(part)
+		}
+		edits = edits[n:]
+	}
+	return next
+}
+
+func (t *RouteTable) push(chunk []*Route) {
+	if len(chunk) == 0 {
+		return
+	}
+	t.length += len(chunk)
+	if n := len(t.chunks); n > 0 && len(t.chunks[n-1])+len(chunk) <= chunkMax/2 {
+		t.chunks[n-1] = slices.Concat(t.chunks[n-1], chunk)
+		return
+	}
+	t.chunks = append(t.chunks, chunk)
+}
+
+type edit struct {
+	prefix netip.Prefix
+	route  *Route // nil: remove
+}
+
+// edits brings the changes into the table's order, one for each prefix.
+func edits(changed []*Route, removed []netip.Prefix) []edit {
+	out := make([]edit, 0, len(changed)+len(removed))
+	for _, p := range removed {
+		out = append(out, edit{prefix: p})
+	}
+	for _, r := range slices.Backward(changed) {
+		out = append(out, edit{prefix: r.Prefix, route: r})
+	}
+	slices.SortStableFunc(out, func(a, b edit) int { return a.prefix.Compare(b.prefix) })
+	return slices.CompactFunc(out, func(a, b edit) bool { return a.prefix == b.prefix })
+}
+
+func merge(chunk []*Route, edits []edit) []*Route {
+	out := make([]*Route, 0, len(chunk)+len(edits))
+	for _, e := range edits {
+		at, found := slices.BinarySearchFunc(chunk, e.prefix, compareRoute)
+		out = append(out, chunk[:at]...)
+		chunk = chunk[at:]
+		if found {
+			chunk = chunk[1:]
+		}
+		if e.route != nil {
+			out = append(out, e.route)
+		}
+	}
+	return append(out, chunk...)
+}
+
+func last(chunk []*Route) netip.Prefix { return chunk[len(chunk)-1].Prefix }
+
+func compareRoute(r *Route, p netip.Prefix) int { return r.Prefix.Compare(p) }
