@@ -46,7 +46,7 @@ func cleanKernel(cmd *cobra.Command, cfg *config.Config) error {
 	}
 	defer func() { _ = table.Close() }()
 	removed, err := table.Cleanup(cmd.Context())
-	cmd.Printf("kernel: %d routes and next-hop objects removed\n", removed)
+	fmt.Fprintf(cmd.OutOrStdout(), "kernel: %d routes and next-hop objects removed\n", removed)
 	return err
 }
 
@@ -60,6 +60,6 @@ func cleanNode(cmd *cobra.Command, cfg *config.Config) error {
 	if err := node.Withdraw(ctx); err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
-	cmd.Println("kubernetes: annotations, condition and Lease removed")
+	fmt.Fprintln(cmd.OutOrStdout(), "kubernetes: annotations, condition and Lease removed")
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -43,8 +44,8 @@ func newConfig() *cobra.Command {
 			Use:   "validate [FILE]",
 			Short: "Report everything that is wrong with a configuration file; - reads standard input",
 		}, func(cmd *cobra.Command, _ *config.Config, name string) error {
-			cmd.Println(name + ": valid")
-			return nil
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), name+": valid")
+			return err
 		}),
 		loading(&cobra.Command{
 			Use:   "print [FILE]",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -55,8 +56,8 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.Println("underlayd", buildVersion())
-			return nil
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "underlayd", buildVersion())
+			return err
 		},
 	}
 }

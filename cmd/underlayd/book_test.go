@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/ipam"
+)
+
+var (
+	west1 = netip.MustParsePrefix("10.20.1.0/24")
+	peerA = netip.MustParseAddr("192.168.0.2")
+	peerB = netip.MustParseAddr("192.168.0.3")
+)
+
+func accepted(prefix netip.Prefix, peers ...netip.Addr) *record {
+	r := &record{prefix: prefix, verdict: ipam.Verdict{Accepted: true, Cluster: "west", Reason: ipam.Accepted}}
+	for _, p := range peers {
+		r.paths = append(r.paths, bgp.Path{Peer: p, NextHop: p})
+		r.verdicts = append(r.verdicts, r.verdict)
+		r.hops = append(r.hops, p)
+	}
+	return r
+}
+
+func refusedAs(prefix netip.Prefix, reason ipam.Reason, peer netip.Addr) *record {
+	v := ipam.Verdict{Cluster: "west", Reason: reason}
+	return &record{prefix: prefix, paths: []bgp.Path{{Peer: peer}}, verdicts: []ipam.Verdict{v}, verdict: v}
+}
+
+// world renders the sums of a book.
+func (b *book) world() string {
+	installed := []string{}
+	for cluster, set := range b.installed {
+		for p := range set {
+			installed = append(installed, cluster+" "+p.String())
+		}
+	}
+	slices.Sort(installed)
+	t := b.clusters["west"]
+	if t == nil {
+		t = &tally{}
+	}
+	return fmt.Sprintf("%d records, west %d accepted %d refused, peers %d %d, routable %v, fallen %d",
+		len(b.records), t.accepted, t.refused, b.accepted[peerA], b.accepted[peerB], installed, len(b.fallen))
+}
+
+// TestBookKeepsItsSums applies one event after the other to one book and looks at the whole of it each time.
+func TestBookKeepsItsSums(t *testing.T) {
+	b := newBook()
+	state := func(s fib.Status) fib.State { return fib.State{Dst: west1, Status: s} }
+	steps := []struct {
+		what string
+		do   func()
+		want string
+	}{
+		{"an adopted route is routable before anybody announced it",
+			func() { b.observe(state(fib.Adopted), "west") },
+			"1 records, west 0 accepted 0 refused, peers 0 0, routable [west 10.20.1.0/24], fallen 0"},
+		{"a peer announces it",
+			func() { r := accepted(west1, peerA); r.kernel = state(fib.Adopted); b.put(r) },
+			"1 records, west 1 accepted 0 refused, peers 1 0, routable [west 10.20.1.0/24], fallen 0"},
+		{"the kernel has it as wanted",
+			func() { b.observe(state(fib.Installed), "west") },
+			"1 records, west 1 accepted 0 refused, peers 1 0, routable [west 10.20.1.0/24], fallen 0"},
+		{"a second peer announces it too",
+			func() { r := accepted(west1, peerA, peerB); r.kernel = state(fib.Installed); b.put(r) },
+			"1 records, west 1 accepted 0 refused, peers 1 1, routable [west 10.20.1.0/24], fallen 0"},
+		{"the kernel loses it",
+			func() { b.observe(fib.State{Dst: west1, Status: fib.Failed}, "west") },
+			"1 records, west 1 accepted 0 refused, peers 1 1, routable [], fallen 0"},
+		{"its only path left is refused",
+			func() { r := refusedAs(west1, ipam.NextHopOurs, peerB); r.fallback = true; b.put(r) },
+			"1 records, west 0 accepted 1 refused, peers 0 0, routable [], fallen 1"},
+		{"it is withdrawn while the kernel still has it",
+			func() { b.put(&record{prefix: west1, kernel: state(fib.Installed)}) },
+			"1 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+		{"the kernel forgets it",
+			func() { b.observe(state(fib.Absent), "west") },
+			"0 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+		{"the end of an unknown prefix is no news",
+			func() { b.observe(state(fib.Absent), "west") },
+			"0 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+	}
+	for _, step := range steps {
+		step.do()
+		require.Equal(t, step.want, b.world(), step.what)
+	}
+	require.Contains(t, b.changed, west1, "a prefix that is gone is news for the snapshot")
+}
+
+func TestAggregate(t *testing.T) {
+	set := map[netip.Prefix]struct{}{}
+	for _, p := range []string{"10.20.0.0/25", "10.20.0.128/25", "10.20.2.0/24", "fd00:20::/64", "fd00:20:0:1::/64"} {
+		set[netip.MustParsePrefix(p)] = struct{}{}
+	}
+	require.Equal(t, "[10.20.0.0/24 10.20.2.0/24 fd00:20::/63]", fmt.Sprint(aggregate(set)))
+	require.Empty(t, aggregate(nil))
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// execute runs the command line as main does and returns output and exit code.
+func execute(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	root := newRoot()
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(args)
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		return out.String() + err.Error(), exitCode(err)
+	}
+	return out.String(), 0
+}
+
+func TestCommands(t *testing.T) {
+	folder := t.TempDir()
+	valid, broken := filepath.Join(folder, "valid.yaml"), filepath.Join(folder, "broken.yaml")
+	require.NoError(t, os.WriteFile(valid, []byte(sample), 0o600))
+	require.NoError(t, os.WriteFile(broken, []byte(strings.NewReplacer("64512", "23456", "10.30.0.0/16", "10.20.0.0/15").Replace(sample)), 0o600))
+	socket := filepath.Join(folder, "none.sock")
+	rows := []struct {
+		name string
+		args string
+		code int
+		says []string
+	}{
+		{"a valid file is said to be", "config validate " + valid, 0, []string{"valid.yaml: valid"}},
+		{"every mistake is named at once", "config validate " + broken, exitUsage, []string{"bgp.asn: 23456", "clusters[1].podCIDRs"}},
+		{"run refuses a broken file", "run --config " + broken, exitUsage, []string{"bgp.asn"}},
+		{"a missing file is not a mistake in it", "config validate " + filepath.Join(folder, "none"), exitFailed, []string{"no such file"}},
+		{"print fills in the defaults and takes flags", "config print --bgp-hold-time 9s " + valid, 0, []string{"holdTime: 9s", "metric: 512"}},
+		{"the reference is there", "config reference", 0, []string{"cluster:", "startLimit"}},
+		{"and the table of keys", "config reference --keys", 0, []string{"UNDERLAYD_BGP_ASN", "--bgp-asn"}},
+		{"and the schema", "config schema", 0, []string{"json-schema.org"}},
+		{"an unknown flag", "status --nonsense", exitUsage, []string{"nonsense"}},
+		{"an unknown format", "status -o xml", exitUsage, []string{"table or json"}},
+		{"an argument too many", "status more", exitUsage, []string{"more"}},
+		{"a prefix that is none", "routes 10.20.1.0/33", exitUsage, []string{"10.20.1.0/33"}},
+		{"a state that is none", "routes --state good", exitUsage, []string{"accepted"}},
+		{"a daemon that does not run", "status --socket " + socket, exitFailed, []string{"not running", socket}},
+		{"the version", "version", 0, []string{"underlayd "}},
+		{"completion for a shell", "completion bash", 0, []string{"complete"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			out, code := execute(t, strings.Fields(row.args)...)
+			require.Equal(t, row.code, code, out)
+			for _, s := range row.says {
+				require.Contains(t, out, s)
+			}
+		})
+	}
+}
