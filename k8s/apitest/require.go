@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// New is Start for tests: it ends with the test. A test on a machine without
-// etcd is skipped, but fails when CI is set in the environment.
-func New(t testing.TB) *Server {
+// Require skips a test on a machine without etcd, and fails it when CI is set in
+// the environment.
+func Require(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -17,6 +17,12 @@ func New(t testing.TB) *Server {
 		}
 		t.Skipf("%v: apt-get install etcd-server", err)
 	}
+}
+
+// New is Require and Start; the Server ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	Require(t)
 	s, err := Start(context.Background())
 	if err != nil {
 		t.Fatal(err)

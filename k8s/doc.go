@@ -1,0 +1,15 @@
+// Package k8s is the agent's line to the Kubernetes API: the pod CIDRs of its
+// own Node in, what the node can reach out, as annotations, a condition and a
+// Lease. Package annotation is the contract of what goes out.
+//
+// It watches one Node and writes one Node, with server-side apply to
+// nodes/status and only the keys of the contract; nothing is written when
+// nothing changed, also not after a restart. Unknown is not empty: until the
+// Node was seen with pod CIDRs, they are an error. The API's outage, the Node's
+// deletion and a refused write delay what the Node says; they are retried for
+// ever and never reach the caller as an end of Run, so they cannot touch routing.
+//
+// It refuses to decide anything about routes, to write what people set
+// (underlayd.io/asn, …), and to put a time or a counter that ticks on the Node.
+// Kubernetes' types stay inside.
+package k8s

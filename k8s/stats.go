@@ -1,0 +1,75 @@
+package k8s
+
+import (
+	"errors"
+	"time"
+)
+
+// Stats is what an operator may ask of the line to Kubernetes.
+type Stats struct {
+	// Synced: the pod CIDRs are known. It stays true.
+	Synced bool
+	// NodeExists: the API showed the Node when it last answered.
+	NodeExists bool
+	// Published: the Node said once what a report wanted.
+	Published bool
+	// Pending: the Node does not say yet what the newest report wants.
+	Pending bool
+	// Writes counts patches of nodes/status that succeeded, WriteErrors those
+	// that failed; Repairs are the writes that put back what somebody else
+	// changed; Renewals are those of the Lease.
+	Writes, WriteErrors, Repairs, Renewals uint64
+	// LastWrite is the last of Writes, LastContact the last good answer of the
+	// API; zero: never.
+	LastWrite, LastContact time.Time
+	// Problem joins what fails at present: the watch, a write, the Lease; nil
+	// when all is well.
+	Problem error
+}
+
+// source tells apart what can fail by itself.
+type source int
+
+const (
+	watching source = iota
+	publishing
+	leasing
+)
+
+func (s source) String() string { return [...]string{"watch", "publish", "lease"}[s] }
+
+// Stats returns the present figures.
+func (n *Node) Stats() Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	stats := n.stats
+	stats.Pending = stats.Pending || n.number > n.published
+	stats.Problem = errors.Join(n.problems[:]...)
+	return stats
+}
+
+// problem notes that a source fails, or with nil that it works, and logs the
+// turn: each failure once, not each try. The caller holds mu.
+func (n *Node) problem(s source, err error) {
+	before := n.problems[s]
+	n.problems[s] = err
+	log := n.log.WithField("node", n.name).WithField("op", s.String())
+	switch {
+	case err != nil && before == nil:
+		log.WithError(err).Warn("Kubernetes API: failing, will be tried again; routing does not depend on it")
+	case err != nil:
+		log.WithError(err).Debug("Kubernetes API: still failing")
+	case before != nil:
+		log.Info("Kubernetes API: works again")
+	}
+}
+
+// contact notes a good answer. After a write that got none it wakes the
+// publisher out of its back-off; one that was refused waits as it was told. The
+// caller holds mu.
+func (n *Node) contact() {
+	n.stats.LastContact = time.Now()
+	if err := n.problems[publishing]; err != nil && !answered(err) {
+		poke(n.back)
+	}
+}

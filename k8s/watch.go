@@ -1,0 +1,113 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/sirupsen/logrus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// watch keeps the Node current until ctx ends. client-go's reflector does what
+// is hard: it lists, watches from there, goes on where a cut watch ended, lists
+// again when the version is gone (410), and backs off with jitter. Its store is
+// the Node itself: for one object an informer's queue and cache are ballast.
+func (n *Node) watch(ctx context.Context) {
+	logger := logr.New(logSink{n.log.WithField("node", n.name)})
+	ctx = klog.NewContext(ctx, logger)
+	source := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			nodes, err := n.client.listNode(ctx, n.name, options)
+			n.watched(ctx, err)
+			return nodes, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			events, err := n.client.watchNode(ctx, n.name, options)
+			n.watched(ctx, err)
+			return events, err
+		},
+	}
+	const first = 500 * time.Millisecond
+	reflector := cache.NewReflectorWithOptions(source, &corev1.Node{}, nodeStore{n}, cache.ReflectorOptions{
+		Name: "node", Logger: &logger,
+		Backoff: &wait.Backoff{
+			Duration: first, Cap: n.pace.MaxBackoff, Factor: 2, Jitter: 0.5,
+			Steps: int(math.Ceil(math.Log2(float64(n.pace.MaxBackoff)/float64(first)))) + 1,
+		},
+	})
+	reflector.RunWithContext(ctx)
+}
+
+func (n *Node) watched(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.problem(watching, err)
+	if err == nil {
+		n.contact()
+	}
+}
+
+// nodeStore receives what the reflector learns, one call at a time.
+type nodeStore struct{ n *Node }
+
+func (s nodeStore) Add(object any) error    { return s.Update(object) }
+func (s nodeStore) Resync() error           { return nil }
+func (s nodeStore) Delete(object any) error { s.n.observe(nil, false); return nil }
+
+func (s nodeStore) Update(object any) error {
+	node, ok := object.(*corev1.Node)
+	if !ok || node.Name != s.n.name {
+		return errors.New("not the Node that was asked for")
+	}
+	s.n.observe(node, false)
+	return nil
+}
+
+// Replace takes a whole list: the Node, or nothing when there is none.
+func (s nodeStore) Replace(objects []any, _ string) error {
+	if len(objects) == 0 {
+		s.n.observe(nil, false)
+		return nil
+	}
+	return s.Update(objects[0])
+}
+
+// logSink gives client-go's own messages to our logger, at debug level: what an
+// operator must know, this package says itself.
+type logSink struct{ log logrus.FieldLogger }
+
+func (logSink) Init(logr.RuntimeInfo) {}
+
+func (logSink) Enabled(level int) bool { return level <= 2 }
+
+func (s logSink) Info(_ int, message string, pairs ...any) { s.with(pairs).Debug(message) }
+
+func (s logSink) Error(err error, message string, pairs ...any) {
+	s.with(pairs).WithError(err).Debug(message)
+}
+
+func (s logSink) WithValues(pairs ...any) logr.LogSink { return logSink{s.with(pairs)} }
+
+func (s logSink) WithName(string) logr.LogSink { return s }
+
+func (s logSink) with(pairs []any) logrus.FieldLogger {
+	fields := logrus.Fields{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if key, ok := pairs[i].(string); ok {
+			fields[key] = pairs[i+1]
+		}
+	}
+	return s.log.WithFields(fields)
+}
