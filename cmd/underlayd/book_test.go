@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -102,4 +103,10 @@ func TestAggregate(t *testing.T) {
 	}
 	require.Equal(t, "[10.20.0.0/24 10.20.2.0/24 fd00:20::/63]", fmt.Sprint(aggregate(set)))
 	require.Empty(t, aggregate(nil))
+}
+
+func TestBrief(t *testing.T) {
+	one := errors.New("one")
+	require.Equal(t, one, brief(one))
+	require.EqualError(t, brief(errors.Join(one, one, one, one, one)), "one\none\none; and 2 more")
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -59,7 +61,7 @@ func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
 		return
 	}
 	if err := a.kernel.Ensure(ctx, routes); err != nil {
-		a.log.WithError(err).Warn("kernel routes")
+		a.log.WithError(brief(err)).Warn("routes not installed; they are tried again")
 	}
 	a.observe(a.kernel.Drain())
 }
@@ -157,4 +159,15 @@ func (a *agent) observe(states []fib.State) {
 		a.book.observe(s, cluster)
 	}
 	a.stale = a.stale || len(states) > 0
+}
+
+// brief shortens an error that joins many to its first few: 10,000 routes can fail for one reason.
+func brief(err error) error {
+	const few = 3
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) || len(joined.Unwrap()) <= few {
+		return err
+	}
+	all := joined.Unwrap()
+	return fmt.Errorf("%w; and %d more", errors.Join(all[:few]...), len(all)-few)
 }

@@ -114,7 +114,8 @@ func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Ad
 		"a hash of cluster and node, for want of an IPv4 address"
 }
 
-// expected says whether a refusal is no fault: the fabric sends us what our own cluster told it.
+// expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
 func (a *agent) expected(p bgp.Path, v ipam.Verdict) bool {
-	return v.Reason == ipam.OwnPrefix && slices.Contains(p.ClusterIDs, a.config.Cluster.ID)
+	own := a.config.BGP.ASN
+	return v.Reason == ipam.OwnPrefix && p.Origin(own) == own && slices.Contains(p.ClusterIDs, a.config.Cluster.ID)
 }
