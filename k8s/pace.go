@@ -18,7 +18,7 @@ type Pace struct {
 	// (3). However hard routes flap, a span of time t sees at most
 	// t/Interval + Ahead + 1 writes.
 	Ahead int
-	// MaxBackoff caps the delay between tries while the API fails (30 s); tries
+	// MaxBackoff caps the delay between tries while the API fails (15 s); tries
 	// come after half of the delay to all of it.
 	MaxBackoff time.Duration
 	// Renew is the time between renewals of the Lease (10 s); the Lease lasts
@@ -35,7 +35,7 @@ func (p Pace) withDefaults() Pace {
 	fill(&p.Coalesce, 2*time.Second)
 	fill(&p.Interval, 10*time.Second)
 	fill(&p.Floor, time.Second)
-	fill(&p.MaxBackoff, 30*time.Second)
+	fill(&p.MaxBackoff, 15*time.Second)
 	fill(&p.Renew, 10*time.Second)
 	if p.Ahead <= 0 {
 		p.Ahead = 3

@@ -1,13 +1,8 @@
 package k8s
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,118 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
-
-// script is a Node and an API in memory, for the pace alone: it may fail, and it
-// remembers when each write came. Whether the API likes what is written is the
-// real API's to say, in the other tests.
-type script struct {
-	t     *testing.T
-	start time.Time
-	wake  chan struct{}
-	back  chan struct{}
-
-	mu     sync.Mutex // guards all below
-	want   wanted
-	node   *live
-	fail   func() error
-	writes []string
-	since  []time.Time
-	errs   int
-	done   uint64
-}
-
-func (s *script) wanted() wanted {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.want
-}
-
-func (s *script) live() *live {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.node
-}
-
-func (s *script) outcome(w wanted, pending bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !pending && w.number == s.want.number {
-		s.want.urgent, s.done = false, w.number
-	}
-	if err != nil {
-		s.errs++
-	}
-}
-
-func (s *script) apply(_ context.Context, c *content, since time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fail != nil {
-		if err := s.fail(); err != nil {
-			return err
-		}
-	}
-	s.show(c, since)
-	s.writes = append(s.writes, fmt.Sprintf("%v %s", time.Since(s.start), c.annotations["underlayd.io/remote-cidrs"]))
-	s.since = append(s.since, since)
-	return nil
-}
-
-// show makes the Node carry a content. The caller holds mu.
-func (s *script) show(c *content, since time.Time) {
-	node := testNode("n")
-	node.Annotations = c.annotations
-	node.Status.Conditions = testCondition(c, since)
-	s.node = newLive(node)
-	for key := range c.annotations {
-		s.node.owned[key] = true
-	}
-}
-
-// publish reports n /24s as routed.
-func (s *script) publish(n int, change ...func(*Report)) {
-	r := testReport(n)
-	for _, f := range change {
-		f(&r)
-	}
-	s.mu.Lock()
-	s.want = wanted{report: &r, number: s.want.number + 1, urgent: s.want.urgent || r.Urgent}
-	s.mu.Unlock()
-	poke(s.wake)
-}
-
-func (s *script) written() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.writes)
-}
-
-// inBubble runs a publisher over a Node that says already that n /24s are routed.
-func inBubble(t *testing.T, n int, body func(*script)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, start: time.Now(), wake: make(chan struct{}, 1), back: make(chan struct{}, 1)}
-		r := testReport(n)
-		s.show(render(&r), s.start.Add(-time.Hour))
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { newPublisher(s, Pace{}.withDefaults()).run(ctx, s.wake, s.back) })
-		body(s)
-		cancel()
-		running.Wait()
-	})
-}
-
-// sum names the routed /24s as the script's log does.
-func sum(n int) string { return render(new(testReport(n))).annotations["underlayd.io/remote-cidrs"] }
-
-func lines(pairs ...any) []string {
-	var out []string
-	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, fmt.Sprintf("%v %s", pairs[i], sum(pairs[i+1].(int))))
-	}
-	return out
-}
 
 func TestPublisherPace(t *testing.T) {
 	t.Run("what the Node says already is not written", func(t *testing.T) {
@@ -165,6 +48,17 @@ func TestPublisherPace(t *testing.T) {
 			require.Empty(t, s.written())
 		})
 	})
+	t.Run("an urgent report is written at once, and urgency survives a later report", func(t *testing.T) {
+		inBubble(t, 1, func(s *script) {
+			s.publish(2, func(r *Report) { r.Urgent = true })
+			s.publish(3)
+			synctest.Wait()
+			require.Equal(t, lines("0s", 3), s.written())
+		})
+	})
+}
+
+func TestPublisherOfLosses(t *testing.T) {
 	t.Run("lost routes are written at once", func(t *testing.T) {
 		inBubble(t, 10, func(s *script) {
 			time.Sleep(time.Second)
@@ -183,14 +77,6 @@ func TestPublisherPace(t *testing.T) {
 			s.publish(9)
 			time.Sleep(time.Minute)
 			require.Equal(t, lines("2s", 9), s.written())
-		})
-	})
-	t.Run("an urgent report is written at once, and urgency survives a later report", func(t *testing.T) {
-		inBubble(t, 1, func(s *script) {
-			s.publish(2, func(r *Report) { r.Urgent = true })
-			s.publish(3)
-			synctest.Wait()
-			require.Equal(t, lines("0s", 3), s.written())
 		})
 	})
 	t.Run("losses without end cannot flood the API", func(t *testing.T) {
@@ -239,7 +125,7 @@ func TestPublisherBacksOff(t *testing.T) {
 			require.Empty(t, s.written())
 			tries := s.failures()
 			require.Greater(t, tries, 3)
-			require.Less(t, tries, 12, "tries must become rare")
+			require.Less(t, tries, 16, "tries must become rare")
 			s.failWith(nil)
 			poke(s.back)
 			synctest.Wait()
@@ -259,7 +145,7 @@ func TestPublisherBacksOff(t *testing.T) {
 			require.Len(t, s.written(), 1)
 		})
 	})
-	t.Run("never more than thirty seconds on its own account", func(t *testing.T) {
+	t.Run("never more than the cap on its own account", func(t *testing.T) {
 		b := backoff{max: 30 * time.Second}
 		now := time.Now()
 		for i := range 100 {
@@ -311,33 +197,4 @@ func TestPublisherWaitsForTheNode(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, lines("1m2s", 2), s.written())
 	})
-}
-
-func (s *script) failWith(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = func() error { return err }
-}
-
-func (s *script) failures() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.errs
-}
-
-func timesOf(lines []string) []string {
-	var out []string
-	for _, line := range lines {
-		out = append(out, strings.Fields(line)[0])
-	}
-	return out
-}
-
-// testReport says that n /24s, no two of them adjacent, are routed.
-func testReport(n int) Report {
-	r := Report{Cluster: "east", Ready: True, Reason: ReasonRoutesInstalled, Message: "all routes installed"}
-	for i := range n {
-		r.RemoteCIDRs = append(r.RemoteCIDRs, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 7), byte(i << 1), 0}), 24))
-	}
-	return r
 }
