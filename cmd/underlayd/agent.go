@@ -58,6 +58,8 @@ type agent struct {
 	lastRetry  time.Time
 	sessions   map[string]bool // established, as last logged
 	refused    refusedPoller
+	condition  status.Condition // as last published
+	kernelSeen fib.Stats        // likewise
 	published  time.Time
 	stale      bool // something changed since the last snapshot
 }
@@ -186,6 +188,10 @@ func (a *agent) tick(ctx context.Context) {
 		a.judgeAgain(ctx, a.book.fallbacks())
 	}
 	a.refused.poll(ctx, a.speaker)
+	// Time alone changes the condition, and repairs leave no trace but their count.
+	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
+		a.stale = true
+	}
 }
 
 // converge prunes what no peer announced any more since the start, once all of them have had their say or the

@@ -40,12 +40,12 @@ func (a *agent) publish() {
 		s.Sessions = append(s.Sessions, a.sessionStatus(p))
 	}
 	s.Clusters = a.clusterStatus(sessions)
-	condition := a.condition(sessions)
-	s.Conditions = []status.Condition{condition}
-	s.Phase = a.phase(condition)
+	a.condition = a.judgeCondition(sessions)
+	s.Conditions = []status.Condition{a.condition}
+	s.Phase = a.phase()
 	a.board.Publish(s)
 	if a.node != nil && a.settled() {
-		a.node.Publish(nodeReport(s, condition))
+		a.node.Publish(nodeReport(s, a.condition))
 	}
 }
 
@@ -190,8 +190,8 @@ func aggregate(prefixes map[netip.Prefix]struct{}) []netip.Prefix {
 }
 
 func (a *agent) kernelStatus() status.Kernel {
-	s := a.kernel.Stats()
-	k := a.config.Kernel
+	a.kernelSeen = a.kernel.Stats()
+	s, k := a.kernelSeen, a.config.Kernel
 	return status.Kernel{
 		Mode: string(a.kernel.Mode()), Table: k.Table, Protocol: k.Protocol, Metric: k.Metric, Routes: s.Routes,
 		Operations: s.Operations, Repairs: s.Repairs, Errors: s.Errors, Conflicts: s.Conflicts,
@@ -213,8 +213,8 @@ func (a *agent) kubernetesStatus() status.Kubernetes {
 // conditionType is the type of the Node's condition.
 const conditionType = "UnderlayRoutesReady"
 
-// condition sums the state up as the Node's condition; type and reasons are part of the Node contract.
-func (a *agent) condition(sessions []bgp.Session) status.Condition {
+// judgeCondition sums the state up as the Node's condition; type and reasons are part of the Node contract.
+func (a *agent) judgeCondition(sessions []bgp.Session) status.Condition {
 	c := status.Condition{Type: conditionType, Status: "True", Reason: k8s.ReasonRoutesInstalled}
 	var down []string
 	for _, p := range sessions {
@@ -224,7 +224,7 @@ func (a *agent) condition(sessions []bgp.Session) status.Condition {
 	}
 	stats := a.kernel.Stats()
 	switch {
-	case len(down) == len(sessions) && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral:
+	case len(down) == len(sessions) && (a.converged || time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral):
 		c.Status, c.Reason, c.Message = "False", k8s.ReasonNoPeersEstablished, "no BGP session is established"
 	case !a.converged:
 		c.Status, c.Reason, c.Message = "Unknown", k8s.ReasonStarting, "waiting for the peers' routes; routes of an earlier run are kept"
@@ -240,13 +240,13 @@ func (a *agent) condition(sessions []bgp.Session) status.Condition {
 	return c
 }
 
-func (a *agent) phase(c status.Condition) status.Phase {
+func (a *agent) phase() status.Phase {
 	switch {
 	case !a.peersSet:
 		return status.Starting
-	case c.Reason == k8s.ReasonStarting:
+	case a.condition.Reason == k8s.ReasonStarting:
 		return status.Learning
-	case c.Reason == k8s.ReasonRoutesInstalled:
+	case a.condition.Reason == k8s.ReasonRoutesInstalled:
 		return status.Ready
 	default:
 		return status.Degraded
