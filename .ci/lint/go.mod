@@ -1,4 +1,4 @@
-module github.com/underlayd/underlayd/.ci/lint
+module lint
 
 go 1.26.0
 

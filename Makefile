@@ -1,0 +1,74 @@
+# `make` lists the targets. Everything is built by the go command, which knows what is up to date.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What a login shell of root would find, and where go.dev says to put Go.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
+
+# The same for the product, the tests and what tests build, so that nothing is compiled twice. The version comes from
+# git describe, not from the go command, which fails in a clone that belongs to another user.
+export CGO_ENABLED ?= 0
+export GOFLAGS := $(strip $(filter-out -trimpath -buildvcs=%,$(GOFLAGS)) -trimpath -buildvcs=false)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+IMAGE   ?= ghcr.io/underlayd/underlayd
+DOCKER  ?= docker
+KEEP    ?=
+PKG     ?= ./...
+ARGS    ?=
+
+# Programs besides Go; .ci/prepare knows their Debian packages.
+LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
+TEST_TOOLS := $(LAB_TOOLS) bird birdc etcd nsenter unshare
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## two clusters in network namespaces, step by step, in a minute; KEEP=1 leaves them up (root)
+	@.ci/prepare $(LAB_TOOLS)
+	@$(MAKE) --no-print-directory build bin/netlab
+	@go run ./containerlab/demo $(if $(filter-out 0 no false,$(KEEP)),-keep)
+
+.PHONY: test
+test: ## everything against real daemons, kernel and API server; PKG=./ipam and ARGS='-run Judge' narrow it (root)
+	@.ci/prepare $(TEST_TOOLS)
+	@$(MAKE) --no-print-directory build
+	@echo "kube-apiserver for the tests; the first time this takes some minutes"
+	@go run ./k8s/apitest/cmd/kubeapi -build
+	@CI=true go test -json -count=1 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
+
+.PHONY: lint
+lint: ## golangci-lint with the import rules, and a tidy go.mod
+	@go tool -modfile=.ci/lint/go.mod golangci-lint run ./...
+	@go mod tidy -diff
+
+.PHONY: build
+build: bin/underlayd bin/gobgp ## bin/underlayd, and bin/gobgp: the stock command to look at it with
+
+.PHONY: bench
+bench: ## the benchmarks; PKG=./ipam narrows it (root)
+	@.ci/prepare $(TEST_TOOLS)
+	@CI=true go test -run='^$$' -bench=. -benchmem -p=1 -timeout=30m $(ARGS) \
+	  $$(go list -f '{{.Dir}}' $(PKG) | while read -r dir; do \
+	       grep -qs '^func Benchmark' "$$dir"/*_test.go && echo "$$dir" || true; done)
+
+.PHONY: image
+image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
+	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }
+	@$(DOCKER) build --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) .
+
+.PHONY: clean
+clean: ## remove what the other targets leave in this folder
+	@rm -rf bin bench.json
+
+.PHONY: force
+bin/underlayd: force
+	@go build -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/underlayd
+bin/gobgp: force
+	@go build -ldflags '-s -w' -o $@ github.com/osrg/gobgp/v4/cmd/gobgp
+bin/netlab: force
+	@go build -ldflags '-s -w' -o $@ ./containerlab/netlab
