@@ -34,6 +34,14 @@ func until(t *testing.T, limit time.Duration, what string, f func(context.Contex
 	}))
 }
 
+// step is a part of a test whose later parts need what it leaves behind.
+func step(t *testing.T, what string, f func(*testing.T)) {
+	t.Helper()
+	if !t.Run(what, f) {
+		t.FailNow()
+	}
+}
+
 // output runs a command in a node; it must succeed.
 func output(t *testing.T, n *containerlab.Node, argv ...string) string {
 	t.Helper()

@@ -12,16 +12,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// neighbor is what the fabric says of one of its sessions.
+type neighbor struct {
+	BgpState               string
+	BgpTimerHoldTimeMsecs  int
+	ConnectionsEstablished int
+}
+
+func (c *clusters) neighbors(t *testing.T) map[string]neighbor {
+	t.Helper()
+	var all map[string]neighbor
+	require.NoError(t, json.Unmarshal([]byte(output(t, c.Node("fabric"), "vtysh", "-c", "show bgp neighbors json")), &all))
+	return all
+}
+
 // ups returns how often each of the fabric's sessions has come up: a session that was reset counts one more.
 func (c *clusters) ups(t *testing.T) map[string]int {
 	t.Helper()
-	var neighbors map[string]struct {
-		BgpState               string
-		ConnectionsEstablished int
-	}
-	require.NoError(t, json.Unmarshal([]byte(output(t, c.Node("fabric"), "vtysh", "-c", "show bgp neighbors json")), &neighbors))
 	ups := map[string]int{}
-	for address, n := range neighbors {
+	for address, n := range c.neighbors(t) {
 		require.Equal(t, "Established", n.BgpState, address)
 		ups[address] = n.ConnectionsEstablished
 	}
@@ -74,7 +83,7 @@ func TestTheFabricIsLostAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := twoClusters(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		t.Run("its BGP daemon ends by "+signal.String(), func(t *testing.T) {
+		step(t, "its BGP daemon ends by "+signal.String(), func(t *testing.T) {
 			bgpd := c.Node("fabric").Process("bgpd")
 			require.NoError(t, bgpd.Signal(signal))
 			<-bgpd.Done()
@@ -97,12 +106,22 @@ func TestTheFabricIsLostAndComesBack(t *testing.T) {
 			c.settled(t)
 		})
 	}
-	t.Run("one of two sessions ends", func(t *testing.T) {
+	step(t, "it falls silent for longer than the hold time", func(t *testing.T) {
+		bgpd := c.Node("fabric").Process("bgpd")
+		require.NoError(t, bgpd.Signal(syscall.SIGSTOP))
+		for _, p := range places() {
+			becomes(t, c.Node(p.name), patience, nil)
+			is(t, c.Node(p.name), "without peers", hasCondition("False", "NoPeersEstablished"))
+		}
+		require.NoError(t, bgpd.Signal(syscall.SIGCONT))
+		c.settled(t)
+	})
+	step(t, "one of two sessions ends", func(t *testing.T) {
 		n, here := c.Node("west-1"), placeOf("west-1")
 		c.configure(t, "neighbor fd00:fab:21::1 shutdown")
 		becomes(t, n, patience, want("west-1", "fd00:10:0:1::/64", "fd00:10:0:2::/64"))
 		is(t, n, "without one peer", func(s state) error {
-			if !slices.ContainsFunc(s.Sessions, func(p session) bool { return p.Peer == "fabric-ipv4" && p.Flaps == 2 }) {
+			if !slices.ContainsFunc(s.Sessions, func(p session) bool { return p.Peer == "fabric-ipv4" && p.Flaps == 3 }) {
 				return errors.New("the other session was touched")
 			}
 			return errors.Join(hasCondition("True", "PartialPeers")(s), says("peer fabric-ipv6", here.fabric6, "65000")(s))

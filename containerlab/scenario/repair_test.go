@@ -35,7 +35,7 @@ func TestTheKernelIsRepaired(t *testing.T) {
 	n := c.Node("east-1")
 	ups := c.ups(t)
 	for _, v := range vandalism() {
-		t.Run(v.what, func(t *testing.T) {
+		step(t, v.what, func(t *testing.T) {
 			before := stateOf(t, n).Kernel.Repairs
 			m := watchRoutes(t, n)
 			output(t, n, "sh", "-c", v.command)
@@ -49,13 +49,13 @@ func TestTheKernelIsRepaired(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a foreign route stands where ours is to be", func(t *testing.T) { foreignBefore(t, c, n) })
-	t.Run("a foreign route takes the place of ours", func(t *testing.T) { foreignAfter(t, c, n) })
-	t.Run("a foreign route that ours wins over is left alone", func(t *testing.T) { foreignBelow(t, c, n) })
+	step(t, "a foreign route stands where ours is to be", func(t *testing.T) { foreignBefore(t, c, n) })
+	step(t, "a foreign route takes the place of ours", func(t *testing.T) { foreignAfter(t, c, n) })
+	step(t, "a foreign route that ours wins over is left alone", func(t *testing.T) { foreignBelow(t, c, n) })
 	require.Equal(t, ups, c.ups(t), "no session was reset")
 	// From here on the fabric ends the session of its own accord, as routers do when a link goes down.
-	t.Run("the link goes down and comes up", func(t *testing.T) { linkFlaps(t, c, n) })
-	t.Run("the neighbour's end of the link goes down and comes up", func(t *testing.T) { carrierFlaps(t, c, n) })
+	step(t, "the link goes down and comes up", func(t *testing.T) { linkFlaps(t, c, n) })
+	step(t, "the neighbour's end of the link goes down and comes up", func(t *testing.T) { carrierFlaps(t, c, n) })
 }
 
 // linkFlaps takes the node's own interface down, as an operator does; the IPv6 addresses stay, as network managers

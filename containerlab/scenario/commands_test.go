@@ -1,0 +1,221 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/containerlab"
+)
+
+func TestTheCommandsOfAnOperator(t *testing.T) {
+	t.Parallel()
+	c := twoClusters(t)
+	n := c.Node("east-1")
+	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
+	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "questions that make no sense are refused as such", func(t *testing.T) {
+		for _, argv := range [][]string{
+			{"status", "-o", "xml"}, {"routes", "10.20.1.0/240"}, {"routes", "--state", "lost"}, {"status", "what"}, {"run", "--no-such-flag"},
+		} {
+			refused(t, n, 2, append([]string{"underlayd"}, argv...)...)
+		}
+		require.Contains(t, refused(t, n, 1, "underlayd", "peers", "nobody"), "the peers are: fabric")
+	})
+	step(t, "a second daemon ends, naming the first", func(t *testing.T) {
+		pid := stateOf(t, n).PID
+		require.Equal(t, fmt.Sprint(pid), strings.TrimSpace(output(t, n, "pidof", "underlayd")))
+		require.Contains(t, refused(t, n, 1, "underlayd", "run"), fmt.Sprintf("another underlayd runs on this node: pid %d,", pid))
+		require.Equal(t, pid, stateOf(t, n).PID)
+	})
+	step(t, "the stock gobgp command reads and can't write", func(t *testing.T) { stockGobgp(t, c, n) })
+	step(t, "a configuration with errors is refused with all of them", func(t *testing.T) { allErrors(t, n) })
+	step(t, "cleanup refuses while the daemon runs", func(t *testing.T) {
+		require.Contains(t, refused(t, n, 1, "underlayd", "cleanup"), "stop the daemon first")
+		has(t, n, want("east-1"))
+	})
+	step(t, "without a daemon questions fail with a clear message", func(t *testing.T) {
+		daemon := n.Process("underlayd")
+		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} { // a socket is left behind, or none
+			require.NoError(t, daemon.Signal(signal))
+			<-daemon.Done()
+			for _, argv := range [][]string{{"status"}, {"peers"}, {"routes"}} {
+				require.Contains(t, refused(t, n, 1, append([]string{"underlayd"}, argv...)...), "underlayd is not running")
+			}
+			require.NoError(t, n.Launch(t.Context()))
+			daemon = n.Process("underlayd")
+			is(t, n, "running again", func(s state) error { return nil })
+		}
+		c.settled(t)
+	})
+	step(t, "cleanup removes what is ours and nothing else", func(t *testing.T) { cleanup(t, c, n) })
+}
+
+func answersInJSON(t *testing.T, n *containerlab.Node) {
+	s := stateOf(t, n)
+	require.Equal(t, []string{"underlayd.io/v1", "Status", "east-1", "Ready"}, []string{s.APIVersion, s.Kind, s.Node, s.Phase})
+	require.Equal(t, condition{"UnderlayRoutesReady", "True", "RoutesInstalled", s.condition().Message}, s.condition())
+	require.Equal(t, []string{"10.10.1.0/24", "fd00:10:0:1::/64"}, s.Advertised)
+	require.Equal(t, 4, s.Kernel.Routes)
+	require.Len(t, s.Clusters, 1)
+	require.Equal(t, "Reachable", s.Clusters[0].State)
+
+	var peers struct {
+		APIVersion, Kind string
+		Items            []session
+	}
+	require.NoError(t, ask(t.Context(), n, &peers, "peers"))
+	require.Equal(t, []string{"underlayd.io/v1", "PeerList"}, []string{peers.APIVersion, peers.Kind})
+	require.Len(t, peers.Items, 1)
+	require.Equal(t, session{
+		Peer: "fabric", Address: "192.168.11.254", State: "established", Since: peers.Items[0].Since, Families: []string{"ipv4", "ipv6"},
+	}, peers.Items[0])
+
+	var routes routeList
+	require.NoError(t, ask(t.Context(), n, &routes, "routes"))
+	require.Equal(t, []string{"underlayd.io/v1", "RouteList"}, []string{routes.APIVersion, routes.Kind})
+	var got []string
+	for _, r := range routes.Items {
+		require.Equal(t, "west", r.Cluster)
+		require.Equal(t, "Installed", r.Kernel.Status)
+		got = append(got, r.Prefix+" via "+strings.Join(r.NextHops, " "))
+	}
+	require.Equal(t, want("east-1"), sorted(got))
+	require.NoError(t, ask(t.Context(), n, &routes, "routes", "10.20.2.77"))
+	require.Len(t, routes.Items, 1)
+	require.Equal(t, "10.20.2.0/24", routes.Items[0].Prefix)
+}
+
+func answersInTables(t *testing.T, n *containerlab.Node) {
+	for _, question := range []struct{ command, says string }{
+		{"status", "east-1 of cluster east is Ready: 1 of 1 peer established, 4 of 4 accepted prefixes in the kernel"},
+		{"status", "Nothing is wrong."},
+		{"peers", "192.168.11.254"},
+		{"routes", "fd00:20:0:2::/64"},
+		{"version", "underlayd"},
+	} {
+		require.Contains(t, output(t, n, "underlayd", question.command), question.says)
+	}
+	for _, socket := range []string{"underlayd.sock", "gobgp.sock"} {
+		info, err := os.Stat(n.Path(filepath.Join("/run/underlayd", socket)))
+		require.NoError(t, err)
+		require.Equal(t, fs.ModeSocket|0o600, info.Mode(), socket)
+	}
+}
+
+// stockGobgp runs the command that comes with GoBGP on the daemon's socket.
+func stockGobgp(t *testing.T, c *clusters, n *containerlab.Node) {
+	gobgp := []string{built(t).gobgp, "--target", "unix:///run/underlayd/gobgp.sock"}
+	reads := func(argv ...string) string { return output(t, n, append(slices.Clone(gobgp), argv...)...) }
+	neighbors := reads("neighbor")
+	require.Contains(t, neighbors, "192.168.11.254")
+	require.Contains(t, neighbors, "Establ")
+	rib := reads("global", "rib", "-a", "ipv4")
+	require.Contains(t, rib, "10.20.1.0/24")
+	require.Contains(t, rib, "192.168.11.254")
+	require.Contains(t, reads("global", "rib", "-a", "ipv6"), "fd00:20:0:1::/64")
+	sent := reads("neighbor", "192.168.11.254", "adj-out", "-a", "ipv4")
+	require.Contains(t, sent, "10.10.1.0/24")
+	require.NotContains(t, sent, "10.20.")
+
+	ups, m := c.ups(t), watchRoutes(t, n)
+	for _, writing := range []string{
+		"global rib add 10.20.99.0/24 -a ipv4", "global rib del 10.10.1.0/24 -a ipv4", "neighbor 192.168.11.254 disable",
+		"neighbor 192.168.11.254 reset", "neighbor add 192.168.11.253 as 65000", "global del all", "policy prefix add x 10.0.0.0/8",
+		"log-level debug",
+	} {
+		out, err := n.Command(t.Context(), append(slices.Clone(gobgp), strings.Fields(writing)...)...).CombinedOutput()
+		require.Error(t, err, writing)
+		require.Contains(t, string(out), "its socket is read-only", writing)
+	}
+	require.Equal(t, ups, c.ups(t))
+	require.Equal(t, networks(rib), networks(reads("global", "rib", "-a", "ipv4")))
+	m.quiet(t, "proto 200")
+}
+
+// networks returns the prefixes of a table of gobgp's.
+func networks(table string) []string {
+	var list []string
+	for line := range strings.Lines(table) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "*>" {
+			list = append(list, f[1])
+		}
+	}
+	return list
+}
+
+const broken = `
+cluster: {name: East Side, id: 0, podCIDRs: [10.10.0.1/16]}
+bgp:
+  asn: 23456
+  holdTime: 2s
+  peers: [{name: a, address: 192.0.2.1, asn: 65000, clusters: [nowhere]}]
+colour: blue
+`
+
+// allErrors gives the daemon a configuration with several errors; each of them is named with its place.
+func allErrors(t *testing.T, n *containerlab.Node) {
+	path := filepath.Join(t.TempDir(), "broken.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(broken), 0o644))
+	for _, argv := range [][]string{{"run", "--config", path}, {"config", "validate", path}, {"cleanup", "--config", path}} {
+		problems := refused(t, n, 2, append([]string{"underlayd"}, argv...)...)
+		for _, key := range []string{
+			"cluster.name", "cluster.id", "cluster.podCIDRs[0]", "bgp.asn", "bgp.holdTime", "bgp.peers[0].clusters[0]", "colour",
+		} {
+			require.Contains(t, problems, ": "+key+":", argv)
+		}
+		require.Contains(t, problems, path+":")
+	}
+	require.NotEmpty(t, stateOf(t, n).PID, "the daemon goes on")
+}
+
+// nextHops returns the next-hop objects of a node, ours or the others.
+func nextHops(t *testing.T, n *containerlab.Node, ours bool) []string {
+	t.Helper()
+	var list []string
+	for line := range strings.Lines(output(t, n, "ip", "-N", "-o", "nexthop", "show")) {
+		if strings.Contains(line, "proto 200") == ours {
+			list = append(list, strings.TrimSpace(line))
+		}
+	}
+	return sorted(list)
+}
+
+func cleanup(t *testing.T, c *clusters, n *containerlab.Node) {
+	for _, foreign := range []string{
+		"ip nexthop add id 77 via 192.168.11.254 dev eth1 proto static",
+		"ip route add 198.51.100.0/24 nhid 77 proto static",
+		"ip route add 198.51.100.0/25 via 192.168.11.254 metric 512 proto 201",
+		"ip -6 route add 2001:db8::/32 via fd00:fab:11::fe metric 512 proto bird",
+		"ip route add 198.51.100.128/25 via 192.168.11.254 table 100 proto 202",
+	} {
+		output(t, n, strings.Fields(foreign)...)
+	}
+	routes, objects := foreignRoutes(t, n), nextHops(t, n, false)
+	require.NotEmpty(t, nextHops(t, n, true))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	daemon := n.Process("underlayd")
+	require.NoError(t, daemon.Stop(ctx))
+	has(t, n, want("east-1"))
+
+	require.Regexp(t, `kernel: [1-9]\d* routes and next-hop objects removed`, output(t, n, "underlayd", "cleanup"))
+	has(t, n, nil)
+	require.Empty(t, nextHops(t, n, true))
+	require.Equal(t, routes, foreignRoutes(t, n))
+	require.Equal(t, objects, nextHops(t, n, false))
+	require.Contains(t, output(t, n, "underlayd", "cleanup"), "kernel: 0 routes and next-hop objects removed")
+
+	require.NoError(t, n.Launch(t.Context()))
+	c.settled(t)
+	require.Equal(t, routes, foreignRoutes(t, n))
+}
