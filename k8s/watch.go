@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,6 +33,9 @@ func (n *Node) watch(ctx context.Context) {
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			events, err := n.client.watchNode(ctx, n.name, options)
+			if err == nil && answerless(events) {
+				err = errors.New("the connection was closed before an answer")
+			}
 			n.watched(ctx, err)
 			return events, err
 		},
@@ -45,6 +49,13 @@ func (n *Node) watch(ctx context.Context) {
 		},
 	})
 	reflector.RunWithContext(ctx)
+}
+
+// answerless recognises what client-go makes of a connection that is accepted and
+// closed, as a load balancer in front of a dead API server does: an empty watch
+// and no error. It is no contact with the API.
+func answerless(events watch.Interface) bool {
+	return reflect.TypeOf(events) == reflect.TypeOf(watch.NewEmptyWatch())
 }
 
 func (n *Node) watched(ctx context.Context, err error) {

@@ -39,6 +39,8 @@ type agent struct {
 	node     *k8s.Node // nil outside Kubernetes
 	routerID netip.Addr
 
+	lastKnown *lastKnown // pod CIDRs
+
 	facts  fib.Facts
 	plan   *ipam.Plan
 	ledger *ipam.Ledger
@@ -75,6 +77,7 @@ func (a *agent) prepare() error {
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.refused = newRefusedPoller()
+	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
 	a.takePlan(facts)
 	if a.adopted > 0 {
 		a.log.WithField("routes", a.adopted).Info("routes of an earlier run are in the kernel; they stay until the peers have spoken")
@@ -120,19 +123,40 @@ func (a *agent) Run(ctx context.Context) error {
 	}
 }
 
-// advertise hands the node's pod CIDRs to the speaker. An unknown set is not an empty one: until the source
-// has spoken nothing changes.
+// podCIDRs returns the node's pod CIDRs; false while they are unknown, which is not to have none.
+func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
+	if len(a.config.Node.PodCIDRs) > 0 || a.node == nil {
+		return a.config.Node.PodCIDRs, true
+	}
+	cidrs, err := a.node.PodCIDRs()
+	switch {
+	case err == nil:
+		if err := a.lastKnown.write(cidrs); err != nil {
+			a.log.WithError(err).Warn("a restart without the Kubernetes API will not know the pod CIDRs")
+		}
+		return cidrs, true
+	case !errors.Is(err, k8s.ErrNotSynced):
+		a.log.WithError(err).Error("pod CIDRs of this node")
+		return nil, false
+	case a.podsKnown:
+		return nil, false // what is advertised stays
+	}
+	cidrs, err = a.lastKnown.read()
+	if err != nil {
+		a.log.WithError(err).Warn("pod CIDRs are unknown until the Kubernetes API says them")
+	}
+	if len(cidrs) > 0 {
+		a.log.WithField("podCIDRs", cidrs).Info("using the pod CIDRs of the last run until the Kubernetes API says them")
+	}
+	return cidrs, len(cidrs) > 0
+}
+
+// advertise hands the node's pod CIDRs to the speaker, if they are known.
 func (a *agent) advertise(ctx context.Context) {
 	a.stale = true
-	cidrs := a.config.Node.PodCIDRs
-	if len(cidrs) == 0 && a.node != nil {
-		var err error
-		if cidrs, err = a.node.PodCIDRs(); err != nil {
-			if !errors.Is(err, k8s.ErrNotSynced) {
-				a.log.WithError(err).Error("pod CIDRs of this node")
-			}
-			return
-		}
+	cidrs, known := a.podCIDRs()
+	if !known {
+		return
 	}
 	a.podsKnown = true
 	want, refusals := a.plan.Advertise(cidrs)

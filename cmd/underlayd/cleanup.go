@@ -31,7 +31,7 @@ cluster, its annotations, condition and Lease. Nothing else is touched. The daem
 				return fmt.Errorf("stop the daemon first: %w", err)
 			}
 			defer func() { _ = lock.Release() }()
-			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg))
+			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg), newLastKnown(cfg.Runtime.Directory, cfg.Node.Name).remove())
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")

@@ -29,7 +29,7 @@ func (a *agent) publish() {
 		Version: buildVersion(), Node: a.config.Node.Name,
 		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID},
 		ASN:     a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
-		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: a.kubernetesStatus(),
+		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
 	for _, r := range a.refusals {
@@ -143,27 +143,27 @@ func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {
 				r.PeersUp++
 			}
 		}
-		r.State, r.Reason = clusterState(r)
+		r.State, _, r.Reason = clusterState(r)
 		out = append(out, r)
 	}
 	return out
 }
 
-// clusterState says how well a cluster can be reached, and why not better.
-func clusterState(c status.RemoteCluster) (status.ClusterState, string) {
+// clusterState says how well a cluster can be reached, and why not better: in a word for programs and in words.
+func clusterState(c status.RemoteCluster) (state status.ClusterState, reason, sentence string) {
 	switch {
 	case c.Installed == 0 && c.PeersUp == 0:
-		return status.Unreachable, "no session with a peer that may announce it is established"
+		return status.Unreachable, k8s.ReasonNoPeersEstablished, "no session with a peer that may announce it is established"
 	case c.Installed == 0 && c.Accepted == 0:
-		return status.Unreachable, "no route to it was accepted"
+		return status.Unreachable, "NoRoutesAccepted", "no route to it was accepted"
 	case c.Installed == 0:
-		return status.Unreachable, "none of its routes is in the kernel"
+		return status.Unreachable, k8s.ReasonInstallFailed, "none of its routes is in the kernel"
 	case c.Installed < c.Accepted:
-		return status.Partial, "not all of its routes are in the kernel"
+		return status.Partial, k8s.ReasonInstallFailed, "not all of its routes are in the kernel"
 	case c.PeersUp < c.Peers:
-		return status.Partial, "not all sessions with peers that may announce it are established"
+		return status.Partial, k8s.ReasonPartialPeers, "not all sessions with peers that may announce it are established"
 	default:
-		return status.Reachable, ""
+		return status.Reachable, "", ""
 	}
 }
 
@@ -198,11 +198,11 @@ func (a *agent) kernelStatus() status.Kernel {
 	}
 }
 
-func (a *agent) kubernetesStatus() status.Kubernetes {
-	if a.node == nil {
+func kubernetesStatus(node *k8s.Node) status.Kubernetes {
+	if node == nil {
 		return status.Kubernetes{}
 	}
-	s := a.node.Stats()
+	s := node.Stats()
 	out := status.Kubernetes{Enabled: true, Synced: s.Synced, Writes: s.Writes}
 	if s.Problem != nil {
 		out.LastError = s.Problem.Error()
@@ -260,18 +260,21 @@ func nodeReport(s *status.Snapshot, c status.Condition) k8s.Report {
 		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
 	}
 	for _, remote := range s.Clusters {
+		state, reason, _ := clusterState(remote)
 		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
 		r.Clusters = append(r.Clusters, k8s.ClusterReport{
-			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(remote.State), Reason: remote.Reason,
+			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(state), Reason: reason,
 		})
 	}
 	return r
 }
 
-// source answers the status socket: the snapshot of the board, with the counts only GoBGP knows.
+// source answers the status socket: the snapshot of the board, with what only GoBGP and the Kubernetes client know
+// and no event announces.
 type source struct {
 	board   *status.Board
 	speaker *bgp.Speaker
+	node    *k8s.Node
 }
 
 // Snapshot implements status.Source.
@@ -280,11 +283,12 @@ func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 	if last == nil {
 		return nil
 	}
+	out := *last
+	out.Kubernetes = kubernetesStatus(s.node)
 	counters, err := s.speaker.Counters(ctx)
 	if err != nil {
-		return last
+		return &out
 	}
-	out := *last
 	out.Sessions = slices.Clone(last.Sessions)
 	for i := range out.Sessions {
 		if c, ok := counters[out.Sessions[i].Address]; ok {

@@ -92,7 +92,7 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
 	group.Go(func() error {
-		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker})
+		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node})
 	})
 	err = group.Wait()
 	if err == nil {

@@ -102,7 +102,8 @@ func TestClusterState(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			state, why := clusterState(row.in)
+			state, reason, why := clusterState(row.in)
+			require.Equal(t, row.why == "", reason == "")
 			require.Equal(t, row.state, state)
 			require.Contains(t, why, row.why)
 		})
