@@ -1,0 +1,48 @@
+package kubernetes
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+// program is the daemon under test, built once for all tests of the process.
+type program struct {
+	path    string
+	janitor *os.File
+}
+
+var underlayd = sync.OnceValues(buildProgram)
+
+func buildProgram() (program, error) {
+	folder, err := os.MkdirTemp("", "kubernetes-")
+	if err != nil {
+		return program{}, err
+	}
+	p := program{path: filepath.Join(folder, "underlayd")}
+	if p.janitor, err = removeAtEnd(folder); err != nil {
+		return program{}, err
+	}
+	build := exec.Command("go", "build", "-o", p.path, "./cmd/underlayd")
+	build.Dir = filepath.Join("..", "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return program{}, fmt.Errorf("build: %w: %s", err, out)
+	}
+	return p, nil
+}
+
+// removeAtEnd has a folder removed when this process ends, however it ends: the shell reads from a pipe whose other
+// end lives as long as the process, and the returned file.
+func removeAtEnd(folder string) (*os.File, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer read.Close()
+	shell := exec.Command("sh", "-c", `read -r _; rm -rf "$0"`, folder)
+	shell.Stdin = read
+	return write, shell.Start()
+}
