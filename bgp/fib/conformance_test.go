@@ -149,6 +149,30 @@ var owning = []conformanceCase{
 		require.NoError(s.t, err)
 		require.Zero(s.t, n, "a second prune finds nothing")
 	}},
+	{name: "uses again the group that a crash left without a route", only: ModeObjects, body: func(s *scene) {
+		s.addNextHop(s.t, firstID+100, n4, "fab0", ourMark)
+		s.replaceGroup(s.t, firstID+101, ourMark, firstID+100)
+		routes, objects := s.quiet(func() {
+			_, err := s.Adopt(s.t.Context())
+			require.NoError(s.t, err)
+			s.ensure(to(pods, n4))
+		})
+		require.Equal(s.t, []int{1, 0}, []int{routes, objects})
+	}},
+	{name: "does not touch an adopted multipath route because a next hop cannot be resolved yet", body: func(s *scene) {
+		s.ensure(to(pods, n2, m2))
+		require.NoError(s.t, s.Close())
+		s.deleteAddr(s.t, "fab1", "198.51.100.1/24")
+		s.addAddr(s.t, "fab1", "203.0.113.1/24") // the link keeps an IPv4 address, and so the kernel its routes
+		s.reopen()
+		routes, objects := s.quiet(func() {
+			_, err := s.Adopt(s.t.Context())
+			require.NoError(s.t, err)
+		})
+		require.Zero(s.t, routes+objects)
+		s.ensure(to(pods, n2, m2))
+		s.wantRoutes(ours4 + n2)
+	}},
 	{name: "keeps adopted routes until pruned, whatever the events", body: func(s *scene) {
 		s.ensure(to(pods, n2), to(pods6, x2))
 		s.reopen()
@@ -211,6 +235,32 @@ var owning = []conformanceCase{
 		s.eventually(ours4+n2, pods2+" metric 512 via "+n2, ours6+x2)
 		s.eventuallyStatus(pods, Installed)
 		s.eventuallyStatus(pods6, Installed)
+	}},
+	{name: "notices a foreign route it was not told of when it writes", body: func(s *scene) {
+		s.ensure(to(pods2, n2))
+		s.add(s.t, spec{dst: pods, via: n4, metric: 512, protocol: static})
+		s.add(s.t, spec{dst: pods6, via: x3, metric: 512, protocol: static})
+		s.ensure(to(pods, n2), to(pods6, x2), to("10.20.2.0/24", n2))
+		require.Equal(s.t, Conflict, s.status(pods))
+		require.Equal(s.t, Conflict, s.status(pods6))
+		s.wantRoutes(pods2+" metric 512 via "+n2, "10.20.2.0/24 metric 512 via "+n2)
+		s.wantRoutesOf(static, ours4+n4, ours6+x3)
+		n, err := s.Prune(s.t.Context())
+		require.NoError(s.t, err)
+		require.Zero(s.t, n)
+	}},
+	{name: "waits until the last of several foreign routes alike is gone", body: func(s *scene) {
+		s.run()
+		s.add(s.t, spec{dst: pods, via: n4, metric: 512, protocol: static})
+		s.appendTo(s.t, spec{dst: pods, via: n3, metric: 512, protocol: static})
+		s.ensure(to(pods, n2), to(pods2, n2))
+		s.remove(s.t, spec{dst: pods, metric: 512, protocol: static})
+		s.remove(s.t, spec{dst: pods2, protocol: ourMark})
+		s.eventually(pods2 + " metric 512 via " + n2) // by then the other has been seen as well
+		s.wantRoutesOf(static, ours4+n3)
+		require.Equal(s.t, Conflict, s.status(pods))
+		s.remove(s.t, spec{dst: pods, metric: 512, protocol: static})
+		s.eventually(ours4+n2, pods2+" metric 512 via "+n2)
 	}},
 	{name: "lets a foreign route that comes later win or lose by its metric", body: func(s *scene) {
 		s.run()

@@ -32,6 +32,12 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 			asked = append(asked, e)
 		}
 	}
+	// What may still be there must be known before it can be deleted.
+	if slices.ContainsFunc(asked, func(e *entry) bool { return e.unsure && e.removing }) {
+		if err := t.sync(ctx); err != nil {
+			bad.add(err)
+		}
+	}
 	if err := t.flush(ctx); err != nil {
 		bad.add(err)
 	}

@@ -15,7 +15,7 @@ func (t *Table) handle(e *event, now time.Time) {
 	case addressChanged:
 		poke(t.factsChanged)
 		t.doubtHops(func(h *hop) bool { return h.link == e.link.index })
-		t.reread = t.reread || t.tally[Conflict] > 0 // a route may go silently with its source address
+		t.doubtRivals(e.link.index) // a route goes silently with its source address
 	case nextHopAdded, nextHopRemoved:
 		t.handleNextHop(e, now)
 	case routeAdded, routeRemoved:
@@ -43,6 +43,20 @@ func (t *Table) doubtHops(match func(*hop) bool) {
 	}
 }
 
+// doubtRivals has the kernel read again when a foreign route that stands in our way may have gone
+// with its link: of IPv4 routes the kernel does not tell.
+func (t *Table) doubtRivals(link int) {
+	if t.tally[Conflict] == 0 || t.reread {
+		return
+	}
+	for dst, e := range t.entries {
+		if e.status == Conflict && slices.ContainsFunc(t.foreign[dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
+			t.reread = true
+			return
+		}
+	}
+}
+
 // handleLink: when a link goes down the kernel drops next-hop objects, groups and IPv4 routes
 // without a word, so everything is read again if we use the link.
 func (t *Table) handleLink(l linkState) {
@@ -55,8 +69,8 @@ func (t *Table) handleLink(l linkState) {
 		delete(t.links, l.index)
 	}
 	poke(t.factsChanged)
-	if !l.up && t.tally[Conflict] > 0 {
-		t.reread = true // the foreign route may have gone with the link
+	if !l.up {
+		t.doubtRivals(l.index)
 	}
 	t.doubtHops(func(h *hop) bool {
 		if h.link != l.index && h.known.link != l.index {
@@ -113,6 +127,7 @@ func (t *Table) handleOurs(e *event, now time.Time) {
 			return
 		}
 		t.lose(x, at)
+		x.unsure = true
 	} else {
 		x = t.entry(e.route.dst)
 		if !t.gain(x, e) {
@@ -147,7 +162,7 @@ func (t *Table) gain(x *entry, e *event) bool {
 }
 
 func (h *held) is(r *kernelRoute) bool {
-	return h.metric == r.metric && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
+	return h.metric == r.metric && h.tos == r.tos && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
 }
 
 // disturbed counts what others did to one of our routes, and gives in for a while when it is too much.
@@ -161,7 +176,7 @@ func (t *Table) disturbed(x *entry, now time.Time) {
 
 // handleForeign keeps track of what other programs have in our table.
 func (t *Table) handleForeign(e *event) {
-	dst, r := e.route.dst, foreignRoute{e.route.metric, e.route.protocol}
+	dst, r := e.route.dst, newForeign(&e.route)
 	x := t.entries[dst]
 	all := t.foreign[dst]
 	if e.kind == routeRemoved {

@@ -20,8 +20,8 @@ type model struct {
 	list      []kernelRoute // in the order the kernel keeps: by metric, then by arrival
 	hops      map[uint32]kernelNextHop
 	lastIndex int
-	sink      func(event)
-	backlog   []event
+	users     []*user
+	acting    *user // whose request is being carried out; it is not told of its own doing
 	routeW    int
 	objectW   int
 	refuse    map[netip.Prefix]error // what writing a prefix fails with
@@ -41,26 +41,46 @@ func newModel() *model {
 
 const kernelProtocol = 2
 
-func (m *model) emit(e event) {
-	if m.sink == nil {
-		m.backlog = append(m.backlog, e)
-		return
-	}
-	m.sink(e)
+// user is one program's conversation with the model.
+type user struct {
+	*model
+	sink    func(event)
+	backlog []event
 }
 
-func (m *model) watch(ctx context.Context, sink func(event)) error {
-	m.mu.Lock()
-	m.sink = sink
-	for _, e := range m.backlog {
-		sink(e)
-	}
-	m.backlog = nil
-	m.mu.Unlock()
-	<-ctx.Done()
+func (m *model) newUser() *user {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sink = nil
+	u := &user{model: m}
+	m.users = append(m.users, u)
+	return u
+}
+
+// emit tells everybody else.
+func (m *model) emit(e event) {
+	for _, u := range m.users {
+		switch {
+		case u == m.acting:
+		case u.sink == nil:
+			u.backlog = append(u.backlog, e)
+		default:
+			u.sink(e)
+		}
+	}
+}
+
+func (u *user) watch(ctx context.Context, sink func(event)) error {
+	u.mu.Lock()
+	u.sink = sink
+	for _, e := range u.backlog {
+		sink(e)
+	}
+	u.backlog = nil
+	u.mu.Unlock()
+	<-ctx.Done()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sink = nil
 	return nil
 }
 
@@ -133,9 +153,12 @@ func (m *model) find(a netip.Addr) resolution {
 	return resolution{err: errLinkDown}
 }
 
-func (m *model) apply(_ context.Context, reqs []request) error {
+func (u *user) apply(_ context.Context, reqs []request) error {
+	m := u.model
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.acting = u
+	defer func() { m.acting = nil }()
 	if m.broken != nil {
 		return m.broken
 	}
@@ -155,8 +178,9 @@ func (m *model) carryOut(r *request, protocol uint8) error {
 	case opCreateGroup, opReplaceGroup:
 		return m.putGroup(r, protocol)
 	case opDeleteNextHop:
-		if _, ok := m.hops[r.id]; ok {
+		if h, ok := m.hops[r.id]; ok {
 			m.objectW++
+			m.emit(event{kind: nextHopRemoved, third: true, nextHop: h})
 			m.dropHop(r.id)
 		}
 		return nil
@@ -192,6 +216,7 @@ func (m *model) putHop(r *request, protocol uint8) error {
 	}
 	m.hops[r.id] = kernelNextHop{id: r.id, protocol: protocol, gateway: r.gateway}
 	m.objectW++
+	m.emit(event{kind: nextHopAdded, third: true, nextHop: m.hops[r.id]})
 	return nil
 }
 
@@ -209,6 +234,7 @@ func (m *model) putGroup(r *request, protocol uint8) error {
 	}
 	m.hops[r.id] = kernelNextHop{id: r.id, protocol: protocol, members: slices.Clone(r.members)}
 	m.objectW++
+	m.emit(event{kind: nextHopAdded, third: true, nextHop: m.hops[r.id]})
 	return nil
 }
 
@@ -258,12 +284,14 @@ func (m *model) putRoute(r kernelRoute, exclusive bool) error {
 		if r.dst.Addr().Is6() && x.nextHop == 0 && r.nextHop == 0 {
 			x.hops = append(slices.Clone(x.hops), r.hops...) // becomes one multipath route
 			m.routeW++
+			m.emit(event{kind: routeAdded, third: true, inTable: true, route: *x})
 			return nil
 		}
 		at = i + 1
 	}
 	m.list = slices.Insert(m.list, at, r)
 	m.routeW++
+	m.emit(event{kind: routeAdded, third: true, inTable: true, route: r})
 	return nil
 }
 
@@ -273,18 +301,25 @@ func (m *model) cutRoute(r *request, protocol uint8) bool {
 		if x.dst != r.dst || x.metric != r.metric || x.protocol != protocol || x.nextHop != r.id {
 			continue
 		}
-		if r.id != 0 || len(r.hops) == 0 || sameGateways(x.hops, r.hops) {
-			m.list = slices.Delete(m.list, i, i+1)
-			m.routeW++
+		if r.id != 0 || len(r.hops) == 0 || sameGateways(x.hops, r.hops) || x.dst.Addr().Is6() && len(without(x.hops, r.hops)) == 0 {
+			m.removeAt(i)
 			return true
 		}
 		if rest := without(x.hops, r.hops); x.dst.Addr().Is6() && len(rest) < len(x.hops) {
-			x.hops = rest
 			m.routeW++
+			m.emit(event{kind: routeRemoved, third: true, inTable: true, route: kernelRoute{dst: x.dst, metric: x.metric, protocol: x.protocol, hops: r.hops}})
+			x.hops = rest
 			return true
 		}
 	}
 	return false
+}
+
+func (m *model) removeAt(at int) {
+	gone := m.list[at]
+	m.list = slices.Delete(m.list, at, at+1)
+	m.routeW++
+	m.emit(event{kind: routeRemoved, third: true, inTable: true, route: gone})
 }
 
 // linkDown is what goes when a link loses its carrier or is set down.

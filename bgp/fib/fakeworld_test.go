@@ -17,7 +17,7 @@ func newFake() *fake { return &fake{newModel()} }
 
 func (f *fake) open(_ *testing.T, c Config, m Mode) *Table {
 	f.inline = m == ModeInline
-	return newTable(c.complete(), m, f.model, f.model)
+	return newTable(c.complete(), m, f.newUser(), f.model)
 }
 
 // world runs a change by another program under the lock.
@@ -100,17 +100,13 @@ func (f *fake) kernelRoute(r spec) kernelRoute {
 
 func (f *fake) add(t *testing.T, r spec) {
 	f.change(func() {
-		k := f.kernelRoute(r)
-		require.NoError(t, f.putRoute(k, true))
-		f.emit(event{kind: routeAdded, third: true, inTable: true, route: k})
+		require.NoError(t, f.putRoute(f.kernelRoute(r), true))
 	})
 }
 
 func (f *fake) appendTo(t *testing.T, r spec) {
 	f.change(func() {
-		k := f.kernelRoute(r)
-		require.NoError(t, f.putRoute(k, false))
-		f.emit(event{kind: routeAdded, third: true, inTable: true, route: k})
+		require.NoError(t, f.putRoute(f.kernelRoute(r), false))
 	})
 }
 
@@ -120,11 +116,11 @@ func (f *fake) replace(t *testing.T, r spec) {
 		at := slices.IndexFunc(f.list, func(x kernelRoute) bool { return x.dst == k.dst && x.metric == k.metric })
 		if at < 0 {
 			require.NoError(t, f.putRoute(k, true))
-		} else {
-			f.list[at] = k
-			f.routeW++
+			return
 		}
-		f.emit(event{kind: routeAdded, third: true, inTable: true, replaced: at >= 0, route: k})
+		f.list[at] = k
+		f.routeW++
+		f.emit(event{kind: routeAdded, third: true, inTable: true, replaced: true, route: k})
 	})
 }
 
@@ -137,13 +133,6 @@ func (f *fake) remove(t *testing.T, r spec) {
 		require.GreaterOrEqual(t, at, 0, "no such route")
 		f.removeAt(at)
 	})
-}
-
-func (f *fake) removeAt(at int) {
-	gone := f.list[at]
-	f.list = slices.Delete(f.list, at, at+1)
-	f.routeW++
-	f.emit(event{kind: routeRemoved, third: true, inTable: true, route: gone})
 }
 
 func (f *fake) wipe(_ *testing.T, protocol int) {
@@ -160,23 +149,18 @@ func (f *fake) addNextHop(t *testing.T, id uint32, via, link string, protocol in
 	f.change(func() {
 		r := request{op: opReplaceNextHop, id: id, gateway: gateway{netip.MustParseAddr(via), f.links[link].index}}
 		require.NoError(t, f.carryOut(&r, uint8(protocol)))
-		f.emit(event{kind: nextHopAdded, third: true, nextHop: f.hops[id]})
 	})
 }
 
 func (f *fake) replaceGroup(t *testing.T, id uint32, protocol int, members ...uint32) {
 	f.change(func() {
 		require.NoError(t, f.carryOut(&request{op: opReplaceGroup, id: id, members: members}, uint8(protocol)))
-		f.emit(event{kind: nextHopAdded, third: true, nextHop: f.hops[id]})
 	})
 }
 
-func (f *fake) deleteNextHop(_ *testing.T, id uint32) {
+func (f *fake) deleteNextHop(t *testing.T, id uint32) {
 	f.change(func() {
-		gone := f.hops[id]
-		f.objectW++
-		f.dropHop(id)
-		f.emit(event{kind: nextHopRemoved, third: true, nextHop: gone})
+		require.NoError(t, f.carryOut(&request{op: opDeleteNextHop, id: id}, 0))
 	})
 }
 

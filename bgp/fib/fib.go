@@ -93,14 +93,14 @@ type Stats struct {
 	Routes, Installed, Failed, Conflicts, Adopted int
 	NextHops, Groups                              int
 
-	Operations   uint64 // requests the kernel was asked to carry out
-	Errors       uint64 // requests it refused
-	Repairs      uint64 // routes written again because someone else or a link took them away
-	Fights       uint64 // times that repairing was slowed down because someone keeps undoing it
-	Resyncs      uint64 // complete readings of the kernel
-	Overflows    uint64 // times the kernel dropped notifications and all was read again
-	Interrupted  uint64 // dumps thrown away because the kernel said they were inconsistent
-	GroupRewrite uint64 // groups rewritten in place
+	Operations    uint64 // requests the kernel was asked to carry out
+	Errors        uint64 // requests it refused
+	Repairs       uint64 // routes written again because someone else or a link took them away
+	Fights        uint64 // times that repairing was slowed down because someone keeps undoing it
+	Resyncs       uint64 // complete readings of the kernel
+	Overflows     uint64 // times the kernel dropped notifications and all was read again
+	Interrupted   uint64 // dumps thrown away because the kernel said they were inconsistent
+	GroupRewrites uint64 // groups rewritten in place
 }
 
 func (c Config) complete() Config {

@@ -14,10 +14,18 @@ func (t *Table) flush(ctx context.Context) error {
 	if err != nil || !t.reread {
 		return err
 	}
+	doubted := t.doubted
+	t.doubted = nil
 	if err := t.sync(ctx); err != nil {
 		return err
 	}
+	for _, e := range doubted {
+		if t.entries[e.dst] == e {
+			t.markDirty(e)
+		}
+	}
 	err = t.write(ctx)
+	t.doubted = nil
 	if err == nil {
 		t.reread = false // what still fails is tried again with back-off, not by reading in a loop
 	}

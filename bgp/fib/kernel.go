@@ -56,6 +56,7 @@ type request struct {
 	id      uint32       // next-hop object; for a route the one it names, 0 for inline next hops
 	metric  uint32       // routes
 	dst     netip.Prefix // routes
+	tos     uint8        // routes to delete: ours have none
 	gateway gateway      // next-hop objects
 	hops    []gateway    // inline next hops of a route
 	members []uint32     // of a group

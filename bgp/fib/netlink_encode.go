@@ -77,7 +77,11 @@ func (e *encoder) rawAddr(a netip.Addr) {
 }
 
 // via is the gateway of a route; an IPv4 route through an IPv6 gateway (RFC 8950) needs another attribute.
+// One without a gateway, out of a link, has none.
 func (e *encoder) via(dst, gw netip.Addr) {
+	if !gw.IsValid() {
+		return
+	}
 	if dst.Is4() == gw.Is4() {
 		e.addr(unix.RTA_GATEWAY, gw)
 		return
@@ -157,7 +161,7 @@ func (e *encoder) route(r *request, kind, flags uint16, key routeKey) int {
 	if kind == unix.RTM_DELROUTE {
 		scope, typ = unix.RT_SCOPE_NOWHERE, unix.RTN_UNSPEC // any
 	}
-	e.buf = append(e.buf, family(r.dst.Addr()), uint8(r.dst.Bits()), 0, 0,
+	e.buf = append(e.buf, family(r.dst.Addr()), uint8(r.dst.Bits()), 0, r.tos,
 		shortTable(key.table), uint8(key.protocol), scope, typ, 0, 0, 0, 0)
 	e.u32(unix.RTA_TABLE, key.table)
 	e.addr(unix.RTA_DST, r.dst.Addr())

@@ -60,7 +60,7 @@ func (k *netlinkKernel) probe(ctx context.Context) (bool, error) {
 	enc.u32(unix.NHA_ID, lastID)
 	enc.shut(enc.open(unix.NHA_BLACKHOLE))
 	enc.end(start)
-	err := k.acknowledged(ctx, seq)
+	err := k.acknowledged(seq)
 	switch {
 	case err == nil:
 		del := []request{{op: opDeleteNextHop, id: lastID}}
@@ -81,11 +81,11 @@ func (k *netlinkKernel) probe(ctx context.Context) (bool, error) {
 }
 
 // acknowledged sends what is encoded, one message, and returns its outcome.
-func (k *netlinkKernel) acknowledged(ctx context.Context, seq uint32) error {
+func (k *netlinkKernel) acknowledged(seq uint32) error {
 	if err := k.cmd.send(); err != nil {
 		return err
 	}
-	return k.cmd.receive(ctx, func(m message) (bool, error) {
+	return k.cmd.receive(func(m message) (bool, error) {
 		if m.seq != seq || m.kind != unix.NLMSG_ERROR {
 			return false, nil
 		}
@@ -98,7 +98,7 @@ func (k *netlinkKernel) apply(ctx context.Context, reqs []request) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := k.applySome(ctx, reqs)
+		n, err := k.applySome(reqs)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (k *netlinkKernel) apply(ctx context.Context, reqs []request) error {
 
 // applySome sends as many requests as fit into one datagram. The kernel works them off within
 // the send call and answers only what it refused, and the last one: that answer ends the batch.
-func (k *netlinkKernel) applySome(ctx context.Context, reqs []request) (int, error) {
+func (k *netlinkKernel) applySome(reqs []request) (int, error) {
 	first, n, last := k.cmd.seq+1, 0, 0
 	for n < len(reqs) && n < batchMessages && len(k.cmd.enc.buf) < batchBytes {
 		last = k.cmd.enc.request(&reqs[n], k.table, k.proto, k.cmd.nextSeq())
@@ -119,7 +119,7 @@ func (k *netlinkKernel) applySome(ctx context.Context, reqs []request) (int, err
 	if err := k.cmd.send(); err != nil {
 		return 0, err
 	}
-	return n, k.cmd.receive(ctx, func(m message) (bool, error) {
+	return n, k.cmd.receive(func(m message) (bool, error) {
 		i := int(int32(m.seq - first))
 		if i < 0 || i >= n || m.kind != unix.NLMSG_ERROR {
 			return false, nil
@@ -199,8 +199,11 @@ func (k *netlinkKernel) zoned(g gateway) gateway {
 func (k *netlinkKernel) resolve(ctx context.Context, addrs []netip.Addr) ([]resolution, error) {
 	all := make([]resolution, len(addrs))
 	for from := 0; from < len(addrs); from += lookupBatch {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		to := min(from+lookupBatch, len(addrs))
-		if err := k.resolveSome(ctx, addrs[from:to], all[from:to]); err != nil {
+		if err := k.resolveSome(addrs[from:to], all[from:to]); err != nil {
 			return nil, fmt.Errorf("resolve next hops: %w", err)
 		}
 	}
@@ -228,7 +231,7 @@ func (k *netlinkKernel) linkUp(index int) bool {
 	return err == nil && link.Attrs().RawFlags&running == running
 }
 
-func (k *netlinkKernel) resolveSome(ctx context.Context, addrs []netip.Addr, into []resolution) error {
+func (k *netlinkKernel) resolveSome(addrs []netip.Addr, into []resolution) error {
 	first, open := k.cmd.seq+1, 0
 	for i, addr := range addrs {
 		seq := k.cmd.nextSeq()
@@ -245,7 +248,7 @@ func (k *netlinkKernel) resolveSome(ctx context.Context, addrs []netip.Addr, int
 	if err := k.cmd.send(); err != nil {
 		return err
 	}
-	return k.cmd.receive(ctx, func(m message) (bool, error) {
+	return k.cmd.receive(func(m message) (bool, error) {
 		i := int(int32(m.seq - first))
 		if i < 0 || i >= len(addrs) {
 			return false, nil

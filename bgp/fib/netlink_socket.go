@@ -94,12 +94,11 @@ func (s *socket) send() error {
 	return nil
 }
 
-// receive calls f for each message of the next datagrams until f says it has seen the last.
-func (s *socket) receive(ctx context.Context, f func(message) (last bool, err error)) error {
+// receive calls f for each message of the next datagrams until f says it has seen the last. The
+// kernel answers at once and the socket's own timeout bounds the rest, so no context ends it: an
+// answer given up half-way would be in the way of the next question.
+func (s *socket) receive(f func(message) (last bool, err error)) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		n, _, err := unix.Recvfrom(s.fd, s.in, 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -120,13 +119,38 @@ func (s *socket) receive(ctx context.Context, f func(message) (last bool, err er
 	}
 }
 
-// dump reads the answer to a dump request with the sequence number seq.
+// dump sends the encoded request for a dump and reads the answer.
 func (s *socket) dump(ctx context.Context, seq uint32, f func(message)) error {
+	if err := ctx.Err(); err != nil {
+		s.enc.buf = s.enc.buf[:0]
+		return err
+	}
 	if err := s.send(); err != nil {
 		return err
 	}
+	err := s.collect(seq, f)
+	var refused *kernelError
+	if err != nil && !errors.Is(err, errInterrupted) && !errors.As(err, &refused) {
+		s.drain()
+	}
+	return err
+}
+
+// drain throws away what is left of a dump that failed half-way: until it has been read to its
+// end the kernel refuses to begin another one on this socket.
+func (s *socket) drain() {
+	for {
+		_, _, err := unix.Recvfrom(s.fd, s.in, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+	}
+}
+
+// collect reads the answer to a dump request with the sequence number seq.
+func (s *socket) collect(seq uint32, f func(message)) error {
 	interrupted := false
-	err := s.receive(ctx, func(m message) (bool, error) {
+	err := s.receive(func(m message) (bool, error) {
 		if m.seq != seq {
 			return false, nil // left over from a conversation that was given up
 		}

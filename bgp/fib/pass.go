@@ -210,7 +210,7 @@ func (p *pass) groupWritten(g *group, r *request) {
 		g.set.groups = append(g.set.groups, g)
 		t.idles(g) // unless a route comes to name it
 	} else {
-		t.stats.GroupRewrite++
+		t.stats.GroupRewrites++
 	}
 	g.members = r.members
 }

@@ -1,6 +1,9 @@
 package fib
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // target is what a request about a route was made for.
 type target struct {
@@ -68,7 +71,7 @@ func (p *pass) addition(e *entry) (request, bool) {
 // holds says whether a route of ours with the metric is there.
 func (e *entry) holds(metric uint32) bool {
 	for _, h := range e.have {
-		if h.metric == metric {
+		if h.metric == metric && h.tos == 0 {
 			return true
 		}
 	}
@@ -108,6 +111,7 @@ func (p *pass) added(x target, err error) {
 		}
 		return
 	}
+	e.unsure = false
 	if e.settled == e.want {
 		t.stats.Repairs++
 		p.repaired++
@@ -128,7 +132,7 @@ func (p *pass) deleteRoutes() error {
 	reqs, targets := p.t.requests[:0], []target(nil)
 	for i, e := range p.batch {
 		for _, h := range p.obsolete(e) {
-			reqs = append(reqs, request{op: opDeleteRoute, dst: e.dst, metric: h.metric, id: h.nextHop, hops: h.hops})
+			reqs = append(reqs, request{op: opDeleteRoute, dst: e.dst, metric: h.metric, id: h.nextHop, hops: h.hops, tos: h.tos})
 			targets = append(targets, target{e, h})
 		}
 		if len(reqs) < chunk && i < len(p.batch)-1 {
@@ -186,7 +190,7 @@ func (p *pass) deleted(x target, err error) {
 	}
 	for i := range x.e.have {
 		h := &x.e.have[i]
-		if h.metric != x.held.metric || h.nextHop != x.held.nextHop {
+		if h.metric != x.held.metric || h.nextHop != x.held.nextHop || h.tos != x.held.tos {
 			continue
 		}
 		if sameGateways(h.hops, x.held.hops) {
@@ -200,8 +204,14 @@ func (p *pass) deleted(x target, err error) {
 }
 
 // deleteObjects deletes the groups no route names and then the next hops no group needs.
+//
+// Not while there is doubt about what names them: with an object the kernel deletes, without a
+// word, every route that does.
 func (p *pass) deleteObjects() error {
 	t := p.t
+	if t.reread {
+		return nil
+	}
 	if err := p.deleteGroups(); err != nil {
 		return err
 	}
@@ -212,10 +222,13 @@ func (p *pass) deleteObjects() error {
 			continue
 		}
 		delete(t.hops, h.addr)
-		if h.known != (gateway{}) {
+		switch {
+		case t.inStray(h.id):
+			t.strays[h.id] = kernelNextHop{id: h.id, gateway: h.known} // for Prune to judge
+		case h.known != (gateway{}):
 			reqs = append(reqs, request{op: opDeleteNextHop, id: h.id})
 			gone = append(gone, h)
-		} else if h.id != 0 {
+		default:
 			delete(t.usedIDs, h.id)
 		}
 	}
@@ -231,6 +244,16 @@ func (p *pass) deleteObjects() error {
 		delete(t.usedIDs, h.id)
 	}
 	return nil
+}
+
+// inStray says whether a group with our mark, but not of our making, has id as a member.
+func (t *Table) inStray(id uint32) bool {
+	for _, s := range t.strays {
+		if slices.Contains(s.members, id) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *pass) deleteGroups() error {

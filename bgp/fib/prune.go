@@ -66,6 +66,9 @@ func (t *Table) deleteStrays(ctx context.Context) error {
 	for _, e := range t.entries {
 		for _, h := range e.have {
 			named[h.nextHop] = struct{}{}
+			for _, member := range t.strays[h.nextHop].members {
+				named[member] = struct{}{}
+			}
 		}
 	}
 	groups, single := []request(nil), []request(nil)
@@ -114,7 +117,7 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	var routes, groups, single []request
 	for _, x := range r.routes {
 		if x.protocol == uint8(t.cfg.Protocol) {
-			routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops})
+			routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos})
 		}
 	}
 	for _, n := range r.nextHops {

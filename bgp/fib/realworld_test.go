@@ -150,7 +150,9 @@ func (l *linux) addAddr(t *testing.T, link, addr string) {
 	l.ip(t, append([]string{"addr", "add", addr, "dev", link}, nodad(addr)...)...)
 }
 
-func (l *linux) deleteAddr(t *testing.T, link, addr string) { l.ip(t, "addr", "del", addr, "dev", link) }
+func (l *linux) deleteAddr(t *testing.T, link, addr string) {
+	l.ip(t, "addr", "del", addr, "dev", link)
+}
 
 func (l *linux) route(t *testing.T, verb string, r spec) {
 	t.Helper()
@@ -181,15 +183,16 @@ func (l *linux) wipe(t *testing.T, protocol int) {
 	for _, r := range l.routes(t, protocol) {
 		fmt.Fprintf(&script, "route del %s proto %d\n", strings.Fields(r)[0], protocol)
 	}
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(script.String())
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	batch(t, script.String())
 }
 
 func (l *linux) compat(t *testing.T, on bool) {
-	value := map[bool]string{true: "1", false: "0"}[on]
-	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/nexthop_compat_mode", []byte(value), 0o600))
+	l.sysctl(t, "net/ipv4/nexthop_compat_mode", map[bool]string{true: "1", false: "0"}[on])
+}
+
+// sysctl sets a value of this thread's namespace.
+func (l *linux) sysctl(t *testing.T, name, value string) {
+	require.NoError(t, os.WriteFile("/proc/sys/"+name, []byte(value), 0o600))
 }
 
 func (l *linux) addNextHop(t *testing.T, id uint32, via, link string, protocol int) {
@@ -204,7 +207,9 @@ func (l *linux) replaceGroup(t *testing.T, id uint32, protocol int, members ...u
 	l.ip(t, "nexthop", "replace", "id", fmt.Sprint(id), "group", strings.Join(all, "/"), "proto", strconv.Itoa(protocol))
 }
 
-func (l *linux) deleteNextHop(t *testing.T, id uint32) { l.ip(t, "nexthop", "del", "id", fmt.Sprint(id)) }
+func (l *linux) deleteNextHop(t *testing.T, id uint32) {
+	l.ip(t, "nexthop", "del", "id", fmt.Sprint(id))
+}
 
 // shown is what `ip -j route` tells of a route.
 type shown struct {

@@ -102,6 +102,9 @@ func (p *pass) conclude(failed error) {
 		if failed != nil && e.problem == "" {
 			e.problem = failed.Error()
 		}
+		if p.t.reread && e.problem != "" {
+			p.t.doubted = append(p.t.doubted, e)
+		}
 		e.forced = false
 		p.t.conclude(e, p.now)
 	}

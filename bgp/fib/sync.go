@@ -47,7 +47,8 @@ func (t *Table) sync(ctx context.Context) error {
 	return nil
 }
 
-// readAll retries dumps that the kernel called inconsistent.
+// readAll takes dumps that the kernel called inconsistent again, at once: it holds the lock. Run
+// comes back to it later when there is no end to it.
 func (t *Table) readAll(ctx context.Context) (reading, error) {
 	for try := 1; ; try++ {
 		r, err := t.kernel.read(ctx)
@@ -58,11 +59,6 @@ func (t *Table) readAll(ctx context.Context) (reading, error) {
 			return reading{}, fmt.Errorf("read kernel: %w", err)
 		}
 		t.stats.Interrupted++
-		select {
-		case <-ctx.Done():
-			return reading{}, ctx.Err()
-		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
-		}
 	}
 }
 
@@ -216,7 +212,7 @@ func (t *Table) absorbRoutes(all []kernelRoute) {
 		g.routes = 0
 	}
 	for _, e := range t.entries {
-		e.have = e.have[:0]
+		e.have, e.unsure = e.have[:0], false
 	}
 	before := t.foreign
 	t.foreign = map[netip.Prefix][]foreignRoute{}
@@ -226,7 +222,7 @@ func (t *Table) absorbRoutes(all []kernelRoute) {
 			e := t.entry(r.dst)
 			e.have = append(e.have, t.newHeld(*r))
 		} else if r.tos == 0 {
-			t.foreign[r.dst] = append(t.foreign[r.dst], foreignRoute{r.metric, r.protocol})
+			t.foreign[r.dst] = append(t.foreign[r.dst], newForeign(r))
 		}
 	}
 	for _, g := range t.groups {

@@ -40,6 +40,7 @@ type Table struct {
 
 	// What the next flush has to look at.
 	dirty      []*entry
+	doubted    []*entry // failed in a way that says we do not know the kernel well enough
 	stale      []*hop
 	touched    []*pathSet
 	idleGroups []*group
@@ -72,6 +73,7 @@ type entry struct {
 	removing bool // not desired by decision, as opposed to never spoken of
 	dirty    bool
 	forced   bool // written even in the middle of a fight
+	unsure   bool // a notification, which may be an old one, said that a route is gone
 	trouble  *trouble
 }
 
@@ -88,11 +90,22 @@ type held struct {
 	nextHop uint32 // the object it names, 0 for inline
 	group   *group // that object, when it is a group of ours
 	hops    []gateway
+	tos     uint8 // never one of our making
 }
 
+// foreignRoute is a route of somebody else; link is 0 when it has several or names an object.
 type foreignRoute struct {
 	metric   uint32
 	protocol uint8
+	link     int
+}
+
+func newForeign(r *kernelRoute) foreignRoute {
+	f := foreignRoute{metric: r.metric, protocol: r.protocol}
+	if len(r.hops) == 1 {
+		f.link = r.hops[0].link
+	}
+	return f
 }
 
 // Open opens the kernel of the calling thread's network namespace, and stays there whatever
@@ -148,7 +161,7 @@ func (t *Table) reset() {
 	t.usedIDs = map[uint32]struct{}{}
 	t.nextID = firstID
 	t.troubled = map[*entry]struct{}{}
-	t.dirty, t.stale, t.touched, t.idleGroups, t.idleHops = nil, nil, nil, nil, nil
+	t.dirty, t.doubted, t.stale, t.touched, t.idleGroups, t.idleHops = nil, nil, nil, nil, nil, nil
 	t.tally = map[Status]int{}
 	t.known = false
 }
@@ -187,7 +200,7 @@ func (t *Table) markDirty(e *entry) {
 
 // satisfies says whether h is the route that e wants, as it should be now.
 func (t *Table) satisfies(e *entry, h *held) bool {
-	if e.want == nil || h.metric != uint32(t.cfg.Metric) {
+	if e.want == nil || len(e.want.up) == 0 || h.metric != uint32(t.cfg.Metric) || h.tos != 0 {
 		return false
 	}
 	if t.mode == ModeObjects {
@@ -207,7 +220,7 @@ func (t *Table) installed(e *entry) int {
 }
 
 func (t *Table) newHeld(r kernelRoute) held {
-	h := held{metric: r.metric, nextHop: r.nextHop, hops: r.hops}
+	h := held{metric: r.metric, nextHop: r.nextHop, hops: r.hops, tos: r.tos}
 	if g := t.groups[r.nextHop]; g != nil && r.nextHop != 0 {
 		h.group = g
 		t.attach(g)

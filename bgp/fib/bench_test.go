@@ -1,0 +1,147 @@
+package fib
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const benchNextHops = 4000
+
+// benchTable is a table on a real link of 10.128.0.0/16 (and a /64), where 4,000 next hops live.
+func benchTable(b *testing.B, m Mode) (*linux, *Table) {
+	l := newLinux(b)
+	l.link(b, "fab0", "10.128.0.1/16", "2001:db8:1::1/64")
+	table := openLinux(b, Config{}, m)
+	b.Cleanup(func() { require.NoError(b, table.Close()) })
+	return l, table
+}
+
+func benchHop(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 128, byte(1 + i/250), byte(1 + i%250)})
+}
+
+// benchRoutes are n /24s, each through perRoute of the next hops, starting at shift.
+func benchRoutes(n, perRoute, shift int) []Route {
+	all := make([]Route, n)
+	for i := range all {
+		all[i].Dst = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 0}), 24)
+		for j := range perRoute {
+			all[i].NextHops = append(all[i].NextHops, benchHop((i+j+shift)%benchNextHops))
+		}
+	}
+	return all
+}
+
+// BenchmarkEnsure writes routes through 4,000 next hops into an empty table.
+func BenchmarkEnsure(b *testing.B) {
+	for _, m := range []Mode{ModeObjects, ModeInline} {
+		for _, n := range []int{10_000, 100_000} {
+			b.Run(fmt.Sprintf("%s/%d", m, n), func(b *testing.B) {
+				_, table := benchTable(b, m)
+				routes := benchRoutes(n, 1, 0)
+				b.ReportAllocs()
+				for b.Loop() {
+					require.NoError(b, table.Ensure(b.Context(), routes))
+					b.StopTimer()
+					removed, err := table.Cleanup(b.Context())
+					require.NoError(b, err)
+					require.Equal(b, n, removed)
+					b.StartTimer()
+				}
+				b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "routes/s")
+			})
+		}
+	}
+}
+
+// BenchmarkEnsureUnchanged says again what is there.
+func BenchmarkEnsureUnchanged(b *testing.B) {
+	_, table := benchTable(b, ModeObjects)
+	routes := benchRoutes(100_000, 1, 0)
+	require.NoError(b, table.Ensure(b.Context(), routes))
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, table.Ensure(b.Context(), routes))
+	}
+}
+
+// BenchmarkChangeOne changes one route among 100,000, back and forth between two next hops.
+func BenchmarkChangeOne(b *testing.B) {
+	_, table := benchTable(b, ModeObjects)
+	routes := benchRoutes(100_000, 1, 0)
+	require.NoError(b, table.Ensure(b.Context(), routes))
+	one := []Route{routes[7]}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		one[0].NextHops = []netip.Addr{benchHop(8 + i%2)}
+		require.NoError(b, table.Ensure(b.Context(), one))
+	}
+}
+
+// BenchmarkFailover moves all routes of one group to another path set with one Ensure.
+func BenchmarkFailover(b *testing.B) {
+	for _, m := range []Mode{ModeObjects, ModeInline} {
+		b.Run(string(m)+"/100000", func(b *testing.B) {
+			_, table := benchTable(b, m)
+			sets := [][]Route{benchRoutes(100_000, 0, 0), benchRoutes(100_000, 0, 0)}
+			for i := range sets[0] {
+				sets[0][i].NextHops = []netip.Addr{benchHop(1), benchHop(2)}
+				sets[1][i].NextHops = []netip.Addr{benchHop(2)}
+			}
+			require.NoError(b, table.Ensure(b.Context(), sets[0]))
+			i := 0
+			for b.Loop() {
+				i++
+				require.NoError(b, table.Ensure(b.Context(), sets[i%2]))
+			}
+		})
+	}
+}
+
+// BenchmarkResync reads 100,000 routes and finds nothing to do.
+func BenchmarkResync(b *testing.B) {
+	_, table := benchTable(b, ModeObjects)
+	routes := benchRoutes(100_000, 1, 0)
+	require.NoError(b, table.Ensure(b.Context(), routes))
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := table.Adopt(b.Context())
+		require.NoError(b, err)
+	}
+}
+
+// BenchmarkLinkDown takes the carrier away from 100,000 routes with a second next hop elsewhere,
+// and gives it back: the time until all use what is left, and until all are back.
+func BenchmarkLinkDown(b *testing.B) {
+	l, table := benchTable(b, ModeObjects)
+	l.link(b, "fab1", "10.129.0.1/16")
+	routes := benchRoutes(100_000, 1, 0)
+	for i := range routes {
+		routes[i].NextHops = []netip.Addr{benchHop(i % 100), netip.MustParseAddr("10.129.0.2")}
+	}
+	require.NoError(b, table.Ensure(b.Context(), routes))
+	defer runTable(b, table)()
+	var down, up time.Duration
+	for b.Loop() {
+		down += l.until(b, table, "down", 1)
+		up += l.until(b, table, "up", 2)
+	}
+	b.ReportMetric(float64(down.Milliseconds())/float64(b.N), "ms-down")
+	b.ReportMetric(float64(up.Milliseconds())/float64(b.N), "ms-up")
+}
+
+func (l *linux) until(b *testing.B, table *Table, how string, hops int) time.Duration {
+	started := time.Now()
+	l.ip(b, "link", "set", "fab0", how)
+	require.True(b, patient(soon, func() bool {
+		st, _ := table.Lookup(netip.MustParsePrefix("20.0.0.0/24"))
+		return len(st.NextHops) == hops
+	}))
+	return time.Since(started)
+}
