@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -72,7 +73,7 @@ func (s *Speaker) ownPath(prefix netip.Prefix) (*apiutil.Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := &apiutil.Path{Family: familyIPv4, Nlri: nlri, Attrs: []gobgp.PathAttributeInterface{
+	path := &apiutil.Path{Family: familyIPv4, Nlri: nlri, Age: time.Now().Unix(), Attrs: []gobgp.PathAttributeInterface{
 		gobgp.NewPathAttributeOrigin(0), // IGP
 		gobgp.NewPathAttributeLargeCommunities([]*gobgp.LargeCommunity{
 			gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID),

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -82,6 +83,10 @@ func newFixture(t *testing.T, name string, pace k8s.Pace) *fixture {
 	var err error
 	f.rest, err = f.server.Agent(t.Context(), name)
 	require.NoError(t, err)
+	t.Cleanup(func() { // for -count: the API server is shared
+		err := f.server.Client().CoreV1().Nodes().Delete(context.Background(), name, metav1.DeleteOptions{})
+		require.True(t, err == nil || apierrors.IsNotFound(err), "%v", err)
+	})
 	return f
 }
 
