@@ -1,8 +1,10 @@
 package kubernetes
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,18 +69,21 @@ func (w *world) begin(t *testing.T) {
 // answers asks what a consumer of a Node's annotations would: which addresses can be reached from here?
 func (w *world) answers(t *testing.T, node string) {
 	t.Helper()
-	here := placeOf(node)
 	object := w.get(t, node)
 	said, err := annotation.Parse(object.Annotations)
 	require.NoError(t, err)
 	for _, p := range places() {
-		want, cluster := annotation.Yes, p.cluster
-		if p.cluster == here.cluster || w.pods[p.name] == nil {
-			want, cluster = annotation.No, ""
+		addresses := []netip.Addr{p.pod4, p.pod6}
+		for _, prefix := range w.pods[p.name] {
+			addresses = append(addresses, prefix.Addr().Next())
 		}
-		for _, address := range []netip.Addr{p.pod4, p.pod6} {
+		for _, address := range addresses {
+			want, cluster := annotation.No, ""
+			if slices.ContainsFunc(w.remote(node), func(r netip.Prefix) bool { return r.Contains(address) }) {
+				want, cluster = annotation.Yes, p.cluster
+			}
 			got, of := said.Routable(address)
-			require.Equal(t, want, got, "%s, of the pod %s on %s", node, address, p.name)
+			require.Equal(t, want.String(), got.String(), "%s, of %s on %s", node, address, p.name)
 			require.Equal(t, cluster, of)
 		}
 	}
@@ -164,36 +169,47 @@ func (w *world) exchanges(t *testing.T, kernel *routeWatch, first, times int) la
 func (w *world) restart(t *testing.T) {
 	all := []string{"east-1", "east-2", "west-1", "west-2"}
 	before := w.versions(t, all...)
-	was := w.state(t, "east-1").PID
-	var kernels []*routeWatch
-	for _, name := range all {
-		kernels = append(kernels, watchRoutes(t, w.Node(name)))
-	}
 	pings := append(w.startPings(t, "east-1", "west-1"), w.startPings(t, "west-2", "east-1")...)
-	w.stop(t, "east-1")
-	w.launch(t, "east-1")
-	w.is(t, "east-1", "converged", func(s state) error {
-		if s.PID == was || s.Phase != "Ready" {
-			return fmt.Errorf("phase %s", s.Phase)
-		}
-		return nil
-	})
+	w.unnoticed(t, "east-1")
 	renewed, err := w.lease(t.Context(), "east-1")
 	require.NoError(t, err)
 	// The next renewal comes after anything that the new daemon may have thought of writing.
-	require.Eventually(t, func() bool {
-		lease, err := w.lease(t.Context(), "east-1")
-		return err == nil && lease.Spec.RenewTime.After(renewed.Spec.RenewTime.Time)
-	}, patience, 100*time.Millisecond, "the new daemon renews the Lease")
+	until(t, "the new daemon to renew the Lease", func(ctx context.Context) error {
+		lease, err := w.lease(ctx, "east-1")
+		if err == nil && !lease.Spec.RenewTime.After(renewed.Spec.RenewTime.Time) {
+			err = errors.New("not yet")
+		}
+		return err
+	})
 	require.Equal(t, before, w.versions(t, all...))
 	require.Zero(t, w.state(t, "east-1").Kubernetes.Writes)
-	for i, k := range kernels {
-		require.Empty(t, k.since(t, 0), "routes of %s", all[i])
-	}
 	for _, p := range pings {
 		p.answered(t)
 	}
 	w.settled(t)
+}
+
+// unnoticed restarts a node's daemon. No route may move in any kernel until it has converged again.
+func (w *world) unnoticed(t *testing.T, node string) {
+	t.Helper()
+	kernels := map[string]*routeWatch{}
+	for _, p := range places() {
+		kernels[p.name] = watchRoutes(t, w.Node(p.name))
+	}
+	w.stop(t, node)
+	start := time.Now()
+	w.launch(t, node)
+	w.is(t, node, "converged", func(s state) error {
+		if s.Phase != "Ready" {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	t.Logf("%s is ready %s after its daemon was started again", node, time.Since(start).Round(time.Millisecond))
+	require.ElementsMatch(t, texts(w.pods[node]), w.state(t, node).Advertised)
+	for name, k := range kernels {
+		require.Empty(t, k.since(t, 0), "routes of %s", name)
+	}
 }
 
 // cleanup ends east-2 for good, until the next chapter starts it anew.

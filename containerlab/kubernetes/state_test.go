@@ -13,7 +13,6 @@ import (
 // scripts depend on them.
 type state struct {
 	Phase      string   `json:"phase"`
-	PID        int      `json:"pid"`
 	Advertised []string `json:"advertised"`
 	Kubernetes struct {
 		Enabled   bool   `json:"enabled"`
