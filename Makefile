@@ -44,6 +44,7 @@ test: ## everything against real daemons, kernel and API server; PKG=./ipam and 
 .PHONY: lint
 lint: ## golangci-lint with the import rules, and a tidy go.mod
 	@go tool -modfile=.ci/lint/go.mod golangci-lint run ./...
+	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/summary/main.go
 	@go mod tidy -diff
 
 .PHONY: build

@@ -54,7 +54,7 @@ func (s *summary) read(in io.Reader) error {
 		case line[0] == '{' && json.Unmarshal(line, &e) == nil:
 			s.take(e)
 		default: // the go command itself has something to say
-			s.out.Write(line)
+			fmt.Fprintf(s.out, "%s", line)
 		}
 		if err == io.EOF {
 			return nil
@@ -112,7 +112,7 @@ func (s *summary) finish(e event) {
 		s.skipped = append(s.skipped, e)
 	}
 	if said != nil {
-		s.out.Write(said.Bytes())
+		fmt.Fprint(s.out, said.String())
 	}
 }
 
