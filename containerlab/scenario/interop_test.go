@@ -1,0 +1,184 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/containerlab"
+)
+
+// expects is what a speaker is to hear from the node: the node's own prefixes and nothing else.
+func (s speaker) expects() []string {
+	path := strconv.Itoa(nodeASN)
+	if s.Internal {
+		path = ""
+	}
+	var list []string
+	for prefix, nextHop := range map[string]string{"10.10.1.0/24": node4, "10.10.64.0/20": node4, "fd00:10:0:1::/64": node6} {
+		list = append(list, announcement{prefix, nextHop, path, "64512:1:1"}.String())
+	}
+	return sorted(list)
+}
+
+// accepted is what the node's kernel is to have: each speaker's own prefixes through it, the shared ones through
+// all the internal speakers, whose paths are shorter, and the wide ones through all the external ones.
+func accepted(all []speaker) []string {
+	var routes, internal4, internal6, external4, external6 []string
+	for _, s := range all {
+		if s.Internal {
+			internal4, internal6 = append(internal4, s.IPv4), append(internal6, s.IPv6)
+		} else {
+			external4, external6 = append(external4, s.IPv4), append(external6, s.IPv6)
+		}
+		routes = append(routes, s.own4()+" via "+s.IPv4, s.own6()+" via "+s.IPv6)
+	}
+	for prefix, via := range map[string][]string{shared4: internal4, shared6: internal6, wide4: external4, wide6: external6} {
+		routes = append(routes, prefix+" via "+strings.Join(sorted(via), " "))
+	}
+	return sorted(routes)
+}
+
+func TestForeignSpeakers(t *testing.T) {
+	t.Parallel()
+	containerlab.Require(t, "zebra", "bgpd", "vtysh", "bird", "birdc", "gobgpd", "gobgp", "ip", "go")
+	all := speakers()
+	lab, config := lan(t, all)
+	n := lab.Node("node")
+	near := slices.DeleteFunc(slices.Clone(all), func(s speaker) bool { return s.Far })
+	step(t, "sessions with all near speakers carry both families", func(t *testing.T) {
+		is(t, n, "connected", func(s state) error { return errors.Join(connected(s, near)...) })
+	})
+	step(t, "what they may announce is in the kernel, through them", func(t *testing.T) {
+		becomes(t, n, patience, accepted(near))
+	})
+	for _, s := range near {
+		step(t, s.Name+" gets the node's prefixes and nothing else", func(t *testing.T) { s.gets(t, lab.Node(s.Name)) })
+	}
+	step(t, "what they may not announce is refused, with the reason", func(t *testing.T) { refusals(t, n, near) })
+	step(t, "speakers without a TTL of 255 do not come up", func(t *testing.T) { farSpeakers(t, lab, all) })
+	step(t, "and come up once hops is 0, with no other session touched", func(t *testing.T) {
+		text, err := os.ReadFile(config)
+		require.NoError(t, err)
+		for _, s := range all {
+			if s.Far {
+				asn := fmt.Sprintf("asn: %d\n", s.ASN)
+				text = bytes.Replace(text, []byte(asn), []byte(asn+"    hops: 0\n"), 1)
+			}
+		}
+		require.NoError(t, os.WriteFile(config, text, 0o644))
+		is(t, n, "connected with all", func(s state) error { return errors.Join(connected(s, all)...) })
+		becomes(t, n, patience, accepted(all))
+	})
+	step(t, "after all that nobody got more than at first", func(t *testing.T) {
+		for _, s := range all {
+			s.gets(t, lab.Node(s.Name))
+		}
+	})
+}
+
+// gets waits until a speaker has what it expects.
+func (s speaker) gets(t *testing.T, n *containerlab.Node) {
+	t.Helper()
+	until(t, patience, "announcements to "+s.Name, func(ctx context.Context) error {
+		got, err := s.hears(ctx, n)
+		if err == nil && !slices.Equal(got, s.expects()) {
+			err = fmt.Errorf("want\n%s\ngot\n%s", strings.Join(s.expects(), "\n"), strings.Join(got, "\n"))
+		}
+		return err
+	})
+}
+
+// connected tells which sessions are not up as they are to be, for the first time.
+func connected(s state, speakers []speaker) []error {
+	var errs []error
+	for _, want := range speakers {
+		at := slices.IndexFunc(s.Sessions, func(p session) bool { return p.Peer == want.Name })
+		if at < 0 {
+			errs = append(errs, errors.New(want.Name+" is missing"))
+			continue
+		}
+		if p := s.Sessions[at]; p.State != "established" || p.Flaps != 0 || !slices.Equal(p.Families, []string{"ipv4", "ipv6"}) {
+			errs = append(errs, fmt.Errorf("%s is %s with %v after %d losses", p.Peer, p.State, p.Families, p.Flaps))
+		}
+	}
+	return errs
+}
+
+// refusals waits until the node lists exactly the refused prefixes, each with its reason.
+func refusals(t *testing.T, n *containerlab.Node, speakers []speaker) {
+	wanted := map[string]string{}
+	for _, s := range speakers {
+		for _, c := range append(s.refusals4(), s.refusals6()...) {
+			wanted[c.prefix] = c.verdict
+		}
+	}
+	until(t, patience, "refusals", func(ctx context.Context) error {
+		var list routeList
+		if err := ask(ctx, n, &list, "routes", "--state", "refused"); err != nil {
+			return err
+		}
+		var errs []error
+		got := map[string]bool{}
+		for _, r := range list.Items {
+			got[r.Prefix] = true
+			if r.Accepted || r.Verdict != wanted[r.Prefix] || r.Detail == "" || r.Kernel.Status != "" && r.Kernel.Status != "Absent" {
+				errs = append(errs, fmt.Errorf("%s: want %s, got %+v", r.Prefix, wanted[r.Prefix], r))
+			}
+		}
+		for prefix := range wanted {
+			if !got[prefix] {
+				errs = append(errs, errors.New(prefix+" is not listed"))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// dropped counts the packets that a node's sockets refused for their TTL.
+func dropped(ctx context.Context, n *containerlab.Node) (int, error) {
+	out, err := n.Output(ctx, "cat", "/proc/net/netstat")
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if at := slices.Index(names, "TCPMinTTLDrop"); at > 0 {
+			return strconv.Atoi(fields[at])
+		}
+		names = fields
+	}
+	return 0, errors.New("no such counter")
+}
+
+// farSpeakers lets them try for a while: the kernel's count of refused packets tells that they did.
+func farSpeakers(t *testing.T, lab *containerlab.Lab, all []speaker) {
+	n := lab.Node("node")
+	before, err := dropped(t.Context(), n)
+	require.NoError(t, err)
+	until(t, patience, "packets to be refused for their TTL", func(ctx context.Context) error {
+		now, err := dropped(ctx, n)
+		if err == nil && now < before+4 {
+			err = fmt.Errorf("%d", now-before)
+		}
+		return err
+	})
+	s := stateOf(t, n)
+	for _, far := range all {
+		if !far.Far {
+			continue
+		}
+		at := slices.IndexFunc(s.Sessions, func(p session) bool { return p.Peer == far.Name })
+		require.NotEqual(t, "established", s.Sessions[at].State)
+		require.Zero(t, s.Sessions[at].Flaps, "it was never up")
+	}
+}
