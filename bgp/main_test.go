@@ -20,6 +20,8 @@ func TestMain(m *testing.M) {
 			{"address", "add", "192.168.0.1/32", "dev", "lo"},
 			{"address", "add", "192.168.0.2/32", "dev", "lo"},
 			{"address", "add", "192.168.0.3/32", "dev", "lo"},
+			{"address", "add", "fd00::1/128", "dev", "lo", "nodad"},
+			{"address", "add", "fd00::2/128", "dev", "lo", "nodad"},
 		} {
 			if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "ip %v: %v: %s\n", args, err, out)

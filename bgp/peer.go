@@ -66,7 +66,7 @@ type Range struct {
 }
 
 // SetPeers makes the configured peers exactly these. Sessions whose Transport did not change are not
-// touched. Policies are in place before a peer is added. Failures of single peers are joined and do
+// touched. Policies and the TTL filter are in place before a peer is added. Failures of single peers are joined and do
 // not stop the others; calling again with the same set repairs them.
 func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	s.mu.Lock()
@@ -75,7 +75,7 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	for _, p := range peers {
 		want[p.Address] = p
 	}
-	if err := s.applyPolicies(ctx, peers); err != nil {
+	if err := errors.Join(s.applyPolicies(ctx, peers), s.guardListeners(peers)); err != nil {
 		return err
 	}
 	var errs []error

@@ -14,6 +14,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // callTimeout bounds every management call into GoBGP. GoBGP itself ignores the context of such a
@@ -58,7 +59,8 @@ type Speaker struct {
 	peers      map[netip.Addr]Peer
 	advertised map[netip.Prefix]struct{}
 	policies   policies
-	started    bool // the first set of peers is in
+	filter     []unix.SockFilter // on the listeners
+	started    bool              // the first set of peers is in
 }
 
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.

@@ -86,9 +86,13 @@ func BenchmarkChangeOne(b *testing.B) {
 
 // BenchmarkFailover moves all routes of one group to another path set with one Ensure.
 func BenchmarkFailover(b *testing.B) {
-	for _, m := range []Mode{ModeObjects, ModeInline} {
-		b.Run(string(m)+"/100000", func(b *testing.B) {
-			_, table := benchTable(b, m)
+	for _, c := range []struct {
+		mode   Mode
+		compat string // whether the kernel announces each route of a rewritten group
+	}{{ModeObjects, "1"}, {ModeObjects, "0"}, {ModeInline, "1"}} {
+		b.Run(fmt.Sprintf("%s/compat=%s/100000", c.mode, c.compat), func(b *testing.B) {
+			l, table := benchTable(b, c.mode)
+			l.sysctl(b, "net/ipv4/nexthop_compat_mode", c.compat)
 			sets := [][]Route{benchRoutes(100_000, 0, 0), benchRoutes(100_000, 0, 0)}
 			for i := range sets[0] {
 				sets[0][i].NextHops = []netip.Addr{benchHop(1), benchHop(2)}
@@ -114,6 +118,39 @@ func BenchmarkResync(b *testing.B) {
 		_, err := table.Adopt(b.Context())
 		require.NoError(b, err)
 	}
+}
+
+// BenchmarkRepair has another program delete one route among 100,000, and then a group of 100 of
+// them: the time until they are back.
+func BenchmarkRepair(b *testing.B) {
+	l, table := benchTable(b, ModeObjects)
+	routes := benchRoutes(100_000, 1, 0)
+	for i := range routes {
+		routes[i].NextHops = []netip.Addr{benchHop(i % 1000)}
+	}
+	require.NoError(b, table.Ensure(b.Context(), routes))
+	defer runTable(b, table)()
+	wait := func(repairs uint64) time.Duration {
+		started := time.Now()
+		require.True(b, patient(soon, func() bool { return table.Stats().Repairs >= repairs }))
+		return time.Since(started)
+	}
+	var one, group time.Duration
+	i := 0
+	for b.Loop() {
+		was := table.Stats().Repairs
+		l.ip(b, "route", "del", routes[i].Dst.String(), "proto", "200")
+		one += wait(was + 1)
+		table.mu.Lock()
+		id := table.entries[routes[i+500].Dst].have[0].nextHop
+		table.mu.Unlock()
+		was = table.Stats().Repairs
+		l.ip(b, "nexthop", "del", "id", fmt.Sprint(id))
+		group += wait(was + 101) // the group and its routes
+		i++
+	}
+	b.ReportMetric(float64(one.Milliseconds())/float64(b.N), "ms-one")
+	b.ReportMetric(float64(group.Milliseconds())/float64(b.N), "ms-group")
 }
 
 // BenchmarkLinkDown takes the carrier away from 100,000 routes with a second next hop elsewhere,

@@ -70,7 +70,7 @@ func (c *chaos) step() {
 		}
 		c.say(all...)
 	case 5:
-		c.steal()
+		c.interfere()
 	case 6:
 		c.addForeign()
 	case 7:
@@ -87,20 +87,20 @@ func (c *chaos) step() {
 	}
 }
 
-// steal has another program delete a route of ours, or an object.
-func (c *chaos) steal() {
+// interfere has another program delete a route of ours, or an object.
+func (c *chaos) interfere() {
 	if c.mischief >= c.budget {
 		return
 	}
 	c.mischief++
 	if c.mode == ModeObjects && c.rng.IntN(2) == 0 {
 		for id := range c.objects(c.t, ourMark) {
-			c.deleteNextHop(c.t, id)
+			c.steal("", id)
 			return
 		}
 	}
 	if all := c.routes(c.t, ourMark); len(all) > 0 {
-		c.remove(c.t, spec{dst: strings.Fields(all[c.rng.IntN(len(all))])[0], protocol: ourMark})
+		c.steal(strings.Fields(all[c.rng.IntN(len(all))])[0], 0)
 	}
 }
 

@@ -31,6 +31,15 @@
 // meanwhile because traffic does not follow it. One with a higher metric loses to ours and is
 // no conflict.
 //
+// # What the kernel does not tell
+//
+// When a link goes down the kernel deletes next-hop objects, the groups that become empty, and the
+// IPv4 routes that name them, without a notification; deleting an object does the same to its
+// routes. So events about links and objects make us read the kernel again, and no object is
+// deleted while there is doubt about who names it. While net.ipv4.nexthop_compat_mode is 1 (the
+// default) rewriting a group makes the kernel announce each route that uses it; that is the
+// larger part of the time a failover takes, and the announcements are no route changes.
+//
 // # What it refuses to do
 //
 // It knows nothing of BGP, chooses no best path, follows no recursive next hops (a next hop that is

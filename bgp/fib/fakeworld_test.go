@@ -164,6 +164,19 @@ func (f *fake) deleteNextHop(t *testing.T, id uint32) {
 	})
 }
 
+func (f *fake) steal(dst string, id uint32) {
+	f.change(func() {
+		if dst == "" {
+			_ = f.carryOut(&request{op: opDeleteNextHop, id: id}, 0)
+			return
+		}
+		at := slices.IndexFunc(f.list, func(x kernelRoute) bool { return x.dst == p(dst) && x.protocol == ourMark })
+		if at >= 0 {
+			f.removeAt(at)
+		}
+	})
+}
+
 func (f *fake) routes(_ *testing.T, protocol int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

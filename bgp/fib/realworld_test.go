@@ -1,7 +1,6 @@
 package fib
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -191,7 +189,7 @@ func (l *linux) compat(t *testing.T, on bool) {
 }
 
 // sysctl sets a value of this thread's namespace.
-func (l *linux) sysctl(t *testing.T, name, value string) {
+func (l *linux) sysctl(t testing.TB, name, value string) {
 	require.NoError(t, os.WriteFile("/proc/sys/"+name, []byte(value), 0o600))
 }
 
@@ -209,6 +207,14 @@ func (l *linux) replaceGroup(t *testing.T, id uint32, protocol int, members ...u
 
 func (l *linux) deleteNextHop(t *testing.T, id uint32) {
 	l.ip(t, "nexthop", "del", "id", fmt.Sprint(id))
+}
+
+func (l *linux) steal(dst string, id uint32) {
+	args := []string{"route", "del", dst, "proto", strconv.Itoa(ourMark)}
+	if dst == "" {
+		args = []string{"nexthop", "del", "id", fmt.Sprint(id)}
+	}
+	_ = exec.Command("ip", args...).Run() // it may have gone meanwhile
 }
 
 // shown is what `ip -j route` tells of a route.
@@ -279,63 +285,6 @@ func (l *linux) objects(t *testing.T, protocol int) map[uint32]string {
 
 func groupText(ids []uint32) string {
 	return "group " + strings.Trim(fmt.Sprint(ids), "[]")
-}
-
-// writes counts what `ip monitor`, an observer of its own, has been told of our protocol. A marker
-// route shows that everything before it has been seen.
-func (l *linux) writes(t *testing.T) (int, int) {
-	if l.marker == 0 {
-		l.monitor(t)
-	}
-	l.mark(t)
-	within(t, func() bool { return l.markers.Load() >= l.marker }, "ip monitor to see mark %d", l.marker)
-	return int(l.routeEvents.Load()), int(l.nhEvents.Load())
-}
-
-const markerTable = "4242"
-
-func (l *linux) mark(t *testing.T) {
-	l.marker++
-	l.ip(t, "route", "replace", "blackhole", fmt.Sprintf("198.18.%d.%d", l.marker/256, l.marker%256), "table", markerTable)
-}
-
-func (l *linux) monitor(t *testing.T) {
-	cmd := exec.Command("ip", "-N", "-o", "monitor", "route", "nexthop")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // the pinned thread outlives it
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	seen := make(chan struct{})
-	go func() {
-		defer close(seen)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			l.count(lines.Text())
-		}
-	}()
-	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Kill())
-		<-seen
-		_ = cmd.Wait()
-	})
-	// It subscribes a moment after its start: mark until it notices.
-	within(t, func() bool { l.mark(t); return l.markers.Load() > 0 }, "ip monitor to start")
-}
-
-func (l *linux) count(line string) {
-	var high, low int64
-	if at := strings.Index(line, "198.18."); at >= 0 && strings.Contains(line, markerTable) {
-		if n, _ := fmt.Sscanf(line[at:], "198.18.%d.%d", &high, &low); n == 2 {
-			l.markers.Store(high*256 + low)
-		}
-		return
-	}
-	switch {
-	case !strings.Contains(line, fmt.Sprintf("proto %d", ourMark)):
-	case strings.Contains(line, "metric "):
-		l.routeEvents.Add(1)
-	default:
-		l.nhEvents.Add(1)
-	}
 }
 
 // runTable runs a table and returns what ends it and checks that it ended well.

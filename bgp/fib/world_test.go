@@ -33,6 +33,8 @@ type world interface {
 	addNextHop(t *testing.T, id uint32, via, link string, protocol int)
 	replaceGroup(t *testing.T, id uint32, protocol int, members ...uint32)
 	deleteNextHop(t *testing.T, id uint32)
+	// steal deletes the route of our protocol to dst, or the object if dst is empty, should it still be there.
+	steal(dst string, id uint32)
 
 	// routes returns the routes of a protocol, sorted: "10.20.0.0/24 metric 512 via 192.0.2.2 192.0.2.3".
 	routes(t *testing.T, protocol int) []string

@@ -1,0 +1,168 @@
+package bgp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// GoBGP checks the TTL of an accepted connection only once the session's state machine takes it. What a
+// distant attacker sent right after its SYN is in the receive queue by then, OPEN and UPDATE included. So the
+// listeners get a filter of their own: the kernel asks it for every packet of a connection from the SYN on,
+// and accepted sockets inherit it.
+
+const (
+	filterAccept = 0xffffffff // bytes of the packet to keep: all
+	filterDrop   = 0
+	netOffset    = 0xfff00000 // SKF_NET_OFF: loads count from the IP header
+	maxFilter    = 4096       // instructions, BPF_MAXINSNS
+)
+
+// guardListeners makes the listening sockets drop packets of GTSM peers that came too far (RFC 5082, section 3).
+// It is called before a peer is added, so that there is no moment without.
+func (s *Speaker) guardListeners(peers []Peer) error {
+	if s.cfg.Port <= 0 {
+		return nil
+	}
+	program, err := ttlFilter(peers)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(program, s.filter) {
+		return nil
+	}
+	listeners, err := listening(s.cfg.Port)
+	if err != nil {
+		return fmt.Errorf("GTSM: %w", err)
+	}
+	for _, fd := range listeners {
+		fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+			return fmt.Errorf("GTSM: filter on port %d: %w", s.cfg.Port, err)
+		}
+	}
+	s.filter = program
+	return nil
+}
+
+// listening finds the listening sockets of this process on a port. GoBGP does not hand its listeners out.
+func listening(port int) ([]int, error) {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, f := range files {
+		fd, err := strconv.Atoi(f.Name())
+		if err != nil {
+			continue
+		}
+		if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
+			continue
+		}
+		address, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		switch a := address.(type) {
+		case *unix.SockaddrInet4:
+			if a.Port == port {
+				found = append(found, fd)
+			}
+		case *unix.SockaddrInet6:
+			if a.Port == port {
+				found = append(found, fd)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no listening socket on port %d", port)
+	}
+	return found, nil
+}
+
+// ttlFilter is the classic BPF program for a set of peers.
+func ttlFilter(peers []Peer) ([]unix.SockFilter, error) {
+	var four, six []Peer
+	for _, p := range peers {
+		if p.Address.Is4() {
+			four = append(four, p)
+		} else {
+			six = append(six, p)
+		}
+	}
+	v4, v6 := familyFilter(four, 12, 8), familyFilter(six, 8, 7)
+	program := slices.Concat([]unix.SockFilter{
+		load(unix.BPF_B, 0),
+		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 4}, // the version
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 4, Jt: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(len(v4))},
+	}, v4, v6)
+	if len(program) > maxFilter {
+		return nil, errors.New("GTSM: too many peers of different hops: the kernel's filter has room for some 680 IPv4 or 340 IPv6 ones, " +
+			"but for any number of peers that all have the same")
+	}
+	return program, nil
+}
+
+// familyFilter decides over the packets of one address family, whose header has the source address and the TTL at
+// these offsets. Peers that all want the same need not be told apart: nobody else gets a session anyway.
+func familyFilter(peers []Peer, source, ttl uint32) []unix.SockFilter {
+	same := len(peers) > 0
+	for _, p := range peers {
+		same = same && p.Hops > 0 && p.Hops == peers[0].Hops
+	}
+	if same {
+		return needTTL(ttl, peers[0].Hops)
+	}
+	slices.SortFunc(peers, func(a, b Peer) int { return a.Address.Compare(b.Address) })
+	var out []unix.SockFilter
+	for _, p := range peers {
+		if p.Hops > 0 {
+			out = append(out, matchAddress(p.Address, source)...)
+			out = append(out, needTTL(ttl, p.Hops)...)
+		}
+	}
+	return append(out, ret(filterAccept))
+}
+
+// matchAddress skips the needTTL that follows unless the source address at the offset is this one. The last word
+// is compared first: it is the one that differs.
+func matchAddress(a netip.Addr, offset uint32) []unix.SockFilter {
+	raw := a.WithZone("").AsSlice()
+	words := len(raw) / 4
+	var out []unix.SockFilter
+	for i := words - 1; i >= 0; i-- {
+		rest := uint8(2*i + ttlLength) // instructions to skip: those of the words left and the check
+		out = append(out, load(unix.BPF_W, offset+uint32(4*i)), unix.SockFilter{
+			Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: binary.BigEndian.Uint32(raw[4*i:]), Jf: rest,
+		})
+	}
+	return out
+}
+
+const ttlLength = 4 // instructions of needTTL
+
+// needTTL decides over a packet by its TTL or hop limit, at the offset.
+func needTTL(offset uint32, hops int) []unix.SockFilter {
+	return []unix.SockFilter{
+		load(unix.BPF_B, offset),
+		{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(256 - hops), Jf: 1},
+		ret(filterAccept),
+		ret(filterDrop),
+	}
+}
+
+func load(size uint16, offset uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_LD | size | unix.BPF_ABS, K: netOffset + offset}
+}
+
+func ret(k uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
+}

@@ -1,0 +1,145 @@
+package bgp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// impatient connects from host with a TTL and sends OPEN, KEEPALIVE and an UPDATE before anybody answered.
+func impatient(t *testing.T, s *subject, host string, ttl int) (net.Conn, error) {
+	t.Helper()
+	local := netip.MustParseAddr(host)
+	dialer := net.Dialer{
+		Timeout:   2 * time.Second,
+		LocalAddr: &net.TCPAddr{IP: local.AsSlice()},
+		Control: func(_, _ string, c syscall.RawConn) (err error) {
+			return errorsOf(c.Control(func(fd uintptr) {
+				if local.Is4() {
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, ttl)
+				} else {
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl)
+				}
+			}), err)
+		},
+	}
+	target := speaker
+	if local.Is6() {
+		target = netip.MustParseAddr("fd00::1")
+	}
+	dialer.SetMultipathTCP(false)
+	conn, err := dialer.DialContext(t.Context(), "tcp", net.JoinHostPort(target.String(), strconv.Itoa(s.cfg.Port)))
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	capabilities := gobgp.NewOptionParameterCapability([]gobgp.ParameterCapabilityInterface{
+		gobgp.NewCapMultiProtocol(familyIPv4), gobgp.NewCapFourOctetASNumber(65000),
+	})
+	open, err := gobgp.NewBGPOpenMessage(65000, 90, netip.MustParseAddr("1.1.1.1"), []gobgp.OptionParameterInterface{capabilities})
+	require.NoError(t, err)
+	for _, m := range []*gobgp.BGPMessage{open, gobgp.NewBGPKeepAliveMessage()} {
+		raw, err := m.Serialize()
+		require.NoError(t, err)
+		_, err = conn.Write(raw)
+		require.NoError(t, err)
+	}
+	return conn, nil
+}
+
+func errorsOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestGTSMHoldsFromTheFirstPacket: what a distant machine sends is never read, not even when it is quick.
+func TestGTSMHoldsFromTheFirstPacket(t *testing.T) {
+	for _, host := range []string{"192.168.0.2", "fd00::2"} {
+		t.Run(host, func(t *testing.T) {
+			s := start(t, func(c *Config) {
+				c.ListenAddresses = append(c.ListenAddresses, netip.MustParseAddr("fd00::1"))
+			})
+			address := netip.MustParseAddr(host)
+			peer := Peer{Transport: Transport{
+				Name: "near", Address: address, ASN: 65000, Port: 1, Passive: true, Hops: 2, HoldTime: 9 * time.Second, IPv4: true,
+			}, ConnectRetry: time.Second}
+			others := []Peer{
+				{Transport: Transport{Name: "a", Address: netip.MustParseAddr("192.168.0.9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true}},
+				{Transport: Transport{Name: "b", Address: netip.MustParseAddr("fd00::9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true}},
+			}
+			require.NoError(t, s.SetPeers(t.Context(), append(others, peer)))
+			_, err := impatient(t, s, host, 253)
+			var timeout net.Error
+			require.ErrorAs(t, err, &timeout)
+			require.True(t, timeout.Timeout(), "the SYN itself is dropped")
+			require.False(t, near(s).Established)
+
+			_, err = impatient(t, s, host, 254)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool { return near(s).Established }, patience, 10*time.Millisecond, "a near one is heard")
+		})
+	}
+}
+
+// TestPeerWithoutGTSMIsHeard: the filter is about the peers that ask for it, and follows the configuration.
+func TestPeerWithoutGTSMIsHeard(t *testing.T) {
+	s := start(t, nil)
+	peer := Peer{Transport: Transport{
+		Name: "near", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true,
+	}, ConnectRetry: time.Second}
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	_, err := impatient(t, s, "192.168.0.2", 64)
+	require.Error(t, err)
+	peer.Hops = 0
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	require.Eventually(t, func() bool {
+		conn, err := impatient(t, s, "192.168.0.2", 64)
+		if err != nil {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for ctx.Err() == nil && !near(s).Established {
+			<-s.Changed()
+		}
+		return near(s).Established || conn.Close() != nil
+	}, patience, 100*time.Millisecond)
+}
+
+func near(s *subject) Session {
+	for _, session := range s.Sessions() {
+		if session.Peer == "near" {
+			return session
+		}
+	}
+	return Session{}
+}
+
+func TestSizeOfTheFilter(t *testing.T) {
+	peers := make([]Peer, 0, 900)
+	address := netip.MustParseAddr("192.168.0.1")
+	for range 900 {
+		address = address.Next()
+		peers = append(peers, Peer{Transport: Transport{Address: address, Hops: 1}})
+	}
+	program, err := ttlFilter(peers)
+	require.NoError(t, err)
+	require.Less(t, len(program), 20, "peers that want the same are not told apart")
+	peers[0].Hops = 2
+	_, err = ttlFilter(peers)
+	require.ErrorContains(t, err, "too many")
+	_, err = ttlFilter(peers[:600])
+	require.NoError(t, err)
+}
