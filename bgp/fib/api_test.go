@@ -1,0 +1,72 @@
+package fib
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestErrorsOfThousandsOfRoutesAreSummedUp(t *testing.T) {
+	s := newScene(t, newFake(), ModeObjects)
+	var routes []Route
+	for i := range 1000 {
+		routes = append(routes, to(fmt.Sprintf("10.%d.%d.0/24", i/256, i%256), "203.0.113.9"))
+	}
+	err := s.Ensure(t.Context(), routes)
+	require.Len(t, strings.Split(err.Error(), "\n"), maxJoined+1)
+	require.ErrorContains(t, err, "and 984 more")
+	require.Equal(t, 1000, s.Stats().Failed)
+}
+
+func TestCancelledAndClosedTablesSaySo(t *testing.T) {
+	s := newScene(t, newFake(), ModeObjects)
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	require.ErrorIs(t, s.Ensure(t.Context(), nil), ErrClosed)
+	_, err := s.Adopt(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = s.Prune(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = s.Cleanup(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, s.Run(cancelled))
+}
+
+func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{"the local table", Config{Table: 255}, "table 255"},
+		{"a negative table", Config{Table: -1}, "table -1"},
+		{"the kernel's own protocol", Config{Protocol: 2}, "protocol 2"},
+		{"a protocol beyond a byte", Config{Protocol: 256}, "protocol 256"},
+		{"a negative metric", Config{Metric: -1}, "metric -1"},
+		{"too many next hops", Config{MaxNextHops: 257}, "max next hops 257"},
+		{"a negative resync", Config{Resync: -1}, "resync"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Open(c.cfg)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	_, err := Open(Config{Table: 255, Protocol: 1})
+	require.ErrorContains(t, err, "table 255")
+	require.ErrorContains(t, err, "protocol 1")
+}
+
+func TestChangedIsPokedOnceForManyStates(t *testing.T) {
+	s := newScene(t, newFake(), ModeObjects)
+	s.ensure(to(pods, n2), to(pods2, n2))
+	<-s.Changed()
+	require.Empty(t, s.Changed())
+	states := s.Drain()
+	require.Len(t, states, 2)
+	require.Equal(t, states, s.All())
+}

@@ -1,0 +1,123 @@
+package fib
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// connected are the routes of the addresses of links that are up.
+func (m *model) connected() []kernelRoute {
+	var all []kernelRoute
+	for _, a := range m.addrs {
+		if m.down[a.link] {
+			continue
+		}
+		metric := uint32(0)
+		if a.prefix.Addr().Is6() {
+			metric = 256
+		}
+		all = append(all, kernelRoute{dst: a.prefix.Masked(), metric: metric, protocol: kernelProtocol, hops: []gateway{{link: m.links[a.link].index}}})
+	}
+	return all
+}
+
+func (m *model) resolve(_ context.Context, addrs []netip.Addr) ([]resolution, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]resolution, len(addrs))
+	for i, a := range addrs {
+		all[i] = m.find(a)
+	}
+	return all, m.broken
+}
+
+func (m *model) find(a netip.Addr) resolution {
+	best, found := modelAddr{}, false
+	for _, x := range m.addrs {
+		if x.prefix.Addr() == a {
+			return resolution{err: errOwnAddress}
+		}
+		if !m.down[x.link] && x.prefix.Contains(a) && (!found || x.prefix.Bits() > best.prefix.Bits()) {
+			best, found = x, true
+		}
+	}
+	if !found {
+		return resolution{err: errNotOnLink}
+	}
+	for _, r := range m.list {
+		if r.dst.Contains(a) && r.dst.Bits() > best.prefix.Bits() {
+			return resolution{err: errNotOnLink}
+		}
+	}
+	if l := m.links[best.link]; l.up {
+		return resolution{link: l.index}
+	}
+	return resolution{err: errLinkDown}
+}
+
+// linkDown is what goes when a link loses its carrier or is set down.
+func (m *model) linkDown(name string, admin bool) {
+	index := m.links[name].index
+	for id, h := range m.hops {
+		if h.members == nil && h.gateway.link == index {
+			m.dropHop(id)
+		}
+	}
+	if !admin {
+		return
+	}
+	m.dropRoutes(func(r kernelRoute) bool {
+		return r.nextHop == 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return m.up(g.link) })
+	})
+	for i := range m.list {
+		if r := &m.list[i]; r.dst.Addr().Is6() && r.nextHop == 0 {
+			left := slices.DeleteFunc(slices.Clone(r.hops), func(g gateway) bool { return g.link == index })
+			if len(left) < len(r.hops) {
+				r.hops = left
+				m.emit(event{kind: routeRemoved, inTable: true, route: kernelRoute{dst: r.dst, metric: r.metric, protocol: r.protocol}})
+			}
+		}
+	}
+	m.addrs = slices.DeleteFunc(m.addrs, func(a modelAddr) bool { return a.link == name && a.prefix.Addr().Is6() })
+}
+
+func (m *model) facts() (Facts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var f Facts
+	for _, a := range m.addrs {
+		f.Addresses = append(f.Addresses, a.prefix)
+		f.Connected = append(f.Connected, a.prefix.Masked())
+	}
+	slices.SortFunc(f.Addresses, netip.Prefix.Compare)
+	slices.SortFunc(f.Connected, netip.Prefix.Compare)
+	return f, nil
+}
+
+func (m *model) local(peer netip.Addr) (link string, v4, v6 netip.Addr, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.addrs {
+		if a.prefix.Contains(peer) {
+			link = a.link
+		}
+	}
+	for _, a := range m.addrs {
+		switch {
+		case a.link != link:
+		case a.prefix.Addr().Is4():
+			v4 = lower(v4, a.prefix.Addr())
+		default:
+			v6 = lower(v6, a.prefix.Addr())
+		}
+	}
+	if link == "" {
+		err = unix.ENETUNREACH
+	}
+	return link, v4, v6, err
+}
+
+func (m *model) close() error { return nil }
