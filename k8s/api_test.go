@@ -86,6 +86,8 @@ func newFixture(t *testing.T, name string, pace k8s.Pace) *fixture {
 	t.Cleanup(func() { // for -count: the API server is shared
 		err := f.server.Client().CoreV1().Nodes().Delete(context.Background(), name, metav1.DeleteOptions{})
 		require.True(t, err == nil || apierrors.IsNotFound(err), "%v", err)
+		err = f.server.Client().CoordinationV1().Leases(annotation.LeaseNamespace).Delete(context.Background(), annotation.LeaseName(name), metav1.DeleteOptions{})
+		require.True(t, err == nil || apierrors.IsNotFound(err), "%v", err)
 	})
 	return f
 }
