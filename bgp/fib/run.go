@@ -11,9 +11,11 @@ const (
 	gather = 10 * time.Millisecond
 	// tick is how often retries and pending readings are looked at while there are any.
 	tick = 200 * time.Millisecond
-	// restFactor times the duration of a reading passes before the next one, so that somebody
-	// who keeps changing things cannot have us do nothing but read.
-	restFactor = 4
+	// Readings that follow each other within calm are held apart ever more, up to maxRest times
+	// as long as one takes: a single event is acted on at once, but somebody who keeps changing
+	// things cannot have us do nothing but read.
+	calm    = 10 * time.Second
+	maxRest = 4
 )
 
 // Run watches the kernel and repairs until ctx ends: routes, groups and next hops that others
@@ -89,9 +91,13 @@ func (t *Table) overflow() {
 }
 
 func (t *Table) work(ctx context.Context, now time.Time) error {
-	rested := now.Sub(t.lastRead) >= restFactor*t.readTook
-	due := now.Sub(t.lastRead) >= t.cfg.Resync
-	if !t.known || t.reread && rested || due {
+	since := now.Sub(t.lastRead)
+	if since >= calm {
+		t.hurried = 0
+	}
+	rested := since >= time.Duration(t.hurried)*t.readTook
+	if !t.known || t.reread && rested || since >= t.cfg.Resync {
+		t.hurried = min(t.hurried+1, maxRest)
 		if err := t.sync(ctx); err != nil {
 			return fmt.Errorf("resync: %w", err)
 		}

@@ -52,6 +52,7 @@ type Table struct {
 	reread   bool      // it is to be read again
 	lastRead time.Time // end of the last reading
 	readTook time.Duration
+	hurried  int // readings that followed each other closely
 	stats    Stats
 	scratch  []byte
 	addrs    []netip.Addr
