@@ -6,10 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // program is the daemon under test, built once for all tests of the process.
 type program struct {
+	folder  string // is removed when the process ends, however it ends
 	path    string
 	janitor *os.File
 }
@@ -21,7 +25,7 @@ func buildProgram() (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	p := program{path: filepath.Join(folder, "underlayd")}
+	p := program{folder: folder, path: filepath.Join(folder, "underlayd")}
 	if p.janitor, err = removeAtEnd(folder); err != nil {
 		return program{}, err
 	}
@@ -32,6 +36,17 @@ func buildProgram() (program, error) {
 		return program{}, fmt.Errorf("build: %w: %s", err, out)
 	}
 	return p, nil
+}
+
+// folderForTest makes a folder that goes with the test, and with the process at the latest.
+func folderForTest(t *testing.T) string {
+	t.Helper()
+	p, err := underlayd()
+	require.NoError(t, err)
+	folder, err := os.MkdirTemp(p.folder, "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	return folder
 }
 
 // removeAtEnd has a folder removed when this process ends, however it ends: the shell reads from a pipe whose other

@@ -73,7 +73,7 @@ func newWorld(t *testing.T) *world {
 	start := time.Now()
 	w := &world{apis: startAPIs(t, "east", "west"), pods: map[string][]netip.Prefix{}}
 	t.Logf("two API servers after %s", time.Since(start).Round(time.Millisecond))
-	folder := t.TempDir()
+	folder := folderForTest(t)
 	for _, p := range places() {
 		// Here the daemon reads what the kubelet would give its Pod.
 		api := w.apis[p.cluster]
@@ -104,7 +104,7 @@ func newWorld(t *testing.T) *world {
 func newPlainWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{pods: map[string][]netip.Prefix{}}
-	folder := t.TempDir()
+	folder := folderForTest(t)
 	for _, p := range places() {
 		w.pods[p.name] = p.pods
 		require.NoError(t, os.Mkdir(filepath.Join(folder, p.name), 0o755))
