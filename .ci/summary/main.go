@@ -38,6 +38,7 @@ type summary struct {
 	out      io.Writer
 	began    time.Time
 	output   map[string]*bytes.Buffer // of running tests, by name
+	running  []event                  // the first event of each
 	passed   []event
 	failed   []event // tests, and packages that fail as a whole
 	skipped  []event
@@ -82,6 +83,7 @@ func (s *summary) hear(e event) {
 	case e.Test != "":
 		if s.output[e.name()] == nil {
 			s.output[e.name()] = &bytes.Buffer{}
+			s.running = append(s.running, e)
 		}
 		s.output[e.name()].WriteString(e.Output)
 	case e.Output == "PASS\n", strings.Contains(e.Output, "[no test files]"), strings.HasPrefix(e.Output, "testing: warning: no tests to run"):
@@ -91,17 +93,13 @@ func (s *summary) hear(e event) {
 }
 
 func (s *summary) finish(e event) {
-	said := s.output[e.name()]
-	delete(s.output, e.name())
 	if e.Test == "" {
-		if e.Action != "skip" { // no test files
-			s.packages++
-		}
-		if e.Action == "fail" && !slices.ContainsFunc(s.failed, func(f event) bool { return f.Package == e.Package }) {
-			s.failed = append(s.failed, e)
-		}
+		s.finishPackage(e)
 		return
 	}
+	said := s.output[e.name()]
+	delete(s.output, e.name())
+	s.running = slices.DeleteFunc(s.running, func(r event) bool { return r.name() == e.name() })
 	switch e.Action {
 	case "pass":
 		s.passed = append(s.passed, e)
@@ -113,6 +111,21 @@ func (s *summary) finish(e event) {
 	}
 	if said != nil {
 		fmt.Fprint(s.out, said.String())
+	}
+}
+
+func (s *summary) finishPackage(e event) {
+	if e.Action == "skip" {
+		return // no test files
+	}
+	s.packages++
+	for _, r := range slices.Clone(s.running) { // the process ended before they did
+		if r.Package == e.Package {
+			s.finish(event{Action: "fail", Package: r.Package, Test: r.Test})
+		}
+	}
+	if e.Action == "fail" && !slices.ContainsFunc(s.failed, func(f event) bool { return f.Package == e.Package }) {
+		s.failed = append(s.failed, e)
 	}
 }
 
