@@ -157,31 +157,37 @@ func TestAReloadTouchesOnlyWhatDiffers(t *testing.T) {
 		c.settled(t)
 		require.Equal(t, ups, c.ups(t))
 	})
-	step(t, "a cluster that is no longer declared is no longer reached", func(t *testing.T) {
-		ups, n := c.ups(t), c.Node("east-2")
-		text, err := os.ReadFile(c.config("east-2"))
-		require.NoError(t, err)
-		before, _, found := strings.Cut(string(text), "clusters:\n- name: west")
-		require.True(t, found)
-		c.write(t, "east-2", before)
-		becomes(t, n, patience, nil)
-		is(t, n, "without clusters", says("configuration", "no remote clusters"))
-		c.write(t, "east-2", string(text))
-		c.settled(t)
-		require.Equal(t, ups, c.ups(t))
-	})
-	step(t, "a peer that is gone and comes again", func(t *testing.T) {
-		text, err := os.ReadFile(c.config("west-2"))
-		require.NoError(t, err)
-		at := strings.Index(string(text), "  - name: fabric-ipv6")
-		end := strings.Index(string(text), "clusters:\n")
-		c.write(t, "west-2", string(text)[:at]+string(text)[end:])
-		becomes(t, c.Node("west-2"), patience, want("west-2", "fd00:10:0:1::/64", "fd00:10:0:2::/64"))
-		becomes(t, c.Node("east-1"), patience, want("east-1", "fd00:20:0:2::/64"))
-		require.Len(t, stateOf(t, c.Node("west-2")).Sessions, 1)
-		c.write(t, "west-2", string(text))
-		c.settled(t)
-	})
+	step(t, "a cluster that is no longer declared is no longer reached", func(t *testing.T) { undeclared(t, c) })
+	step(t, "a peer that is gone and comes again", func(t *testing.T) { peerRemoved(t, c) })
+}
+
+func undeclared(t *testing.T, c *clusters) {
+	ups, n := c.ups(t), c.Node("east-2")
+	text, err := os.ReadFile(c.config("east-2"))
+	require.NoError(t, err)
+	before, _, found := strings.Cut(string(text), "clusters:\n- name: west")
+	require.True(t, found)
+	c.write(t, "east-2", before)
+	becomes(t, n, patience, nil)
+	is(t, n, "without clusters", says("configuration", "no remote clusters"))
+	c.write(t, "east-2", string(text))
+	c.settled(t)
+	require.Equal(t, ups, c.ups(t))
+}
+
+func peerRemoved(t *testing.T, c *clusters) {
+	text, err := os.ReadFile(c.config("west-2"))
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), "  - name: fabric-ipv6")
+	require.True(t, found)
+	_, after, found := strings.Cut(rest, "clusters:\n")
+	require.True(t, found)
+	c.write(t, "west-2", before+"clusters:\n"+after)
+	becomes(t, c.Node("west-2"), patience, want("west-2", "fd00:10:0:1::/64", "fd00:10:0:2::/64"))
+	becomes(t, c.Node("east-1"), patience, want("east-1", "fd00:20:0:2::/64"))
+	require.Len(t, stateOf(t, c.Node("west-2")).Sessions, 1)
+	c.write(t, "west-2", string(text))
+	c.settled(t)
 }
 
 // holdTime is what the fabric and a neighbour have agreed on, in milliseconds.
