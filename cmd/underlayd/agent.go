@@ -53,7 +53,8 @@ type agent struct {
 	peersSet   bool
 	peers      []bgp.Peer // as last handed to the speaker
 	adopted    int
-	everUp     bool // a session was established since the start
+	held       map[netip.Prefix]struct{} // decisions deferred after a restart; nil when none is any more
+	everUp     bool                      // a session was established since the start
 	converged  bool
 	problem    string // why the last reload was refused
 	retry      bool   // the speaker did not take all we asked of it
@@ -80,6 +81,7 @@ func (a *agent) prepare() error {
 	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
 	a.takePlan(facts)
 	if a.adopted > 0 {
+		a.held = map[netip.Prefix]struct{}{}
 		a.log.WithField("routes", a.adopted).Info("routes of an earlier run are in the kernel; they stay until the peers have spoken")
 	}
 	return nil
@@ -230,11 +232,15 @@ func (a *agent) converge(ctx context.Context) {
 		a.everUp = a.everUp || s.Established
 		complete = complete && s.Complete
 	}
+	if a.held != nil && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral {
+		a.release(ctx)
+	}
 	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
 	if !complete && !late {
 		return
 	}
 	a.learn(ctx, a.speaker.Drain()) // what arrived before the last End-of-RIB counts
+	a.release(ctx)
 	pruned, err := a.kernel.Prune(ctx)
 	if err != nil {
 		a.log.WithError(err).Warn("not all stale routes are gone from the kernel; trying again")

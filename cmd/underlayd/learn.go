@@ -92,10 +92,38 @@ func (a *agent) decide(ctx context.Context, prefix netip.Prefix, best []bgp.Path
 		next.since = old.since
 	}
 	a.book.put(next)
-	if a.unasked(old, next) {
-		routes = append(routes, fib.Route{Dst: prefix, NextHops: next.hops})
+	switch {
+	case !a.unasked(old, next):
+		return routes
+	case a.deferred(prefix):
+		a.held[prefix] = struct{}{}
+		return routes
+	default:
+		return append(routes, fib.Route{Dst: prefix, NextHops: next.hops})
 	}
-	return routes
+}
+
+// deferred says whether the kernel has to wait for a decision on a prefix: after a restart, what an earlier run left
+// there is the sum of what all peers said, and better than what the first of them says now (RFC 4724, section 4.1).
+func (a *agent) deferred(prefix netip.Prefix) bool {
+	if a.held == nil {
+		return false
+	}
+	state, ok := a.kernel.Lookup(prefix)
+	return ok && state.Status == fib.Adopted
+}
+
+// release hands the deferred decisions to the kernel in one batch; from then on none is deferred.
+func (a *agent) release(ctx context.Context) {
+	routes := make([]fib.Route, 0, len(a.held))
+	for prefix := range a.held {
+		// What was withdrawn again is left for Prune.
+		if r := a.book.get(prefix); r != nil && len(r.paths) > 0 {
+			routes = append(routes, fib.Route{Dst: prefix, NextHops: r.hops})
+		}
+	}
+	a.held = nil
+	a.ensure(ctx, routes)
 }
 
 // unasked says whether the kernel has not been asked for the route yet. A refused prefix asks for the removal of
