@@ -13,7 +13,7 @@ import (
 
 // discardOnly is the next hop of own IPv6 prefixes in the speaker's own table. The export policy replaces
 // it for each peer; should it ever leak, it attracts no traffic (RFC 6666).
-var discardOnly = netip.MustParseAddr("100::1")
+func discardOnly() netip.Addr { return netip.MustParseAddr("100::1") }
 
 // Advertise makes the advertised prefixes exactly these. New ones go out before old ones are withdrawn.
 // Prefixes must be masked. Failures of single prefixes are joined; calling again repairs them.
@@ -81,7 +81,7 @@ func (s *Speaker) ownPath(prefix netip.Prefix) (*apiutil.Path, error) {
 	}}
 	nextHop := s.cfg.RouterID
 	if prefix.Addr().Is6() {
-		path.Family, nextHop = familyIPv6, discardOnly
+		path.Family, nextHop = familyIPv6, discardOnly()
 		attribute, err := gobgp.NewPathAttributeMpReachNLRI(path.Family, []gobgp.PathNLRI{{NLRI: nlri}}, nextHop)
 		if err != nil {
 			return nil, err

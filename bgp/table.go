@@ -103,13 +103,6 @@ func (t *table) drain() []Change {
 	return changes
 }
 
-// get returns the best paths of one prefix.
-func (t *table) get(prefix netip.Prefix) []Path {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.paths[prefix]
-}
-
 // endOfRIB records that a peer has sent its initial routes of one family (RFC 4724, section 2).
 func (t *table) endOfRIB(peer netip.Addr, family gobgp.Family) {
 	t.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/underlayd/underlayd/config"
 )
 
@@ -131,7 +132,7 @@ func TestParse(t *testing.T) {
 		require.Equal(t, "192.0.2.1", c.BGP.RouterID.String())
 		require.Equal(t, 90*time.Second, c.BGP.GracefulRestart.Deferral)
 		require.False(t, c.BGP.GracefulRestart.Enabled)
-		require.Equal(t, 5, len(c.BGP.Peers))
+		require.Len(t, c.BGP.Peers, 5)
 		require.Equal(t, []string{"north", "west"}, c.BGP.Peers[1].Clusters, "by the merge key")
 		require.Equal(t, []config.Family{config.IPv4, config.IPv6}, c.BGP.Peers[2].Families)
 	})

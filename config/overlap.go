@@ -70,7 +70,7 @@ func reportOverlap(a, b claim, fail report) {
 	if a.order > b.order {
 		a, b = b, a
 	}
-	rule := "overlaps"
+	var rule string
 	switch {
 	case a.prefix == b.prefix:
 		rule = "is the same as"

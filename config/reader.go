@@ -80,6 +80,8 @@ func (r *reader) follow(n *yaml.Node) *yaml.Node {
 func (r *reader) exhausted() bool { return r.visits > maxVisits }
 
 // readFields reads a mapping into a struct: what was given, else the default.
+//
+//nolint:revive // five arguments: a method can't have a type parameter, so the receiver is one of them
 func readFields[S any](r *reader, path string, n *yaml.Node, fields []field[S], into *S) {
 	values, ok := r.mapping(path, n, keysOf(fields))
 	if !ok {

@@ -4,15 +4,15 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
-	"github.com/underlayd/underlayd/config"
 	"go.uber.org/goleak"
+
+	"github.com/underlayd/underlayd/config"
 )
 
 const deadline = 10 * time.Second
@@ -260,7 +260,7 @@ func TestWatcherFollowsAConfigMap(t *testing.T) {
 	m.swap("..2026_11_20_02", table("2"))
 	require.Equal(t, 2, w.config().Kernel.Table)
 	m.swap("..2026_11_20_03", "kernel: [\n")
-	require.True(t, strings.Contains(w.failure().Error(), "is not YAML"))
+	require.ErrorContains(t, w.failure(), "is not YAML")
 	m.swap("..2026_11_20_04", table("3"))
 	require.Equal(t, 3, w.config().Kernel.Table)
 }

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/underlayd/underlayd/config"
 )
 
@@ -130,11 +130,11 @@ func TestLoad(t *testing.T) {
 	t.Run("a file that is not there is not a broken rule", func(t *testing.T) {
 		_, err := config.Load(filepath.Join(t.TempDir(), "none.yaml"), onNode())
 		require.ErrorIs(t, err, fs.ErrNotExist)
-		require.False(t, errors.As(err, new(config.Errors)))
+		require.NotErrorAs(t, err, new(config.Errors))
 	})
 	t.Run("a file that can't be read to its end is not a broken rule", func(t *testing.T) {
 		_, err := config.Parse(iotest.ErrReader(os.ErrDeadlineExceeded), "f.yaml", onNode())
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		require.False(t, errors.As(err, new(config.Errors)))
+		require.NotErrorAs(t, err, new(config.Errors))
 	})
 }

@@ -16,10 +16,10 @@ const scratch = "/run"
 
 // privateFolders are those a node may write to without the machine or other nodes seeing it. The rest of the file
 // tree, /tmp included, is the machine's.
-var privateFolders = [...]string{"/etc", "/usr/local", "/var"}
+func privateFolders() []string { return []string{"/etc", "/usr/local", "/var"} }
 
 // sharedFolders may not become private to make room for a bind: they are other file systems or meant to be shared.
-var sharedFolders = [...]string{"/dev", "/proc", "/sys", "/tmp", "/usr"}
+func sharedFolders() []string { return []string{"/dev", "/proc", "/sys", "/tmp", "/usr"} }
 
 // openBind is a bind whose source has been opened on the machine, to be attached in the node.
 type openBind struct {
@@ -108,13 +108,13 @@ func (v *view) arrange() error {
 
 // overlays lists the folders to make private: the usual ones, and those in which a bind needs a target made.
 func (v *view) overlays() ([]string, error) {
-	folders := slices.Clone(privateFolders[:])
+	folders := privateFolders()
 	for _, b := range v.binds {
 		top, missing := missingBelow(b.Target)
 		if !missing || isPrivate(b.Target) || slices.Contains(folders, top) {
 			continue
 		}
-		if slices.Contains(sharedFolders[:], top) || !isFolder(top) {
+		if slices.Contains(sharedFolders(), top) || !isFolder(top) {
 			return nil, fmt.Errorf("bind %s: the target does not exist on this machine and can't be made in %s", b.Target, top)
 		}
 		folders = append(folders, top)
@@ -147,7 +147,7 @@ func missingBelow(path string) (top string, missing bool) {
 }
 
 func isPrivate(path string) bool {
-	return slices.ContainsFunc(append(privateFolders[:], "/run"), func(f string) bool { return strings.HasPrefix(path, f+"/") })
+	return slices.ContainsFunc(append(privateFolders(), "/run"), func(f string) bool { return strings.HasPrefix(path, f+"/") })
 }
 
 func isFolder(path string) bool {

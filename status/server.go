@@ -56,7 +56,9 @@ func Serve(ctx context.Context, path string, source Source) error {
 	if server.Shutdown(limit) != nil { // somebody does not take the answer
 		err = server.Close()
 	}
-	<-done
+	if ended := <-done; err == nil && !errors.Is(ended, http.ErrServerClosed) {
+		err = ended
+	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("status socket %s: %w", path, err)
 	}

@@ -71,11 +71,6 @@ func (d *daemon) raw(t *testing.T, request string) (int, string) {
 	return code, body
 }
 
-func (d *daemon) get(t *testing.T, path string) (int, string) {
-	t.Helper()
-	return d.raw(t, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-}
-
 func TestTheClientGetsWhatTheServerHas(t *testing.T) {
 	s := sample()
 	d := serve(t, s)

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -113,7 +114,11 @@ func (u *user) apply(_ context.Context, reqs []request) error {
 	for i := range reqs {
 		reqs[i].err = nil
 		if err := m.carryOut(&reqs[i], ourMark); err != nil {
-			reqs[i].err = &kernelError{errno: err.(unix.Errno)}
+			var errno unix.Errno
+			if !errors.As(err, &errno) {
+				return err
+			}
+			reqs[i].err = &kernelError{errno: errno}
 		}
 	}
 	return nil

@@ -131,8 +131,6 @@ func TestLinkLocalNextHopsAreToldApartByTheirLink(t *testing.T) {
 	}
 }
 
-func (s *scene) reopen2(f func(*Table)) { s.reopenless(f) }
-
 func TestTablesBeyond255AndNotYetUsedAreRead(t *testing.T) {
 	l := newLinux(t)
 	l.link(t, "fab0", "192.0.2.1/24", "2001:db8:1::1/64")

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 
@@ -21,13 +22,13 @@ func next(b []byte) (m message, rest []byte, err error) {
 	if len(b) < unix.SizeofNlMsghdr {
 		return m, nil, errShort
 	}
-	size := int(native.Uint32(b))
+	size := int(binary.NativeEndian.Uint32(b))
 	if size < unix.SizeofNlMsghdr || size > len(b) {
 		return m, nil, errShort
 	}
 	m = message{
-		kind: native.Uint16(b[4:]), flags: native.Uint16(b[6:]),
-		seq: native.Uint32(b[8:]), port: native.Uint32(b[12:]),
+		kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
+		seq: binary.NativeEndian.Uint32(b[8:]), port: binary.NativeEndian.Uint32(b[12:]),
 		body: b[unix.SizeofNlMsghdr:size],
 	}
 	return m, b[min(align(size), len(b)):], nil
@@ -38,11 +39,11 @@ func align(n int) int { return (n + 3) &^ 3 }
 // attributes calls f for each attribute in b; a cut-short one ends the walk.
 func attributes(b []byte, f func(kind uint16, value []byte)) {
 	for len(b) >= unix.SizeofRtAttr {
-		size := int(native.Uint16(b))
+		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofRtAttr || size > len(b) {
 			return
 		}
-		f(native.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size])
+		f(binary.NativeEndian.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size])
 		b = b[min(align(size), len(b)):]
 	}
 }
@@ -51,7 +52,7 @@ func number(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
 	}
-	return native.Uint32(b)
+	return binary.NativeEndian.Uint32(b)
 }
 
 func address(b []byte) netip.Addr {
@@ -81,7 +82,7 @@ func decodeRoute(body []byte) (routeMessage, bool) {
 	if len(body) < unix.SizeofRtMsg {
 		return routeMessage{}, false
 	}
-	m := routeMessage{table: uint32(body[4]), kind: body[7], flags: native.Uint32(body[8:]), direct: true}
+	m := routeMessage{table: uint32(body[4]), kind: body[7], flags: binary.NativeEndian.Uint32(body[8:]), direct: true}
 	m.route.tos, m.route.protocol = body[3], body[5]
 	zero := netip.IPv4Unspecified()
 	if body[0] == unix.AF_INET6 {
@@ -127,11 +128,11 @@ func decodeHops(single gateway, paths []byte) []gateway {
 	}
 	var hops []gateway
 	for len(paths) >= unix.SizeofRtNexthop {
-		size := int(native.Uint16(paths))
+		size := int(binary.NativeEndian.Uint16(paths))
 		if size < unix.SizeofRtNexthop || size > len(paths) {
 			break
 		}
-		hop := gateway{link: int(native.Uint32(paths[4:]))}
+		hop := gateway{link: int(binary.NativeEndian.Uint32(paths[4:]))}
 		attributes(paths[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) {
 			switch kind {
 			case unix.RTA_GATEWAY:
@@ -165,7 +166,7 @@ func decodeNextHop(body []byte) (kernelNextHop, bool) {
 				n.odd = n.odd || v[4] != 0 // a weight above one
 			}
 		case unix.NHA_GROUP_TYPE:
-			n.odd = n.odd || len(v) >= 2 && native.Uint16(v) != 0
+			n.odd = n.odd || len(v) >= 2 && binary.NativeEndian.Uint16(v) != 0
 		case unix.NHA_BLACKHOLE, unix.NHA_ENCAP, unix.NHA_ENCAP_TYPE:
 			n.odd = true
 		}
@@ -180,8 +181,8 @@ func decodeLink(body []byte, gone bool) (linkState, bool) {
 	if len(body) < unix.SizeofIfInfomsg {
 		return linkState{}, false
 	}
-	flags := native.Uint32(body[8:])
-	l := linkState{index: int(int32(native.Uint32(body[4:]))), gone: gone}
+	flags := binary.NativeEndian.Uint32(body[8:])
+	l := linkState{index: int(int32(binary.NativeEndian.Uint32(body[4:]))), gone: gone}
 	l.up = !gone && flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
 	attributes(body[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
 		if kind == unix.IFLA_IFNAME {
@@ -197,7 +198,7 @@ func decodeError(m message) error {
 	if len(m.body) < 4 {
 		return errShort
 	}
-	code := int32(native.Uint32(m.body))
+	code := int32(binary.NativeEndian.Uint32(m.body))
 	if code == 0 {
 		return nil
 	}

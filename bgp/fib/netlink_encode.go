@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// native is the byte order of netlink headers and numbers; addresses are in network order.
-var native = binary.NativeEndian
+// Netlink headers and numbers are in the byte order of the machine; addresses are in network order.
 
 // Attribute numbers of linux/rtnetlink.h that x/sys does not all name.
 const (
@@ -24,31 +23,31 @@ type encoder struct{ buf []byte }
 func (e *encoder) begin(kind, flags uint16, seq uint32) int {
 	start := len(e.buf)
 	e.buf = append(e.buf, 0, 0, 0, 0)
-	e.buf = native.AppendUint16(e.buf, kind)
-	e.buf = native.AppendUint16(e.buf, flags|unix.NLM_F_REQUEST)
-	e.buf = native.AppendUint32(e.buf, seq)
+	e.buf = binary.NativeEndian.AppendUint16(e.buf, kind)
+	e.buf = binary.NativeEndian.AppendUint16(e.buf, flags|unix.NLM_F_REQUEST)
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, seq)
 	e.buf = append(e.buf, 0, 0, 0, 0)
 	return start
 }
 
 func (e *encoder) end(start int) {
-	native.PutUint32(e.buf[start:], uint32(len(e.buf)-start))
+	binary.NativeEndian.PutUint32(e.buf[start:], uint32(len(e.buf)-start))
 }
 
 // setFlags adds flags to a message that has been begun.
 func (e *encoder) setFlags(start int, flags uint16) {
-	native.PutUint16(e.buf[start+6:], native.Uint16(e.buf[start+6:])|flags)
+	binary.NativeEndian.PutUint16(e.buf[start+6:], binary.NativeEndian.Uint16(e.buf[start+6:])|flags)
 }
 
 func (e *encoder) open(kind uint16) int {
 	start := len(e.buf)
 	e.buf = append(e.buf, 0, 0)
-	e.buf = native.AppendUint16(e.buf, kind)
+	e.buf = binary.NativeEndian.AppendUint16(e.buf, kind)
 	return start
 }
 
 func (e *encoder) shut(start int) {
-	native.PutUint16(e.buf[start:], uint16(len(e.buf)-start))
+	binary.NativeEndian.PutUint16(e.buf[start:], uint16(len(e.buf)-start))
 	for len(e.buf)%4 != 0 {
 		e.buf = append(e.buf, 0)
 	}
@@ -56,7 +55,7 @@ func (e *encoder) shut(start int) {
 
 func (e *encoder) u32(kind uint16, v uint32) {
 	start := e.open(kind)
-	e.buf = native.AppendUint32(e.buf, v)
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, v)
 	e.shut(start)
 }
 
@@ -87,7 +86,7 @@ func (e *encoder) via(dst, gw netip.Addr) {
 		return
 	}
 	start := e.open(attrVia)
-	e.buf = native.AppendUint16(e.buf, uint16(family(gw)))
+	e.buf = binary.NativeEndian.AppendUint16(e.buf, uint16(family(gw)))
 	e.rawAddr(gw)
 	e.shut(start)
 }
@@ -145,7 +144,7 @@ func (e *encoder) group(r *request, flags uint16, protocol, seq uint32) int {
 	e.u32(unix.NHA_ID, r.id)
 	members := e.open(unix.NHA_GROUP)
 	for _, id := range r.members {
-		e.buf = native.AppendUint32(e.buf, id)
+		e.buf = binary.NativeEndian.AppendUint32(e.buf, id)
 		e.buf = append(e.buf, 0, 0, 0, 0) // weight 1 is written as 0
 	}
 	e.shut(members)
@@ -184,9 +183,9 @@ func (e *encoder) multipath(r *request) {
 	for _, hop := range r.hops {
 		one := len(e.buf)
 		e.buf = append(e.buf, 0, 0, 0, 0) // length, flags, weight-1
-		e.buf = native.AppendUint32(e.buf, uint32(hop.link))
+		e.buf = binary.NativeEndian.AppendUint32(e.buf, uint32(hop.link))
 		e.via(r.dst.Addr(), hop.addr)
-		native.PutUint16(e.buf[one:], uint16(len(e.buf)-one))
+		binary.NativeEndian.PutUint16(e.buf[one:], uint16(len(e.buf)-one))
 	}
 	e.shut(all)
 }

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -14,7 +15,7 @@ func answer(kind, flags uint16, seq uint32, body []byte) []byte {
 	start := e.begin(kind, 0, seq)
 	e.buf = append(e.buf, body...)
 	e.end(start)
-	native.PutUint16(e.buf[start+6:], flags)
+	binary.NativeEndian.PutUint16(e.buf[start+6:], flags)
 	return e.buf
 }
 
@@ -48,7 +49,7 @@ func TestADumpWithAnInterruptedMarkAnywhereIsAnError(t *testing.T) {
 
 func TestTheKernelsOwnWordsAreKept(t *testing.T) {
 	var e encoder
-	e.buf = native.AppendUint32(nil, uint32(0xffffffff-uint32(unix.EINVAL)+1))
+	e.buf = binary.NativeEndian.AppendUint32(nil, 0xffffffff-uint32(unix.EINVAL)+1)
 	e.buf = append(e.buf, make([]byte, unix.SizeofNlMsghdr)...)
 	start := e.open(unix.NLMSGERR_ATTR_MSG)
 	e.buf = append(e.buf, "Nexthop id does not exist\x00"...)

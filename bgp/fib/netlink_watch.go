@@ -44,7 +44,7 @@ func newMonitor(table, ours uint32) (*monitor, error) {
 // classic filter loads it in network order.
 func dropOwn(fd int, ours uint32) error {
 	var b [4]byte
-	native.PutUint32(b[:], ours)
+	binary.NativeEndian.PutUint32(b[:], ours)
 	prog := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: binary.BigEndian.Uint32(b[:])},
@@ -146,7 +146,7 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 		if len(m.body) < unix.SizeofIfAddrmsg {
 			return e, false
 		}
-		e.kind, e.link.index = addressChanged, int(native.Uint32(m.body[4:]))
+		e.kind, e.link.index = addressChanged, int(binary.NativeEndian.Uint32(m.body[4:]))
 		return e, true
 	}
 	return e, false

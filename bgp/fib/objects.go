@@ -56,8 +56,8 @@ type group struct {
 	idle    bool     // is in Table.idleGroups
 }
 
-// settle recomputes what of the set can carry traffic and says whether that changed.
-func (s *pathSet) settle(m Mode) bool {
+// settle recomputes what of the set can carry traffic.
+func (s *pathSet) settle(m Mode) {
 	same, n := true, 0
 	for _, h := range s.hops {
 		if !h.live(m) {
@@ -67,7 +67,7 @@ func (s *pathSet) settle(m Mode) bool {
 		n++
 	}
 	if same && n == len(s.up) {
-		return false
+		return
 	}
 	// New slices: the old addrs may be in somebody's State.
 	s.up, s.addrs, s.inline = make([]*hop, 0, n), make([]netip.Addr, 0, n), make([]gateway, 0, n)
@@ -77,7 +77,6 @@ func (s *pathSet) settle(m Mode) bool {
 			s.inline = append(s.inline, gateway{h.addr, h.link})
 		}
 	}
-	return true
 }
 
 func (s *pathSet) memberIDs() []uint32 {

@@ -122,7 +122,7 @@ func (s *stage) reach(ctx context.Context) error {
 func (s *stage) seenFrom(ctx context.Context, target string) (netip.Addr, error) {
 	var listener net.PacketConn
 	err := s.lab.Node("pod-west-1").Do(func() (err error) {
-		listener, err = net.ListenPacket("udp", net.JoinHostPort(target, "7777")) //nolint:noctx // does not wait
+		listener, err = net.ListenPacket("udp", net.JoinHostPort(target, "7777"))
 		return err
 	})
 	if err != nil {

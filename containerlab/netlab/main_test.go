@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/underlayd/underlayd/containerlab"
 )
 
@@ -71,7 +72,7 @@ func TestALabIsKeptUntilItIsTakenDown(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "there are 2 labs; say which one")
 	lab.ok("exec", "-lab", "second", "a", "ping", "-c1", "-W5", "192.0.2.2")
-	require.NotEqual(t, lab.ok("exec", "-lab", "second", "a", "cat", "/etc/made/for/this/greeting"), "greeting\n")
+	require.NotEqual(t, "greeting\n", lab.ok("exec", "-lab", "second", "a", "cat", "/etc/made/for/this/greeting"))
 	lab.ok("down", "second")
 	require.Equal(t, "greeting\n", lab.ok("exec", "a", "cat", "/etc/made/for/this/greeting"))
 	require.Equal(t, "a\n", lab.ok("exec", "a", "hostname"))

@@ -157,7 +157,7 @@ func (s *Server) await(ctx context.Context, p *process, address string, client *
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not up yet: ask again
 		}
 		return response.StatusCode == http.StatusOK, response.Body.Close()
 	})

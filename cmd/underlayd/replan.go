@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+)
+
+// relocate follows changes of the node's addresses. Links come and go with every pod, so that most of the time
+// nothing follows from one.
+func (a *agent) relocate(ctx context.Context) {
+	facts, err := a.kernel.Facts()
+	if err != nil {
+		a.log.WithError(err).Warn("addresses of this node")
+		return
+	}
+	if reflect.DeepEqual(facts, a.facts) {
+		a.setPeers(ctx) // our address towards a peer may be another one now
+		return
+	}
+	a.takePlan(facts)
+	a.replan(ctx)
+}
+
+// replan carries a new plan through: what we advertise, what peers may send, and every decision taken so far.
+func (a *agent) replan(ctx context.Context) {
+	a.advertise(ctx)
+	a.setPeers(ctx)
+	a.judgeAgain(ctx, a.book.prefixes())
+	a.refused.forget()
+}
+
+// takePlan makes the plan in force from the configuration and the node's addresses.
+func (a *agent) takePlan(facts fib.Facts) {
+	a.facts = facts
+	a.plan = newPlan(a.config, facts)
+	a.ledger.SetLimits(a.plan)
+	a.names = make(map[netip.Addr]string, len(a.config.BGP.Peers))
+	for _, p := range a.config.BGP.Peers {
+		a.names[p.Address] = p.Name
+	}
+	a.stale = true
+}
+
+func (a *agent) peerName(address netip.Addr) string { return a.names[address] }
+
+// reload puts a new configuration in force, or reports why not. It is all or nothing: a change that needs a
+// restart leaves the rest for that restart too.
+func (a *agent) reload(ctx context.Context, update config.Update) {
+	a.stale = true
+	if update.Err != nil {
+		a.problem = update.Err.Error()
+		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
+		return
+	}
+	changes := config.Changes(a.config, update.Config)
+	for _, c := range changes {
+		if c.Effect == config.NeedsRestart {
+			a.problem = c.String()
+			a.log.WithField("change", c.String()).Error("configuration refused: a restart is needed; the old one stays in force")
+			return
+		}
+	}
+	a.problem = ""
+	for _, c := range changes {
+		a.log.WithField("change", c.String()).Info("configuration changed")
+	}
+	if len(changes) == 0 {
+		return
+	}
+	a.config = update.Config
+	setLevel(a.log, a.config.Log.Level)
+	a.takePlan(a.facts)
+	a.replan(ctx)
+}
