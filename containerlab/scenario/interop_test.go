@@ -246,5 +246,6 @@ func farSpeakers(t *testing.T, lab *containerlab.Lab, all []speaker) {
 		at := slices.IndexFunc(s.Sessions, func(p session) bool { return p.Peer == far.Name })
 		require.NotEqual(t, "established", s.Sessions[at].State)
 		require.Zero(t, s.Sessions[at].Flaps, "it was never up")
+		require.NotContains(t, output(t, lab.Node(far.Name), "birdc", "show", "protocols", "node"), "Established")
 	}
 }
