@@ -31,8 +31,24 @@ func newLogger(log logrus.FieldLogger) *slog.Logger {
 	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}})
 }
 
-// Enabled implements slog.Handler; logrus decides.
-func (h *handler) Enabled(context.Context, slog.Level) bool { return true }
+// Enabled implements slog.Handler. GoBGP has several records for each path: what logrus would drop must cost nothing.
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
+	want := logrus.DebugLevel
+	switch {
+	case level >= slog.LevelError:
+		want = logrus.ErrorLevel
+	case level >= slog.LevelWarn:
+		want = logrus.WarnLevel
+	}
+	switch log := h.log.(type) {
+	case *logrus.Logger:
+		return log.IsLevelEnabled(want)
+	case *logrus.Entry:
+		return log.Logger.IsLevelEnabled(want)
+	default:
+		return true
+	}
+}
 
 // Handle implements slog.Handler. GoBGP's Info is our Debug: what operators need of it is in Session.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {

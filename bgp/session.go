@@ -183,16 +183,16 @@ func (s *Speaker) Sessions() []Session {
 type Counters struct {
 	// Received counts the prefixes in Adj-RIB-In, refused ones included.
 	Received int
-	// Advertised counts the prefixes in Adj-RIB-Out.
+	// Advertised counts the prefixes in Adj-RIB-Out; 0 unless asked for.
 	Advertised int
 }
 
-// Counters asks GoBGP for the prefix counts of every established session. Its cost grows with the
-// number of peers and of own prefixes: for a person's question, not for a loop.
-func (s *Speaker) Counters(ctx context.Context) (map[netip.Addr]Counters, error) {
+// Counters asks GoBGP for the prefix counts of every established session. Advertised prefixes are counted only on
+// request: GoBGP walks its whole table for them, which is for a person's question and not for a loop.
+func (s *Speaker) Counters(ctx context.Context, advertised bool) (map[netip.Addr]Counters, error) {
 	counters := map[netip.Addr]Counters{}
 	err := s.call(ctx, "list peers", func(ctx context.Context) error {
-		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
+		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: advertised}, func(p *api.Peer) {
 			address, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
 			if err != nil {
 				return

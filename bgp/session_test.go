@@ -67,7 +67,7 @@ func TestCounters(t *testing.T) {
 	require.NoError(t, s.Advertise(t.Context(), []netip.Prefix{east, east6}))
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{fabric.peer("fabric")}))
 	require.Eventually(t, func() bool {
-		c, err := s.Counters(t.Context())
+		c, err := s.Counters(t.Context(), true)
 		return err == nil && c[fabric.addr] == Counters{Received: 2, Advertised: 2}
 	}, patience, 50*time.Millisecond)
 }

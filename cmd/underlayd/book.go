@@ -27,22 +27,28 @@ type record struct {
 // tally counts the prefixes of one cluster.
 type tally struct{ accepted, refused int }
 
+// union is the aggregate of a cluster's installed prefixes as last asked for.
+type union struct {
+	prefixes []netip.Prefix
+	at       time.Time
+	moved    bool // the installed set changed since
+}
+
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
-	records    map[netip.Prefix]*record
-	changed    map[netip.Prefix]struct{} // since the last snapshot
-	fallen     map[netip.Prefix]struct{}
-	clusters   map[string]*tally
-	installed  map[string]map[netip.Prefix]struct{} // by cluster: in the kernel as we want it
-	moved      map[string]bool                      // clusters whose installed set changed since last asked
-	aggregated map[string][]netip.Prefix            // by cluster: of installed, as last asked
-	accepted   map[netip.Addr]int                   // paths, by peer
+	records   map[netip.Prefix]*record
+	changed   map[netip.Prefix]struct{} // since the last snapshot
+	fallen    map[netip.Prefix]struct{}
+	clusters  map[string]*tally
+	installed map[string]map[netip.Prefix]struct{} // by cluster: in the kernel as we want it
+	unions    map[string]*union                    // of installed, by cluster
+	accepted  map[netip.Addr]int                   // paths, by peer
 }
 
 func newBook() *book {
 	return &book{
 		records: map[netip.Prefix]*record{}, changed: map[netip.Prefix]struct{}{}, fallen: map[netip.Prefix]struct{}{},
-		clusters: map[string]*tally{}, installed: map[string]map[netip.Prefix]struct{}{}, moved: map[string]bool{}, aggregated: map[string][]netip.Prefix{},
+		clusters: map[string]*tally{}, installed: map[string]map[netip.Prefix]struct{}{}, unions: map[string]*union{},
 		accepted: map[netip.Addr]int{},
 	}
 }
@@ -114,6 +120,15 @@ func (r *record) routable() (cluster string, ok bool) {
 	}
 }
 
+func (b *book) union(cluster string) *union {
+	u := b.unions[cluster]
+	if u == nil {
+		u = &union{}
+		b.unions[cluster] = u
+	}
+	return u
+}
+
 func (b *book) install(cluster string, prefix netip.Prefix, in bool) {
 	set := b.installed[cluster]
 	if set == nil {
@@ -125,7 +140,7 @@ func (b *book) install(cluster string, prefix netip.Prefix, in bool) {
 	} else {
 		delete(set, prefix)
 	}
-	b.moved[cluster] = true
+	b.union(cluster).moved = true
 }
 
 // observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner is the

@@ -43,7 +43,7 @@ func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker) {
 	known := p.counts
 	go func() {
 		var r refusedResult
-		if r.counts, r.err = speaker.Counters(ctx); r.err == nil && !maps.Equal(r.counts, known) {
+		if r.counts, r.err = speaker.Counters(ctx, false); r.err == nil && !maps.Equal(r.counts, known) {
 			r.changes, _, r.err = speaker.Refused(ctx, refusedLimit)
 		} else {
 			r.counts = nil

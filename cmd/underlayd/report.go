@@ -167,14 +167,20 @@ func clusterState(c status.RemoteCluster) (state status.ClusterState, reason, se
 	}
 }
 
-// routable is the aggregated union of a cluster's installed prefixes, computed anew only after a change.
+// routable is the aggregated union of a cluster's installed prefixes, computed anew only after a change. For a large
+// cluster whose routes are just arriving it may be a moment old: tick asks again.
 func (a *agent) routable(cluster string) []netip.Prefix {
-	if !a.book.moved[cluster] {
-		return a.book.aggregated[cluster]
+	u, installed := a.book.union(cluster), a.book.installed[cluster]
+	if !u.moved || len(installed) > manyPrefixes && time.Since(u.at) < aggregatePause {
+		return u.prefixes
 	}
-	delete(a.book.moved, cluster)
-	a.book.aggregated[cluster] = aggregate(a.book.installed[cluster])
-	return a.book.aggregated[cluster]
+	*u = union{prefixes: aggregate(installed), at: time.Now()}
+	return u.prefixes
+}
+
+// unionMoved says whether what was published of some cluster is out of date.
+func (a *agent) unionMoved() bool {
+	return slices.ContainsFunc(a.config.Clusters, func(c config.RemoteCluster) bool { return a.book.union(c.Name).moved })
 }
 
 func aggregate(prefixes map[netip.Prefix]struct{}) []netip.Prefix {
@@ -285,7 +291,7 @@ func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 	}
 	out := *last
 	out.Kubernetes = kubernetesStatus(s.node)
-	counters, err := s.speaker.Counters(ctx)
+	counters, err := s.speaker.Counters(ctx, true)
 	if err != nil {
 		return &out
 	}
