@@ -21,7 +21,7 @@ ARGS    ?=
 
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
-TEST_TOOLS := $(LAB_TOOLS) bird birdc etcd nsenter unshare
+TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nsenter unshare
 
 .PHONY: help
 help: ## list the targets
