@@ -12,8 +12,6 @@ import (
 	"github.com/underlayd/underlayd/containerlab/bench/wire"
 )
 
-type hopSet = []netip.Addr
-
 func endOfRIB(b []byte) []byte { return wire.AppendEndOfRIB(b) }
 
 // probeLimit is how long a change of one prefix may take before the measurement is given up.
@@ -97,7 +95,7 @@ func playSingle(s *stage) error {
 		return err
 	}
 	l := spread(0, s.options.routes, false)
-	if _, err := s.install(sessions[0], l, l.count); err != nil {
+	if err := s.install(sessions[0], l); err != nil {
 		return err
 	}
 	if err := s.pause(s.options.rest); err != nil {
@@ -119,7 +117,7 @@ func playSingle(s *stage) error {
 	s.note("p50", percentile(took, 0.5))
 	s.note("p99", percentile(took, 0.99))
 	s.note("cpu", float64(after-before)/float64(time.Millisecond)/float64(len(took)))
-	if err := s.pause(settle); err != nil {
+	if err := s.pause(s.options.settle); err != nil {
 		return err
 	}
 	return s.verify(l.count, func(i int) hopSet { return hopSet{p.hops[i]} })
@@ -140,7 +138,7 @@ func playChurn(s *stage) error {
 	}
 	stand := min(s.options.routes, mostNets-flapping)
 	l, flaps := spread(0, stand, false), spread(stand, flapping, false)
-	if _, err := s.install(sessions[0], l, l.count); err != nil {
+	if err := s.install(sessions[0], l); err != nil {
 		return err
 	}
 	if err := sessions[1].Write(endOfRIB(nil)); err != nil {
@@ -167,7 +165,7 @@ func playChurn(s *stage) error {
 		return result.err
 	}
 	s.note("rate", result.rate)
-	if _, err := s.send(sessions[1], flaps.announce(), "the flapping routes", routes(l.count+flaps.count)); err != nil {
+	if err := s.send(sessions[1], flaps.announce(), "recover", routes(l.count+flaps.count)); err != nil {
 		return err
 	}
 	if err := s.pause(s.options.rest); err != nil {

@@ -29,6 +29,7 @@ type options struct {
 	routes, million      int
 	rounds, probes       int
 	patience, rest       time.Duration
+	settle               time.Duration // how long a speaker that is done is left alone before the next step
 	idle, churn          time.Duration
 	quick, verbose       bool
 	topology             *containerlab.Topology
@@ -49,7 +50,7 @@ func main() {
 
 // parseOptions reads flags; ROUTES and the like may come from the environment too, as make passes them on.
 func parseOptions(args []string) (options, error) {
-	var o options
+	o := options{settle: time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.underlayd, "underlayd", "bin/underlayd", "the binary to measure")
@@ -64,14 +65,14 @@ func parseOptions(args []string) (options, error) {
 	f.DurationVar(&o.rest, "rest", 5*time.Second, "how long a speaker is left alone before its memory is read")
 	f.DurationVar(&o.idle, "idle", 130*time.Second, "how long CPU time is counted while nothing happens; longer than every speaker's reconciliation interval")
 	f.DurationVar(&o.churn, "churn", 30*time.Second, "how long prefixes flap")
-	f.BoolVar(&o.quick, "quick", false, "a smoke test in about a minute: 10,000 routes, one round, short waits")
+	f.BoolVar(&o.quick, "quick", false, "a smoke test in one or two minutes: 10,000 routes, one round, short waits")
 	f.BoolVar(&o.verbose, "v", false, "print the logs of labs in which something failed")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if o.quick {
 		o.routes, o.million, o.rounds, o.probes = 10_000, 20_000, 1, 100
-		o.rest, o.idle, o.churn = 500*time.Millisecond, 2*time.Second, 2*time.Second
+		o.settle, o.rest, o.idle, o.churn = 200*time.Millisecond, 300*time.Millisecond, time.Second, 2*time.Second
 	}
 	if f.NArg() > 0 || o.routes < 100 || o.routes > mostNets || o.million < 100 || o.million > mostNets || o.rounds < 1 || o.probes < 4 {
 		return o, fmt.Errorf("routes must be 100 to %d, rounds and probes positive, and there are no arguments", mostNets)

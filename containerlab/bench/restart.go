@@ -30,7 +30,7 @@ func (s *stage) untilListening() error {
 	if err != nil {
 		return err
 	}
-	return s.pause(2 * settle) // its own first attempts to connect have failed by then
+	return s.pause(2 * s.options.settle) // its own first attempts to connect have failed by then
 }
 
 // playRestart installs everything into a speaker that is just starting, kills it, starts it again and announces all
@@ -52,7 +52,7 @@ func playRestart(s *stage) error {
 	}
 	before := s.kernel.Counts()
 	s.release(session)
-	if err := errors.Join(s.kill(), s.pause(settle)); err != nil {
+	if err := errors.Join(s.kill(), s.pause(s.options.settle)); err != nil {
 		return err
 	}
 	if left := s.kernel.Routes(); left != n {
@@ -84,9 +84,11 @@ func playRestart(s *stage) error {
 }
 
 // startAndSend starts the speaker, announces the load as soon as it takes the session, and measures from the start of
-// the program until goal.
+// the program until goal. As a real neighbour does, it comes back when the session ends before that: a speaker that
+// still reads its configuration may drop the session for the next line of it.
 func (s *stage) startAndSend(l load, again bool, goal func(*kernel.Model) bool) (*wire.Session, time.Duration, error) {
 	text := endOfRIB(l.announce())
+	reached := make(chan struct{})
 	type result struct {
 		session *wire.Session
 		err     error
@@ -96,10 +98,7 @@ func (s *stage) startAndSend(l load, again bool, goal func(*kernel.Model) bool) 
 	go func() {
 		var r result
 		if r.err = s.start(again); r.err == nil {
-			r.session, r.err = s.dial(0)
-		}
-		if r.err == nil {
-			r.err = r.session.Write(text)
+			r.session, r.err = s.keepSending(text, reached)
 		}
 		if r.err != nil {
 			s.fail(r.err)
@@ -107,6 +106,27 @@ func (s *stage) startAndSend(l load, again bool, goal func(*kernel.Model) bool) 
 		sent <- r
 	}()
 	at, err := s.await(fmt.Sprintf("%d routes after a start", l.count), goal)
+	close(reached)
 	r := <-sent // ends in any case: all it does has a deadline or ends with the lab
 	return r.session, at.Sub(began), errors.Join(err, r.err)
+}
+
+// keepSending returns the session that lasted until reached was closed.
+func (s *stage) keepSending(text []byte, reached <-chan struct{}) (*wire.Session, error) {
+	for {
+		session, err := s.dialOnly(0)
+		if err != nil {
+			return nil, err
+		}
+		_ = session.Write(text) // if it fails the session has ended
+		select {
+		case <-reached:
+			s.watch(0, session)
+			return session, nil
+		case <-session.Done():
+			s.sample["resets"]++
+		case <-s.ctx.Done():
+			return nil, context.Cause(s.ctx)
+		}
+	}
 }

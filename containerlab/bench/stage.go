@@ -16,9 +16,6 @@ import (
 	"github.com/underlayd/underlayd/containerlab/bench/wire"
 )
 
-// settle is how long a speaker that has nothing to do any more is left alone before the next measurement begins.
-const settle = time.Second
-
 // stage is one speaker in one fresh lab, for one workload. All that fails in it without having been asked to ends its
 // context, so that a measurement ends with the reason rather than with a timeout.
 type stage struct {
@@ -120,23 +117,31 @@ func (s *stage) kill() error {
 	return errors.Join(errs...)
 }
 
-// dial brings up the session of one peer.
+// dial brings up the session of one peer, whose end is a failure from then on.
 func (s *stage) dial(peer int) (*wire.Session, error) {
+	session, err := s.dialOnly(peer)
+	if err == nil {
+		s.watch(peer, session)
+	}
+	return session, err
+}
+
+func (s *stage) dialOnly(peer int) (*wire.Session, error) {
 	ctx, cancel := context.WithTimeoutCause(s.ctx, s.options.patience, errors.New("the speaker does not take the session"))
 	defer cancel()
-	session, err := wire.Peer{
+	return wire.Peer{
 		Local: peerAddress(peer, false), Remote: nodeAddress(), ASN: fabricAS, GracefulRestart: s.setup.graceful, Enter: s.fabric.Do,
 	}.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// watch makes the end of a session a failure unless it was released.
+func (s *stage) watch(peer int, session *wire.Session) {
 	go func() {
 		<-session.Done()
 		if !s.isReleased(session) {
 			s.fail(fmt.Errorf("session of peer %d ended: %w", peer, session.Err()))
 		}
 	}()
-	return session, nil
 }
 
 // open starts the speaker and brings up the sessions of all peers; then it lets them settle.
@@ -152,7 +157,7 @@ func (s *stage) open() ([]*wire.Session, error) {
 		}
 		sessions = append(sessions, session)
 	}
-	return sessions, s.pause(settle)
+	return sessions, s.pause(s.options.settle)
 }
 
 // release says that the end of a session or program is not a failure from now on.
@@ -182,7 +187,7 @@ func (s *stage) pause(d time.Duration) error {
 
 // await waits for goal and returns when it was reached.
 func (s *stage) await(what string, goal func(*kernel.Model) bool) (time.Time, error) {
-	late := fmt.Errorf("not within %s: %s", s.options.patience, what)
+	late := fmt.Errorf("%s: not within %s", what, s.options.patience)
 	ctx, cancel := context.WithTimeoutCause(s.ctx, s.options.patience, late)
 	defer cancel()
 	at, err := s.kernel.Await(ctx, goal)
@@ -197,31 +202,44 @@ func routes(n int) func(*kernel.Model) bool {
 	return func(m *kernel.Model) bool { return m.Routes() == n }
 }
 
-// send writes text to the session and returns how long it took from the first byte until goal.
-func (s *stage) send(session *wire.Session, text []byte, what string, goal func(*kernel.Model) bool) (time.Duration, error) {
+// send writes text to the session and notes how long it took from the first byte until goal, and the CPU time that
+// the speaker used meanwhile: on a machine that is not ours alone the latter can still be compared.
+func (s *stage) send(session *wire.Session, text []byte, metric string, goal func(*kernel.Model) bool) error {
 	runtime.GC() // ours shall not run in the middle of it
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	go func() {
 		if err := session.Write(text); err != nil {
 			s.fail(err)
 		}
 	}()
-	at, err := s.await(what, goal)
-	return at.Sub(began), err
+	if err := s.noteUntil(began, before, metric, goal); err != nil {
+		return err
+	}
+	return s.pause(s.options.settle)
 }
 
-// install announces a load, waits until all of its routes are there and verifies them. Total is how many there are
-// then, those of other loads included.
-func (s *stage) install(session *wire.Session, l load, total int) (time.Duration, error) {
-	text := wire.AppendEndOfRIB(l.announce())
-	took, err := s.send(session, text, fmt.Sprintf("%d routes", total), routes(total))
+// noteUntil waits for goal and notes the time since began, and the CPU time used beyond before.
+func (s *stage) noteUntil(began time.Time, before time.Duration, metric string, goal func(*kernel.Model) bool) error {
+	at, err := s.await(metric, goal)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := s.pause(settle); err != nil {
-		return 0, err
+	after, err := s.cpu()
+	s.note(metric, at.Sub(began).Seconds())
+	s.note(metric+"CPU", (after - before).Seconds())
+	return err
+}
+
+// install announces a load, waits until all of its routes are there and verifies them.
+func (s *stage) install(session *wire.Session, l load) error {
+	if err := s.send(session, wire.AppendEndOfRIB(l.announce()), "install", routes(l.count)); err != nil {
+		return err
 	}
-	return took, s.verify(total, func(i int) []netip.Addr { return []netip.Addr{l.hopOf(i)} })
+	return s.verify(l.count, func(i int) []netip.Addr { return []netip.Addr{l.hopOf(i)} })
 }
 
 // hopOf is the next hop that a prefix of the load really gets.

@@ -66,6 +66,7 @@ func rows(o options) []row {
 	failover.Limit, failover.Under = 0.1, true
 	return []row{
 		{"spread", "install", n + " IPv4 /24, one per UPDATE, 4,000 next hops", "s", than(0.8, faster...)},
+		{"spread", "installCPU", "… CPU time of the speaker", "s", nil},
 		{"packed", "install", n + " IPv4 /24, 100 per UPDATE", "s", than(1, "FRR")},
 		{"spread6", "install", n + " IPv6 /64, one per UPDATE, 4,000 next hops", "s", than(1, faster...)},
 		{"packed6", "install", n + " IPv6 /64, 100 per UPDATE", "s", than(1, faster...)},

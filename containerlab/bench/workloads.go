@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"time"
-
-	"github.com/underlayd/underlayd/containerlab/bench/kernel"
 )
 
 // workload is one thing that speakers are measured at, in a lab of its own each time.
@@ -40,11 +37,9 @@ func (s *stage) playInstall(l load) error {
 	if err != nil {
 		return err
 	}
-	took, err := s.install(sessions[0], l, l.count)
-	if err != nil {
+	if err := s.install(sessions[0], l); err != nil {
 		return err
 	}
-	s.note("install", took.Seconds())
 	return s.noteMemory()
 }
 
@@ -55,16 +50,10 @@ func playPacked(s *stage) error {
 	if err != nil {
 		return err
 	}
-	took, err := s.install(sessions[0], l, l.count)
-	if err != nil {
+	if err := s.install(sessions[0], l); err != nil {
 		return err
 	}
-	s.note("install", took.Seconds())
-	if took, err = s.send(sessions[0], l.withdraw(), "no routes", routes(0)); err != nil {
-		return err
-	}
-	s.note("withdraw", took.Seconds())
-	if err := s.pause(settle); err != nil {
+	if err := s.send(sessions[0], l.withdraw(), "withdraw", routes(0)); err != nil {
 		return err
 	}
 	return s.verify(0, nil)
@@ -76,7 +65,7 @@ func playIdle(s *stage) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.install(sessions[0], spread(0, s.options.routes, false), s.options.routes); err != nil {
+	if err := s.install(sessions[0], spread(0, s.options.routes, false)); err != nil {
 		return err
 	}
 	if err := s.pause(s.options.rest); err != nil {
@@ -107,6 +96,10 @@ func playPeers(s *stage) error {
 		return err
 	}
 	total := s.setup.peers * netsPerPeer
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	for i := range s.setup.peers {
 		go func() {
@@ -120,66 +113,11 @@ func playPeers(s *stage) error {
 			}
 		}()
 	}
-	at, err := s.await(fmt.Sprintf("%d routes", total), routes(total))
-	if err != nil {
+	if err := s.noteUntil(began, before, "install", routes(total)); err != nil {
 		return err
 	}
-	s.note("install", at.Sub(began).Seconds())
-	if err := s.pause(settle); err != nil {
+	if err := s.pause(s.options.settle); err != nil {
 		return err
 	}
 	return s.verify(total, func(i int) hopSet { return hopSet{peerAddress(i/netsPerPeer, false)} })
-}
-
-// playFailover gives the same prefixes two peers, of which one dies; with prepend the other was worse. It measures
-// until no route uses the dead next hop and every prefix has its route. The neighbour's death is a TCP reset: how fast
-// death is noticed is not compared here.
-func (s *stage) playFailover(prepend int) error {
-	sessions, err := s.open()
-	if err != nil {
-		return err
-	}
-	n := s.options.routes
-	dies, stays := packed(0, 0, n, false), packed(1, 0, n, false)
-	stays.prepend = prepend
-	dead, alive := peerAddress(0, false), peerAddress(1, false)
-	before := hopSet{dead, alive}
-	if prepend > 0 {
-		before = hopSet{dead}
-	}
-	if _, err := s.install(sessions[0], dies, n); err != nil {
-		return err
-	}
-	if err := sessions[1].Write(endOfRIB(stays.announce())); err != nil {
-		return err
-	}
-	if prepend == 0 {
-		if _, err := s.await("all routes to have two next hops", func(m *kernel.Model) bool { return m.Uses(alive) == n }); err != nil {
-			return err
-		}
-	}
-	if err := s.pause(s.options.rest); err != nil {
-		return err
-	}
-	if err := s.verify(n, func(int) hopSet { return before }); err != nil {
-		return err
-	}
-	s.release(sessions[0])
-	counts := s.kernel.Counts()
-	began := time.Now()
-	if err := sessions[0].Die(); err != nil {
-		return err
-	}
-	at, err := s.await("no route to use the dead next hop", func(m *kernel.Model) bool { return m.Routes() == n && m.Uses(dead) == 0 })
-	if err != nil {
-		return err
-	}
-	s.note("failover", at.Sub(began).Seconds())
-	if err := s.pause(settle); err != nil {
-		return err
-	}
-	after := s.kernel.Counts()
-	s.note("rewritten", float64(after.Rewritten-counts.Rewritten))
-	s.note("deleted", float64(after.Deleted-counts.Deleted))
-	return s.verify(n, func(int) hopSet { return hopSet{alive} })
 }
