@@ -38,7 +38,7 @@ func run(ctx context.Context, root string, keep bool) (err error) {
 		return err
 	}
 	if !keep {
-		defer func() { _ = os.RemoveAll(s.config) }()
+		defer func() { _ = os.RemoveAll(filepath.Dir(s.config)) }()
 	}
 	if err := s.raise(ctx, keep); err != nil {
 		return err
