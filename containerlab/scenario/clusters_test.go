@@ -92,7 +92,7 @@ type clusters struct {
 func twoClusters(t *testing.T) *clusters {
 	t.Helper()
 	containerlab.Require(t, "zebra", "bgpd", "vtysh", "ip", "go")
-	c := &clusters{configs: t.TempDir()}
+	c := &clusters{configs: emptyFolder(t)}
 	sources := map[string]string{"../bin/underlayd": built(t).underlayd}
 	for _, p := range places() {
 		text, err := os.ReadFile(filepath.Join("..", "two-clusters", p.name, "config.yaml"))

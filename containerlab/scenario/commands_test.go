@@ -164,7 +164,7 @@ colour: blue
 
 // allErrors gives the daemon a configuration with several errors; each of them is named with its place.
 func allErrors(t *testing.T, n *containerlab.Node) {
-	path := filepath.Join(t.TempDir(), "broken.yaml")
+	path := filepath.Join(emptyFolder(t), "broken.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(broken), 0o644))
 	for _, argv := range [][]string{{"run", "--config", path}, {"config", "validate", path}, {"cleanup", "--config", path}} {
 		problems := refused(t, n, 2, append([]string{"underlayd"}, argv...)...)

@@ -15,6 +15,7 @@ import (
 type programs struct {
 	underlayd string // the daemon
 	gobgp     string // the stock command of the GoBGP release that the daemon embeds
+	folder    string // where they are, and what else is to be gone when the process is
 	janitor   *os.File
 }
 
@@ -28,12 +29,20 @@ func built(t *testing.T) programs {
 	return p
 }
 
+// emptyFolder makes a folder that goes when the process ends; a test's own would stay if the process is killed.
+func emptyFolder(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp(built(t).folder, "")
+	require.NoError(t, err)
+	return folder
+}
+
 func buildPrograms() (programs, error) {
 	folder, err := os.MkdirTemp("", "scenario-")
 	if err != nil {
 		return programs{}, err
 	}
-	p := programs{underlayd: filepath.Join(folder, "underlayd"), gobgp: filepath.Join(folder, "gobgp")}
+	p := programs{folder: folder, underlayd: filepath.Join(folder, "underlayd"), gobgp: filepath.Join(folder, "gobgp")}
 	if p.janitor, err = removeAtEnd(folder); err != nil {
 		return programs{}, err
 	}

@@ -69,7 +69,7 @@ func TestAConfigurationIsReloaded(t *testing.T) {
 		// A mount over the file is such a change: inotify does not see it.
 		text, err := os.ReadFile(c.config("east-1"))
 		require.NoError(t, err)
-		hidden := filepath.Join(t.TempDir(), "config.yaml")
+		hidden := filepath.Join(emptyFolder(t), "config.yaml")
 		require.NoError(t, os.WriteFile(hidden, []byte(strings.Replace(string(text), bothCIDRs, onlyIPv6, 1)), 0o644))
 		hangup := func() { require.NoError(t, n.Process("underlayd").Signal(syscall.SIGHUP)) }
 		withdrawal(t, c,

@@ -134,7 +134,7 @@ func (s speaker) announced(refusals []claim, own, shared, wide string) []string 
 // daemon's configuration too. Speakers that are to be manual are not started.
 func lan(t *testing.T, all []speaker, manual ...string) (lab *containerlab.Lab, config string) {
 	t.Helper()
-	folder := t.TempDir()
+	folder := emptyFolder(t)
 	fill := func(name, target string, data any) {
 		var text bytes.Buffer
 		tmpl, err := template.ParseFiles(filepath.Join("testdata", "interop", name))
