@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -18,6 +19,7 @@ type contest struct {
 	speakers  []speaker
 	results   *results
 	report    report
+	out       io.Writer // the table; progress goes to standard error
 }
 
 // run plays all rounds. What is measured so far is written after every workload, and printed however the run ends.
@@ -43,7 +45,7 @@ func (c *contest) run(ctx context.Context) error {
 			}
 		}
 	}
-	err := c.report.show(os.Stdout)
+	err := c.report.show(c.out)
 	if ctx.Err() != nil {
 		return errors.Join(err, errors.New("interrupted"))
 	}

@@ -130,6 +130,6 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	c := &contest{options: o, workloads: list, speakers: field, results: newResults()}
+	c := &contest{options: o, workloads: list, speakers: field, results: newResults(), out: os.Stdout}
 	return c.run(ctx)
 }
