@@ -51,11 +51,10 @@ lint: ## golangci-lint with the import rules, and a tidy go.mod
 build: bin/underlayd bin/gobgp ## bin/underlayd, and bin/gobgp: the stock command to look at it with
 
 .PHONY: bench
-bench: ## the benchmarks; PKG=./ipam narrows it (root)
+bench: ## against BIRD and FRR, in one run; ROUTES=1000000, ARGS='-quick' or '-workloads spread,packed' (root)
 	@.ci/prepare $(TEST_TOOLS)
-	@CI=true go test -run='^$$' -bench=. -benchmem -p=1 -timeout=30m $(ARGS) \
-	  $$(go list -f '{{.Dir}}' $(PKG) | while read -r dir; do \
-	       grep -qs '^func Benchmark' "$$dir"/*_test.go && echo "$$dir" || true; done)
+	@$(MAKE) --no-print-directory build
+	@go run ./containerlab/bench $(ARGS)
 
 .PHONY: image
 image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
