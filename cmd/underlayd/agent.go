@@ -25,9 +25,6 @@ const (
 	retryInterval = 5 * time.Second        // what the speaker refused, prefixes that fell back to a worse path
 	refusedPoll   = 5 * time.Second        // what peers send that the import policy keeps out
 	refusedLimit  = 1000                   // how many of those are remembered
-
-	manyPrefixes   = 1000        // a cluster with more of them
-	aggregatePause = time.Second // is aggregated no more often than that
 )
 
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
@@ -37,6 +34,7 @@ type agent struct {
 	started  time.Time
 	updates  <-chan config.Update
 	board    *status.Board
+	reporter *reporter
 	kernel   *fib.Table
 	speaker  *bgp.Speaker
 	node     *k8s.Node // nil outside Kubernetes
@@ -218,7 +216,7 @@ func (a *agent) tick(ctx context.Context) {
 	}
 	a.refused.poll(ctx, a.speaker)
 	// Time alone changes the condition, and repairs leave no trace but their count.
-	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen || a.unionMoved() {
+	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
 		a.stale = true
 	}
 }

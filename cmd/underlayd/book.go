@@ -24,31 +24,22 @@ type record struct {
 	since    time.Time
 }
 
-// tally counts the prefixes of one cluster.
-type tally struct{ accepted, refused int }
-
-// union is the aggregate of a cluster's installed prefixes as last asked for.
-type union struct {
-	prefixes []netip.Prefix
-	at       time.Time
-	moved    bool // the installed set changed since
-}
+// tally counts the prefixes of one cluster. Routable ones are those to which packets find their way now.
+type tally struct{ accepted, refused, routable int }
 
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
-	records   map[netip.Prefix]*record
-	changed   map[netip.Prefix]struct{} // since the last snapshot
-	fallen    map[netip.Prefix]struct{}
-	clusters  map[string]*tally
-	installed map[string]map[netip.Prefix]struct{} // by cluster: in the kernel as we want it
-	unions    map[string]*union                    // of installed, by cluster
-	accepted  map[netip.Addr]int                   // paths, by peer
+	records  map[netip.Prefix]*record
+	changed  map[netip.Prefix]struct{} // since the last snapshot
+	fallen   map[netip.Prefix]struct{}
+	clusters map[string]*tally
+	accepted map[netip.Addr]int // paths, by peer
 }
 
 func newBook() *book {
 	return &book{
 		records: map[netip.Prefix]*record{}, changed: map[netip.Prefix]struct{}{}, fallen: map[netip.Prefix]struct{}{},
-		clusters: map[string]*tally{}, installed: map[string]map[netip.Prefix]struct{}{}, unions: map[string]*union{},
+		clusters: map[string]*tally{},
 		accepted: map[netip.Addr]int{},
 	}
 }
@@ -86,11 +77,7 @@ func (b *book) put(r *record) {
 
 func (b *book) count(r *record, by int) {
 	if len(r.paths) > 0 {
-		t := b.clusters[r.verdict.Cluster]
-		if t == nil {
-			t = &tally{}
-			b.clusters[r.verdict.Cluster] = t
-		}
+		t := b.tally(r.verdict.Cluster)
 		if r.verdict.Accepted {
 			t.accepted += by
 		} else {
@@ -103,8 +90,17 @@ func (b *book) count(r *record, by int) {
 		}
 	}
 	if cluster, ok := r.routable(); ok {
-		b.install(cluster, r.prefix, by > 0)
+		b.tally(cluster).routable += by
 	}
+}
+
+func (b *book) tally(cluster string) *tally {
+	t := b.clusters[cluster]
+	if t == nil {
+		t = &tally{}
+		b.clusters[cluster] = t
+	}
+	return t
 }
 
 // routable says whether packets to the prefix find their way now, and to which cluster. A route that an earlier
@@ -118,29 +114,6 @@ func (r *record) routable() (cluster string, ok bool) {
 	default:
 		return "", false
 	}
-}
-
-func (b *book) union(cluster string) *union {
-	u := b.unions[cluster]
-	if u == nil {
-		u = &union{}
-		b.unions[cluster] = u
-	}
-	return u
-}
-
-func (b *book) install(cluster string, prefix netip.Prefix, in bool) {
-	set := b.installed[cluster]
-	if set == nil {
-		set = map[netip.Prefix]struct{}{}
-		b.installed[cluster] = set
-	}
-	if in {
-		set[prefix] = struct{}{}
-	} else {
-		delete(set, prefix)
-	}
-	b.union(cluster).moved = true
 }
 
 // observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner is the

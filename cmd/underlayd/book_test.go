@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +11,7 @@ import (
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/status"
 )
 
 var (
@@ -37,19 +37,12 @@ func refusedAs(prefix netip.Prefix, reason ipam.Reason, peer netip.Addr) *record
 
 // world renders the sums of a book.
 func (b *book) world() string {
-	installed := []string{}
-	for cluster, set := range b.installed {
-		for p := range set {
-			installed = append(installed, cluster+" "+p.String())
-		}
-	}
-	slices.Sort(installed)
 	t := b.clusters["west"]
 	if t == nil {
 		t = &tally{}
 	}
-	return fmt.Sprintf("%d records, west %d accepted %d refused, peers %d %d, routable %v, fallen %d",
-		len(b.records), t.accepted, t.refused, b.accepted[peerA], b.accepted[peerB], installed, len(b.fallen))
+	return fmt.Sprintf("%d records, west %d accepted %d refused, peers %d %d, routable %d, fallen %d",
+		len(b.records), t.accepted, t.refused, b.accepted[peerA], b.accepted[peerB], t.routable, len(b.fallen))
 }
 
 // TestBookKeepsItsSums applies one event after the other to one book and looks at the whole of it each time.
@@ -63,31 +56,31 @@ func TestBookKeepsItsSums(t *testing.T) {
 	}{
 		{"an adopted route is routable before anybody announced it",
 			func() { b.observe(state(fib.Adopted), "west") },
-			"1 records, west 0 accepted 0 refused, peers 0 0, routable [west 10.20.1.0/24], fallen 0"},
+			"1 records, west 0 accepted 0 refused, peers 0 0, routable 1, fallen 0"},
 		{"a peer announces it",
 			func() { r := accepted(west1, peerA); r.kernel = state(fib.Adopted); b.put(r) },
-			"1 records, west 1 accepted 0 refused, peers 1 0, routable [west 10.20.1.0/24], fallen 0"},
+			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"the kernel has it as wanted",
 			func() { b.observe(state(fib.Installed), "west") },
-			"1 records, west 1 accepted 0 refused, peers 1 0, routable [west 10.20.1.0/24], fallen 0"},
+			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"a second peer announces it too",
 			func() { r := accepted(west1, peerA, peerB); r.kernel = state(fib.Installed); b.put(r) },
-			"1 records, west 1 accepted 0 refused, peers 1 1, routable [west 10.20.1.0/24], fallen 0"},
+			"1 records, west 1 accepted 0 refused, peers 1 1, routable 1, fallen 0"},
 		{"the kernel loses it",
 			func() { b.observe(fib.State{Dst: west1, Status: fib.Failed}, "west") },
-			"1 records, west 1 accepted 0 refused, peers 1 1, routable [], fallen 0"},
+			"1 records, west 1 accepted 0 refused, peers 1 1, routable 0, fallen 0"},
 		{"its only path left is refused",
 			func() { r := refusedAs(west1, ipam.NextHopOurs, peerB); r.fallback = true; b.put(r) },
-			"1 records, west 0 accepted 1 refused, peers 0 0, routable [], fallen 1"},
+			"1 records, west 0 accepted 1 refused, peers 0 0, routable 0, fallen 1"},
 		{"it is withdrawn while the kernel still has it",
 			func() { b.put(&record{prefix: west1, kernel: state(fib.Installed)}) },
-			"1 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+			"1 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the kernel forgets it",
 			func() { b.observe(state(fib.Absent), "west") },
-			"0 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+			"0 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the end of an unknown prefix is no news",
 			func() { b.observe(state(fib.Absent), "west") },
-			"0 records, west 0 accepted 0 refused, peers 0 0, routable [], fallen 0"},
+			"0 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 	}
 	for _, step := range steps {
 		step.do()
@@ -96,13 +89,31 @@ func TestBookKeepsItsSums(t *testing.T) {
 	require.Contains(t, b.changed, west1, "a prefix that is gone is news for the snapshot")
 }
 
-func TestAggregate(t *testing.T) {
-	set := map[netip.Prefix]struct{}{}
-	for _, p := range []string{"10.20.0.0/25", "10.20.0.128/25", "10.20.2.0/24", "fd00:20::/64", "fd00:20:0:1::/64"} {
-		set[netip.MustParsePrefix(p)] = struct{}{}
+// TestRoutableIsWhatTheKernelHas: the union of each cluster, aggregated, and nothing that does not carry packets.
+func TestRoutableIsWhatTheKernelHas(t *testing.T) {
+	row := func(prefix, cluster, kernel string, accepted bool, paths int) *status.Route {
+		return &status.Route{Prefix: netip.MustParsePrefix(prefix), Cluster: cluster, Accepted: accepted,
+			Kernel: status.KernelRoute{Status: kernel}, Paths: make([]status.Path, paths)}
 	}
-	require.Equal(t, "[10.20.0.0/24 10.20.2.0/24 fd00:20::/63]", fmt.Sprint(aggregate(set)))
-	require.Empty(t, aggregate(nil))
+	s := &status.Snapshot{
+		Clusters: []status.RemoteCluster{{Name: "west"}, {Name: "north"}, {Name: "south"}},
+		Table: (*status.RouteTable)(nil).With([]*status.Route{
+			row("10.20.0.0/25", "west", status.Installed, true, 1),
+			row("10.20.0.128/25", "west", status.Installed, true, 1),
+			row("10.20.2.0/24", "west", status.Adopted, false, 0),
+			row("10.20.3.0/24", "west", status.Adopted, false, 1), // refused: it will go
+			row("10.20.4.0/24", "west", status.Failed, true, 1),
+			row("10.20.5.0/24", "west", status.Conflict, true, 1),
+			row("10.20.6.0/24", "", status.Adopted, false, 0), // of no cluster
+			row("fd00:30::/64", "north", status.Installed, true, 1),
+			row("fd00:30:0:1::/64", "north", status.Installed, true, 1),
+		}, nil),
+	}
+	out := withRoutable(s)
+	require.Equal(t, "[10.20.0.0/24 10.20.2.0/24]", fmt.Sprint(out[0].Routable))
+	require.Equal(t, "[fd00:30::/63]", fmt.Sprint(out[1].Routable))
+	require.Empty(t, out[2].Routable)
+	require.Nil(t, s.Clusters[0].Routable, "the snapshot itself is immutable")
 }
 
 func TestBrief(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go4.org/netipx"
-
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
@@ -44,8 +42,8 @@ func (a *agent) publish() {
 	s.Conditions = []status.Condition{a.condition}
 	s.Phase = a.phase()
 	a.board.Publish(s)
-	if a.node != nil && a.settled() {
-		a.node.Publish(nodeReport(s, a.condition))
+	if a.settled() {
+		a.reporter.poke()
 	}
 }
 
@@ -85,7 +83,7 @@ func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
 
 func (a *agent) routeStatus(r *record) *status.Route {
 	out := &status.Route{
-		Prefix: r.prefix, Cluster: r.verdict.Cluster, Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
+		Prefix: r.prefix, Cluster: cmp.Or(r.verdict.Cluster, r.owner), Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
 		Detail: r.verdict.Detail, NextHops: r.hops, Since: r.since,
 		Kernel: status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason},
 	}
@@ -129,11 +127,9 @@ func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {
 	for _, c := range a.config.Clusters {
 		r := status.RemoteCluster{
 			Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs, MaxPrefixes: c.MaxPrefixes,
-			Routable: a.routable(c.Name), Installed: len(a.book.installed[c.Name]),
 		}
-		if t := a.book.clusters[c.Name]; t != nil {
-			r.Accepted, r.Refused = t.accepted, t.refused
-		}
+		t := a.book.tally(c.Name)
+		r.Accepted, r.Refused, r.Installed = t.accepted, t.refused, t.routable
 		for _, p := range a.config.BGP.Peers {
 			if len(p.Clusters) > 0 && !slices.Contains(p.Clusters, c.Name) {
 				continue
@@ -165,34 +161,6 @@ func clusterState(c status.RemoteCluster) (state status.ClusterState, reason, se
 	default:
 		return status.Reachable, "", ""
 	}
-}
-
-// routable is the aggregated union of a cluster's installed prefixes, computed anew only after a change. For a large
-// cluster whose routes are just arriving it may be a moment old: tick asks again.
-func (a *agent) routable(cluster string) []netip.Prefix {
-	u, installed := a.book.union(cluster), a.book.installed[cluster]
-	if !u.moved || len(installed) > manyPrefixes && time.Since(u.at) < aggregatePause {
-		return u.prefixes
-	}
-	*u = union{prefixes: aggregate(installed), at: time.Now()}
-	return u.prefixes
-}
-
-// unionMoved says whether what was published of some cluster is out of date.
-func (a *agent) unionMoved() bool {
-	return slices.ContainsFunc(a.config.Clusters, func(c config.RemoteCluster) bool { return a.book.union(c.Name).moved })
-}
-
-func aggregate(prefixes map[netip.Prefix]struct{}) []netip.Prefix {
-	var b netipx.IPSetBuilder
-	for p := range prefixes {
-		b.AddPrefix(p)
-	}
-	set, err := b.IPSet()
-	if err != nil { // only invalid prefixes make it fail, and none gets here
-		return nil
-	}
-	return set.Prefixes()
 }
 
 func (a *agent) kernelStatus() status.Kernel {
@@ -257,49 +225,4 @@ func (a *agent) phase() status.Phase {
 	default:
 		return status.Degraded
 	}
-}
-
-// nodeReport is the part of a snapshot that goes on the Node.
-func nodeReport(s *status.Snapshot, c status.Condition) k8s.Report {
-	r := k8s.Report{
-		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
-		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
-	}
-	for _, remote := range s.Clusters {
-		state, reason, _ := clusterState(remote)
-		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
-		r.Clusters = append(r.Clusters, k8s.ClusterReport{
-			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(state), Reason: reason,
-		})
-	}
-	return r
-}
-
-// source answers the status socket: the snapshot of the board, with what only GoBGP and the Kubernetes client know
-// and no event announces.
-type source struct {
-	board   *status.Board
-	speaker *bgp.Speaker
-	node    *k8s.Node
-}
-
-// Snapshot implements status.Source.
-func (s source) Snapshot(ctx context.Context) *status.Snapshot {
-	last := s.board.Snapshot(ctx)
-	if last == nil {
-		return nil
-	}
-	out := *last
-	out.Kubernetes = kubernetesStatus(s.node)
-	counters, err := s.speaker.Counters(ctx, true)
-	if err != nil {
-		return &out
-	}
-	out.Sessions = slices.Clone(last.Sessions)
-	for i := range out.Sessions {
-		if c, ok := counters[out.Sessions[i].Address]; ok {
-			out.Sessions[i].Received, out.Sessions[i].Advertised = &c.Received, &c.Advertised
-		}
-	}
-	return &out
 }

@@ -89,6 +89,7 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	}
 	defer func() { _ = a.kernel.Close() }()
 	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return a.reporter.Run(ctx) })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
 	group.Go(func() error {
@@ -120,6 +121,7 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	if a.node != nil {
 		group.Go(func() error { return a.node.Run(ctx) })
 	}
+	a.reporter = &reporter{board: a.board, node: a.node, wake: make(chan struct{}, 1)}
 	if err := a.prepare(); err != nil {
 		return err
 	}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go4.org/netipx"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+// What is here runs beside the agent, on snapshots: to walk over all routes takes long enough to keep one waiting.
+
+// withRoutable returns the clusters of a snapshot with what can be reached of each now, aggregated.
+func withRoutable(s *status.Snapshot) []status.RemoteCluster {
+	builders := make(map[string]*netipx.IPSetBuilder, len(s.Clusters))
+	for r := range s.Table.All() {
+		if !routable(r) {
+			continue
+		}
+		b := builders[r.Cluster]
+		if b == nil {
+			b = &netipx.IPSetBuilder{}
+			builders[r.Cluster] = b
+		}
+		b.AddPrefix(r.Prefix)
+	}
+	out := slices.Clone(s.Clusters)
+	for i := range out {
+		if b := builders[out[i].Name]; b != nil {
+			out[i].Routable = prefixesOf(b)
+		}
+	}
+	return out
+}
+
+// routable says whether packets to the prefix find their way now, as record.routable does.
+func routable(r *status.Route) bool {
+	switch r.Kernel.Status {
+	case status.Installed:
+		return r.Accepted
+	case status.Adopted:
+		return r.Accepted || len(r.Paths) == 0 && r.Cluster != ""
+	default:
+		return false
+	}
+}
+
+func prefixesOf(b *netipx.IPSetBuilder) []netip.Prefix {
+	set, err := b.IPSet()
+	if err != nil { // only invalid prefixes make it fail, and none gets here
+		return nil
+	}
+	return set.Prefixes()
+}
+
+// A table with more routes than this is walked over at most once in a pause.
+const (
+	manyRoutes  = 1000
+	reportPause = time.Second
+)
+
+// reporter tells the Node what the board says.
+type reporter struct {
+	board *status.Board
+	node  *k8s.Node // nil outside Kubernetes
+	wake  chan struct{}
+}
+
+// poke says that there is news on the board. It never blocks.
+func (r *reporter) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run hands each new snapshot to the Kubernetes client, which paces the writing, until ctx is cancelled.
+func (r *reporter) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		if r.node == nil {
+			continue
+		}
+		s := r.board.Snapshot(ctx)
+		r.node.Publish(nodeReport(s))
+		if s.Table.Len() > manyRoutes {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(reportPause):
+			}
+		}
+	}
+}
+
+// nodeReport is the part of a snapshot that goes on the Node.
+func nodeReport(s *status.Snapshot) k8s.Report {
+	c := s.Conditions[0]
+	r := k8s.Report{
+		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
+		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
+	}
+	for _, remote := range withRoutable(s) {
+		state, reason, _ := clusterState(remote)
+		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
+		r.Clusters = append(r.Clusters, k8s.ClusterReport{
+			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(state), Reason: reason,
+		})
+	}
+	return r
+}
+
+// source answers the status socket: the snapshot of the board, with what only GoBGP and the Kubernetes client know
+// and no event announces.
+type source struct {
+	board   *status.Board
+	speaker *bgp.Speaker
+	node    *k8s.Node
+}
+
+// Snapshot implements status.Source.
+func (s source) Snapshot(ctx context.Context) *status.Snapshot {
+	last := s.board.Snapshot(ctx)
+	if last == nil {
+		return nil
+	}
+	out := *last
+	out.Clusters = withRoutable(last)
+	out.Kubernetes = kubernetesStatus(s.node)
+	counters, err := s.speaker.Counters(ctx, true)
+	if err != nil {
+		return &out
+	}
+	out.Sessions = slices.Clone(last.Sessions)
+	for i := range out.Sessions {
+		if c, ok := counters[out.Sessions[i].Address]; ok {
+			out.Sessions[i].Received, out.Sessions[i].Advertised = &c.Received, &c.Advertised
+		}
+	}
+	return &out
+}
