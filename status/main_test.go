@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +42,8 @@ func child(role, directory string) int {
 	case "serve":
 		go func() { _ = Serve(ctx, SocketPath(directory), &Board{}) }()
 		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
-			if _, err := os.Stat(SocketPath(directory)); err == nil {
+			if c, err := net.DialTimeout("unix", SocketPath(directory), time.Second); err == nil { // the file alone does not answer yet
+				_ = c.Close()
 				break
 			}
 		}
