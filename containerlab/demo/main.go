@@ -34,6 +34,9 @@ func run(ctx context.Context, root string, keep bool) (err error) {
 		return errors.New("network namespaces need root: run it as root")
 	}
 	s := &stage{root: root, out: os.Stdout}
+	if info, err := os.Stdout.Stat(); err == nil {
+		s.terminal = info.Mode()&os.ModeCharDevice != 0
+	}
 	if s.config, err = s.copyConfig(); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ const (
 type stage struct {
 	root     string
 	out      io.Writer
+	terminal bool   // out is one
 	config   string // folder of the changed node's configuration
 	original []byte
 	lab      *containerlab.Lab
@@ -38,7 +39,11 @@ type stage struct {
 // say announces a step.
 func (s *stage) say(text string) {
 	s.steps++
-	fmt.Fprintf(s.out, "\n\033[1m%d. %s\033[0m\n", s.steps, text)
+	bold, plain := "", ""
+	if s.terminal {
+		bold, plain = "\033[1m", "\033[0m"
+	}
+	fmt.Fprintf(s.out, "\n%s%d. %s%s\n", bold, s.steps, text, plain)
 }
 
 // show runs a command in a node as a person would.
