@@ -68,5 +68,5 @@ func TestChangedIsPokedOnceForManyStates(t *testing.T) {
 	require.Empty(t, s.Changed())
 	states := s.Drain()
 	require.Len(t, states, 2)
-	require.Equal(t, states, s.All())
+	require.ElementsMatch(t, states, s.All())
 }

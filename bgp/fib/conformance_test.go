@@ -56,7 +56,7 @@ var writing = []conformanceCase{
 		want := []Route{to(pods, n3, n2, n2), to(pods2, n2), to(pods6, x2, y2)}
 		s.ensure(want...)
 		s.wantRoutes(ours4+n2+" "+n3, pods2+" metric 512 via "+n2, ours6+x2+" "+y2)
-		require.Equal(s.t, State{Dst: p(pods), Status: Installed, NextHops: addrs(n2, n3)}, must(s.Lookup(p(pods))))
+		require.Equal(s.t, State{p(pods), &Outcome{Status: Installed, NextHops: addrs(n2, n3)}}, must(s.Lookup(p(pods))))
 		require.Len(s.t, s.Drain(), 3)
 		routes, objects := s.quiet(func() { s.ensure(want...); s.ensure(want[0]) })
 		require.Zero(s.t, routes+objects)
@@ -131,7 +131,7 @@ var owning = []conformanceCase{
 			n, err := s.Adopt(s.t.Context())
 			require.NoError(s.t, err)
 			require.Equal(s.t, 3, n)
-			require.Equal(s.t, State{Dst: p(pods), Status: Adopted, NextHops: addrs(n2, n3)}, must(s.Lookup(p(pods))))
+			require.Equal(s.t, State{p(pods), &Outcome{Status: Adopted, NextHops: addrs(n2, n3)}}, must(s.Lookup(p(pods))))
 			s.ensure(want...)
 			require.Equal(s.t, Installed, s.status(pods))
 			require.Equal(s.t, Adopted, s.status(pods2))

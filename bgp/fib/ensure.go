@@ -11,6 +11,11 @@ import (
 // maxJoined bounds the error of a call that touched thousands of routes; States have them all.
 const maxJoined = 16
 
+var (
+	errNotPrefix = errors.New("not a prefix without host bits")
+	errNoNextHop = errors.New("no next hops")
+)
+
 // Ensure records the desired state of the given prefixes and writes what differs; prefixes that
 // are not given stay as they are. A route with no next hops removes ours to that prefix. The
 // error joins what failed, one line per prefix (the first 16, then a count); failed prefixes are
@@ -23,17 +28,18 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 		return err
 	}
 	var bad failures
-	asked := make([]*entry, 0, len(routes))
-	for _, r := range routes {
-		e, err := t.desire(r)
+	asked, unsure := t.asked[:0], false
+	for i := range routes {
+		e, err := t.desire(&routes[i])
 		if err != nil {
-			bad.add(err)
+			bad.add(fmt.Errorf("route %s: %w", routes[i].Dst, err))
 		} else if e != nil {
 			asked = append(asked, e)
+			unsure = unsure || e.unsure && e.removing
 		}
 	}
 	// What may still be there must be known before it can be deleted.
-	if slices.ContainsFunc(asked, func(e *entry) bool { return e.unsure && e.removing }) {
+	if unsure {
 		if err := t.sync(ctx); err != nil {
 			bad.add(err)
 		}
@@ -42,20 +48,24 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 		bad.add(err)
 	}
 	for _, e := range asked {
-		if e.status == Failed {
-			bad.add(fmt.Errorf("route %s: %s", e.dst, e.reason))
+		if e.outcome.Status == Failed {
+			bad.add(fmt.Errorf("route %s: %s", e.dst, e.outcome.Reason))
 		}
 	}
+	t.asked = reusable(asked)
 	return bad.join()
 }
 
-// desire records one wish and returns its entry, nil when there is nothing to say about it.
-func (t *Table) desire(r Route) (*entry, error) {
+// desire records one wish and returns its entry, nil when it is fulfilled already.
+func (t *Table) desire(r *Route) (*entry, error) {
+	e := t.entries[r.Dst]
+	if e != nil && e.want != nil && e.outcome.Status == Installed && e.want.is(r.NextHops) {
+		return nil, nil
+	}
 	if !r.Dst.IsValid() || r.Dst != r.Dst.Masked() || r.Dst.Addr().Is4In6() {
-		return nil, fmt.Errorf("route %s: not a prefix without host bits", r.Dst)
+		return nil, errNotPrefix
 	}
 	if len(r.NextHops) == 0 {
-		e := t.entries[r.Dst]
 		if e != nil {
 			t.want(e, nil)
 			e.removing = true
@@ -63,14 +73,15 @@ func (t *Table) desire(r Route) (*entry, error) {
 		}
 		return e, nil
 	}
-	addrs, err := t.choose(r)
+	s, err := t.setFor(r.Dst, r.NextHops)
 	if err != nil {
 		return nil, err
 	}
-	s := t.intern(addrs)
-	e := t.entry(r.Dst)
-	if e.want == s && e.status == Installed {
-		return e, nil
+	if e == nil {
+		e = t.entry(r.Dst)
+	}
+	if e.want == s && e.outcome.Status == Installed {
+		return nil, nil
 	}
 	if e.want != s {
 		t.want(e, s)
@@ -86,28 +97,50 @@ func (t *Table) want(e *entry, s *pathSet) {
 	if old == s {
 		return
 	}
-	e.want, e.settled = s, nil
+	e.want, e.settled = s, false
 	if s != nil {
 		s.wants++
 		e.removing = false
+		t.endDetour(s)
 	}
 	if old != nil {
 		t.unwant(old)
 	}
 }
 
+// setFor returns the path set of the next hops that a route to dst is to have.
+func (t *Table) setFor(dst netip.Prefix, nextHops []netip.Addr) (*pathSet, error) {
+	first := nextHops[0]
+	known := t.lastSet
+	if len(nextHops) == 1 {
+		if h := t.hops[first]; h != nil {
+			known = h.alone
+		}
+	}
+	// A set that is known was found good, but maybe for the other family.
+	if known != nil && (dst.Addr().Is4() || !first.Is4()) && known.is(nextHops) {
+		return known, nil
+	}
+	addrs, err := t.choose(dst, nextHops)
+	if err != nil {
+		return nil, err
+	}
+	t.lastSet = t.intern(addrs)
+	return t.lastSet, nil
+}
+
 // choose returns the next hops to use: valid ones, sorted, unique, the lowest MaxNextHops of them.
-func (t *Table) choose(r Route) ([]netip.Addr, error) {
+func (t *Table) choose(dst netip.Prefix, nextHops []netip.Addr) ([]netip.Addr, error) {
 	addrs := t.addrs[:0]
-	for _, a := range r.NextHops {
+	for _, a := range nextHops {
 		a = a.Unmap()
 		switch {
 		case !a.IsValid(), a.IsUnspecified(), a.IsMulticast(), a.IsLoopback():
-			return nil, fmt.Errorf("route %s: next hop %s is not the address of a node", r.Dst, a)
-		case r.Dst.Addr().Is6() && a.Is4():
-			return nil, fmt.Errorf("route %s: next hop %s is of the other family", r.Dst, a)
+			return nil, fmt.Errorf("next hop %s is not the address of a node", a)
+		case dst.Addr().Is6() && a.Is4():
+			return nil, fmt.Errorf("next hop %s is of the other family", a)
 		case a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "":
-			return nil, fmt.Errorf("route %s: link-local next hop %s without its link", r.Dst, a)
+			return nil, fmt.Errorf("link-local next hop %s without its link", a)
 		}
 		addrs = append(addrs, a)
 	}
@@ -126,6 +159,16 @@ func (t *Table) ready(ctx context.Context) error {
 		return nil
 	}
 	return t.sync(ctx)
+}
+
+// reusable empties a buffer for the next time, unless it is one for a rare occasion.
+func reusable[T any](buffer []T) []T {
+	const common = 1 << 14
+	clear(buffer)
+	if cap(buffer) > common {
+		return nil
+	}
+	return buffer[:0]
 }
 
 type failures struct {

@@ -46,11 +46,11 @@ func (t *Table) doubtHops(match func(*hop) bool) {
 // doubtRivals has the kernel read again when a foreign route that stands in our way may have gone
 // with its link: of IPv4 routes the kernel does not tell.
 func (t *Table) doubtRivals(link int) {
-	if t.tally[Conflict] == 0 || t.reread {
+	if t.tally.conflict == 0 || t.reread {
 		return
 	}
 	for dst, e := range t.entries {
-		if e.status == Conflict && slices.ContainsFunc(t.foreign[dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
+		if e.outcome.Status == Conflict && slices.ContainsFunc(t.foreign[dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
 			t.reread = true
 			return
 		}
@@ -94,6 +94,7 @@ func (t *Table) handleNextHop(e *event, now time.Time) {
 	if g := t.groups[id]; g != nil {
 		t.interfered(&g.set.fight, "next-hop group", id, now)
 	}
+	t.recount = true
 	for _, h := range t.hops {
 		if h.id == id && t.interfered(&h.fight, "next-hop object", id, now) {
 			h.problem = h.addr.String() + ": " + fightReason("the next-hop object")
@@ -121,9 +122,9 @@ func (t *Table) handleOurs(e *event, now time.Time) {
 		if x == nil {
 			return
 		}
-		at := slices.IndexFunc(x.have, func(h held) bool { return h.is(&e.route) })
+		at := t.find(x, func(h *held) bool { return h.is(&e.route) })
 		if at < 0 {
-			t.reread = t.reread || len(x.have) > 0
+			t.reread = t.reread || x.routes() > 0
 			return
 		}
 		t.lose(x, at)
@@ -143,26 +144,22 @@ func (t *Table) handleOurs(e *event, now time.Time) {
 // gain records a route of ours that somebody else wrote, and says whether that is news. The kernel
 // also announces routes whose group somebody rewrote (nexthop_compat_mode): those are none.
 func (t *Table) gain(x *entry, e *event) bool {
-	known := slices.ContainsFunc(x.have, func(h held) bool { return h.is(&e.route) })
+	known := t.find(x, func(h *held) bool { return h.is(&e.route) }) >= 0
 	whole := e.replaced || t.mode == ModeInline && x.dst.Addr().Is6() && e.route.nextHop == 0
-	if known && (!whole || len(x.have) == 1) {
+	if known && (!whole || x.routes() == 1) {
 		return false
 	}
 	if whole {
 		// It took the place of the one with its metric; or of an IPv6 route we are told the whole.
-		for i := len(x.have) - 1; i >= 0; i-- {
-			if x.have[i].metric == e.route.metric {
-				t.lose(x, i)
+		for at := 0; at >= 0; {
+			if at = t.find(x, func(h *held) bool { return h.metric == e.route.metric }); at >= 0 {
+				t.lose(x, at)
 			}
 		}
 	}
-	x.have = append(x.have, t.newHeld(e.route))
+	t.keep(x, t.newHeld(&e.route))
 	t.reread = t.reread || t.collides(x)
 	return true
-}
-
-func (h *held) is(r *kernelRoute) bool {
-	return h.metric == r.metric && h.tos == r.tos && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
 }
 
 // disturbed counts what others did to one of our routes, and gives in for a while when it is too much.
@@ -186,7 +183,7 @@ func (t *Table) handleForeign(e *event) {
 		// Of several alike, or a part of an IPv6 multipath route, who knows what is left?
 		t.reread = t.reread || x != nil && len(all) > 0
 	} else {
-		if x != nil && e.replaced && x.holds(r.metric) {
+		if x != nil && e.replaced && t.holds(x, r.metric) {
 			t.reread = true // it may have taken the place of ours
 		}
 		if !slices.Contains(all, r) {
@@ -199,6 +196,7 @@ func (t *Table) handleForeign(e *event) {
 		t.foreign[dst] = all
 	}
 	if x != nil {
+		x.contested = len(all) > 0
 		t.markDirty(x)
 	}
 }

@@ -73,19 +73,26 @@ const (
 	Failed Status = "Failed"
 	// Conflict: a foreign route to the prefix collides with ours or wins over it.
 	Conflict Status = "Conflict"
-	// Absent: no route of ours is there and none is desired. Seen in Drain only.
+	// Absent: no route of ours is there and none is desired.
 	Absent Status = "Absent"
 	// Adopted: a route of ours found in the kernel that nobody has asked for yet; Prune removes it.
 	Adopted Status = "Adopted"
 )
 
-// State is the state of one prefix. NextHops is what is in the kernel, sorted; it is shared and
-// must not be written to. Reason is one human sentence, empty when all is well.
+// State is the state of one prefix. Those that Table hands out always have an Outcome.
 type State struct {
-	Dst      netip.Prefix
-	Status   Status
+	Dst netip.Prefix
+	*Outcome
+}
+
+// Outcome is what became of a prefix. It is shared by all prefixes of which the same is to be
+// said, and never changes: keep the pointer, compare it, and do not write to what it points to.
+type Outcome struct {
+	Status Status
+	// NextHops is what was in the kernel, sorted.
 	NextHops []netip.Addr
-	Reason   string
+	// Reason is one human sentence, empty when all is well.
+	Reason string
 }
 
 // Stats counts. The first group are gauges, the second only ever grows.

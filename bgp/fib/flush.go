@@ -34,10 +34,13 @@ func (t *Table) flush(ctx context.Context) error {
 
 // write is one pass over what is dirty.
 func (t *Table) write(ctx context.Context) error {
-	p := &pass{t: t, ctx: ctx, now: time.Now()}
+	t.passes++
+	p := &pass{t: t, ctx: ctx, now: time.Now(), serial: t.passes}
 	failed := t.resolveStale(ctx)
+	t.markConcerned(t.returned)
+	t.returned = nil
 	p.take()
-	steps := []func() error{p.moveGroups, p.writeHops, p.writeGroups, p.addRoutes, p.deleteRoutes, p.deleteObjects}
+	steps := []func() error{p.moveGroups, p.writeHops, p.writeGroups, p.writeRoutes, p.writeLateGroups, p.deleteObjects}
 	for _, step := range steps {
 		if failed != nil {
 			t.reread = true // what was asked may have happened or not
@@ -46,6 +49,9 @@ func (t *Table) write(ctx context.Context) error {
 		failed = step()
 	}
 	p.conclude(failed)
+	if t.dirty == nil {
+		t.dirty = reusable(p.batch)
+	}
 	return failed
 }
 
@@ -70,6 +76,7 @@ func (t *Table) resolveStale(ctx context.Context) error {
 		}
 		return err
 	}
+	t.recount = true
 	for i, h := range ask {
 		h.learn(answers[i])
 	}
@@ -86,22 +93,29 @@ func (h *hop) learn(r resolution) {
 }
 
 // spread touches the sets for which the newly resolved hops make a difference, and makes the
-// entries that want them dirty. Sets that nothing was written for yet have only dirty entries.
+// entries dirty that have to do with them. Sets that nothing was written for yet have only dirty
+// entries.
 func (t *Table) spread(hops []*hop) {
 	hit := map[*pathSet]struct{}{}
 	for _, h := range hops {
 		for _, s := range h.sets {
-			if !s.fresh && t.unsettled(s) {
-				hit[s] = struct{}{}
-				t.touch(s)
+			if s.fresh || !t.unsettled(s) {
+				continue
+			}
+			hit[s] = struct{}{}
+			for _, from := range s.carries {
+				hit[from] = struct{}{}
 			}
 		}
 	}
-	t.markWanting(hit)
+	for s := range hit {
+		t.touch(s)
+	}
+	t.markConcerned(hit)
 }
 
-// markWanting makes the entries dirty that want one of the sets.
-func (t *Table) markWanting(sets map[*pathSet]struct{}) {
+// markConcerned makes the entries dirty that want one of the sets or name a group of one.
+func (t *Table) markConcerned(sets map[*pathSet]struct{}) {
 	if len(sets) == 0 {
 		return
 	}
@@ -109,7 +123,11 @@ func (t *Table) markWanting(sets map[*pathSet]struct{}) {
 		if e.want == nil {
 			continue
 		}
-		if _, ok := sets[e.want]; ok {
+		_, hit := sets[e.want]
+		if !hit && e.usual != nil && e.usual.set != e.want {
+			_, hit = sets[e.usual.set]
+		}
+		if hit {
 			t.markDirty(e)
 		}
 	}

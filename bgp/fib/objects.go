@@ -3,7 +3,6 @@ package fib
 import (
 	"net/netip"
 	"slices"
-	"time"
 )
 
 // Our ids of next-hop objects and groups. The very last one is what Open tries with.
@@ -22,6 +21,7 @@ type hop struct {
 	known   gateway    // what the object says in the kernel; zero when it is not there
 	problem string     // why it cannot be used
 	sets    []*pathSet // that contain it
+	alone   *pathSet   // the one of them that has no other
 	stale   bool       // is to be resolved again; then it is in Table.stale
 	fight   fight
 }
@@ -33,17 +33,25 @@ func (h *hop) live(m Mode) bool {
 
 // pathSet is one distinct set of next hops, shared by all prefixes that want it.
 type pathSet struct {
-	key     string
-	hops    []*hop   // sorted by address
-	groups  []*group // the kernel groups that stand for it; the first serves new routes
-	wants   int      // prefixes that desire it
-	problem string   // why its group could not be written
-	touched bool     // is in Table.touched
-	fresh   bool     // no entry that wants it has been through a pass yet
-	up      []*hop   // the live hops as last written
-	addrs   []netip.Addr
-	inline  []gateway
-	fight   fight
+	key       string
+	hops      []*hop   // sorted by address
+	groups    []*group // the kernel groups that stand for it; the first serves new routes
+	wants     int      // prefixes that desire it
+	pins      int      // moves under way that lead to it
+	problem   string   // why its group could not be written
+	touched   bool     // is in Table.touched
+	fresh     bool     // no entry that wants it has been through a pass yet
+	up        []*hop   // the live hops as last written
+	addrs     []netip.Addr
+	inline    []gateway
+	outcome   *Outcome // of the prefixes that have it
+	concluded uint64   // the pass that made outcome
+	fight     fight
+
+	// See failover.go.
+	detour   *pathSet   // where its traffic goes instead; nil: its own way
+	carries  []*pathSet // whose detour leads here
+	followed bool       // something was said or left in place because of its detour
 }
 
 // group is a next-hop group in the kernel.
@@ -54,6 +62,7 @@ type group struct {
 	routes  int      // our routes that name it
 	kept    bool     // adopted: stays until Prune although no route names it
 	idle    bool     // is in Table.idleGroups
+	late    bool     // its detour ended: rewritten in the next pass when routes that do not belong have left
 }
 
 // settle recomputes what of the set can carry traffic.
@@ -90,10 +99,11 @@ func (s *pathSet) memberIDs() []uint32 {
 
 // current says whether g's members in the kernel are those its set wants now.
 func (g *group) current() bool {
-	if len(g.members) == 0 || len(g.members) != len(g.set.up) {
+	up := g.set.way().up
+	if len(g.members) == 0 || len(g.members) != len(up) {
 		return false
 	}
-	for _, h := range g.set.up {
+	for _, h := range up {
 		if _, found := slices.BinarySearch(g.members, h.id); !found {
 			return false
 		}
@@ -101,8 +111,8 @@ func (g *group) current() bool {
 	return true
 }
 
-// intern returns the set of the given sorted, unique addresses, making what does not exist.
-func (t *Table) intern(addrs []netip.Addr) *pathSet {
+// lookup returns the set of the given sorted, unique addresses, nil when there is none.
+func (t *Table) lookup(addrs []netip.Addr) *pathSet {
 	t.scratch = t.scratch[:0]
 	for _, a := range addrs {
 		b := a.As16()
@@ -110,7 +120,30 @@ func (t *Table) intern(addrs []netip.Addr) *pathSet {
 		t.scratch = append(t.scratch, byte(a.BitLen()))
 		t.scratch = append(append(t.scratch, a.Zone()...), 0)
 	}
-	if s, ok := t.sets[string(t.scratch)]; ok {
+	return t.sets[string(t.scratch)]
+}
+
+// is says whether addrs, in this order, are the set's.
+func (s *pathSet) is(addrs []netip.Addr) bool {
+	if len(addrs) != len(s.hops) {
+		return false
+	}
+	for i, h := range s.hops {
+		if h.addr != addrs[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// usable says whether any hop of s may carry traffic once its object is written.
+func (s *pathSet) usable() bool {
+	return slices.ContainsFunc(s.hops, func(h *hop) bool { return h.problem == "" && h.link != 0 })
+}
+
+// intern returns the set of the given sorted, unique addresses, making what does not exist.
+func (t *Table) intern(addrs []netip.Addr) *pathSet {
+	if s := t.lookup(addrs); s != nil {
 		return s
 	}
 	s := &pathSet{key: string(t.scratch), hops: make([]*hop, len(addrs)), fresh: true}
@@ -118,6 +151,9 @@ func (t *Table) intern(addrs []netip.Addr) *pathSet {
 		h := t.hop(a)
 		h.sets = append(h.sets, s)
 		s.hops[i] = h
+	}
+	if len(addrs) == 1 {
+		s.hops[0].alone = s
 	}
 	t.sets[s.key] = s
 	s.settle(t.mode)
@@ -150,29 +186,39 @@ func (t *Table) touch(s *pathSet) {
 	}
 }
 
-// unwant takes one wish for s back.
+// unwant takes one wish for s back. What still names the groups of a set that nobody wants any
+// more went the way of its detour already.
 func (t *Table) unwant(s *pathSet) {
 	s.wants--
+	if to := s.detour; s.wants == 0 && to != nil {
+		t.leave(s)
+		t.handOver(s, to)
+		t.forget(to)
+	}
 	t.forget(s)
 }
 
-// forget drops a set that nobody wants and no group stands for.
+// forget drops a set that nobody wants, no group stands for and no detour leads to.
 func (t *Table) forget(s *pathSet) {
-	if s.wants > 0 || len(s.groups) > 0 || t.sets[s.key] != s {
+	if s.wants > 0 || s.pins > 0 || len(s.groups) > 0 || len(s.carries) > 0 || t.sets[s.key] != s {
 		return
 	}
 	delete(t.sets, s.key)
+	if t.lastSet == s {
+		t.lastSet = nil
+	}
 	for _, h := range s.hops {
 		h.sets = slices.DeleteFunc(h.sets, func(o *pathSet) bool { return o == s })
+		if h.alone == s {
+			h.alone = nil
+		}
 		if len(h.sets) == 0 {
 			t.idleHops = append(t.idleHops, h)
 		}
 	}
 }
 
-// attach and detach keep the count of routes that name a group.
-func (t *Table) attach(g *group) { g.routes++ }
-
+// detach takes a route off a group.
 func (t *Table) detach(g *group) {
 	g.routes--
 	if g.routes == 0 {
@@ -212,35 +258,3 @@ func (t *Table) newID() uint32 {
 	}
 	return 0
 }
-
-// fight remembers when something of ours had to be repaired because others touched it.
-type fight struct {
-	repairs []time.Time
-	until   time.Time // no repair before
-}
-
-const (
-	fightWindow  = time.Minute
-	fightRepairs = 5
-	fightPause   = time.Minute
-)
-
-// again notes another interference and says whether it has just become a fight. Whoever keeps on
-// fighting after a pause gets the next pause after one repair.
-func (f *fight) again(now time.Time) bool {
-	if !f.until.IsZero() && now.Sub(f.until) < fightWindow {
-		if !now.Before(f.until) {
-			f.until = now.Add(fightPause)
-		}
-		return false
-	}
-	f.repairs = slices.DeleteFunc(f.repairs, func(at time.Time) bool { return now.Sub(at) >= fightWindow })
-	f.repairs = append(f.repairs, now)
-	if len(f.repairs) <= fightRepairs {
-		return false
-	}
-	f.repairs, f.until = nil, now.Add(fightPause)
-	return true
-}
-
-func (f *fight) held(now time.Time) bool { return now.Before(f.until) }

@@ -17,13 +17,17 @@ type pass struct {
 	t        *Table
 	ctx      context.Context
 	now      time.Time
+	serial   uint64
 	batch    []*entry
 	sets     []*pathSet
+	problems map[*entry]string // why something of an entry could not be written
+	gone     []held            // obsolete's
 	repaired int
 }
 
-// chunk is how many requests are put together before they are handed over.
-const chunk = 4096
+// chunk is how many routes are added, and their predecessors deleted, before the next ones: as
+// many as go into one message to the kernel, so that what is put together is still in the cache.
+const chunk = batchMessages
 
 // moveAlone is how many routes a group must have to be moved to a path set that already has one;
 // fewer are moved one by one, so that groups of the same content do not pile up.
@@ -32,14 +36,15 @@ const moveAlone = 16
 // take empties the table's list of dirty entries and touched sets.
 func (p *pass) take() {
 	t := p.t
+	p.batch = t.dirty[:0]
 	for _, e := range t.dirty {
-		e.dirty, e.problem = false, ""
-		if e.trouble != nil && e.trouble.fight.held(p.now) && !e.forced {
+		e.dirty = false
+		if tr := e.trouble(); tr != nil && tr.fight.held(p.now) && !e.forced {
 			t.hold(e)
 			continue
 		}
 		p.batch = append(p.batch, e)
-		if e.want != nil && (len(e.have) > 0 || !t.collides(e)) {
+		if e.want != nil && !e.want.touched && (e.routes() > 0 || !t.collides(e)) {
 			t.touch(e.want)
 		}
 	}
@@ -48,6 +53,14 @@ func (p *pass) take() {
 		s.touched, s.fresh, s.problem = false, false, ""
 	}
 	p.sets, t.touched = t.touched, nil
+}
+
+// trouble notes why something of e could not be written.
+func (p *pass) trouble(e *entry, why string) {
+	if p.problems == nil {
+		p.problems = map[*entry]string{}
+	}
+	p.problems[e] = why
 }
 
 // move counts where the routes of one group want to go.
@@ -65,11 +78,8 @@ func (p *pass) moveGroups() error {
 	}
 	moves := map[*group]*move{}
 	for _, e := range p.batch {
-		if e.want == nil || len(e.have) != 1 || e.have[0].group == nil {
-			continue
-		}
-		g := e.have[0].group
-		if g.set == e.want || e.have[0].metric != uint32(p.t.cfg.Metric) || p.t.collides(e) {
+		g := e.usual
+		if g == nil || e.want == nil || g.set == e.want || e.routes() != 1 || g.set.way() == e.want.way() || p.t.collides(e) {
 			continue
 		}
 		m := moves[g]
@@ -81,20 +91,16 @@ func (p *pass) moveGroups() error {
 		m.split = m.split || m.to != e.want
 	}
 	for g, m := range moves {
-		if m.split || m.n != g.routes || len(m.to.groups) > 0 && m.n <= moveAlone || !usable(m.to) {
+		if m.split || m.n != g.routes || len(m.to.groups) > 0 && m.n <= moveAlone || !m.to.usable() {
 			continue
 		}
 		old := g.set
 		old.groups = slices.DeleteFunc(old.groups, func(o *group) bool { return o == g })
-		g.set, g.kept = m.to, false
+		g.set, g.kept, g.late = m.to, false, false
 		m.to.groups = append(m.to.groups, g)
 		p.t.forget(old)
 	}
 	return nil
-}
-
-func usable(s *pathSet) bool {
-	return slices.ContainsFunc(s.hops, func(h *hop) bool { return h.problem == "" && h.link != 0 })
 }
 
 // writeHops writes the next-hop objects that the touched sets need and the kernel lacks.
@@ -105,7 +111,10 @@ func (p *pass) writeHops() error {
 	var todo []*hop
 	seen := map[*hop]struct{}{}
 	for _, s := range p.sets {
-		for _, h := range s.hops {
+		if !s.inUse() {
+			continue
+		}
+		for _, h := range s.way().hops {
 			if _, dup := seen[h]; !dup && h.problem == "" && h.link != 0 && !h.live(ModeObjects) {
 				seen[h] = struct{}{}
 				todo = append(todo, h)
@@ -128,6 +137,7 @@ func (p *pass) writeHops() error {
 
 func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
 	reqs := p.t.requests[:0]
+	p.t.recount = p.t.recount || len(todo) > 0
 	todo = slices.DeleteFunc(todo, func(h *hop) bool {
 		if h.id == 0 {
 			h.id = p.t.newID()
@@ -164,27 +174,50 @@ func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
 
 // writeGroups settles which hops of the touched sets are live and writes their groups.
 func (p *pass) writeGroups() error {
+	for _, s := range p.sets {
+		s.settle(p.t.mode)
+		s.way().settle(p.t.mode)
+	}
+	if p.t.mode != ModeObjects {
+		return nil
+	}
+	return p.rewriteGroups(false)
+}
+
+// writeLateGroups writes the groups whose detour ended, now that routes which only seemed to
+// belong to them have left.
+func (p *pass) writeLateGroups() error {
+	if p.t.mode != ModeObjects {
+		return nil
+	}
+	return p.rewriteGroups(true)
+}
+
+func (p *pass) rewriteGroups(late bool) error {
 	t := p.t
 	reqs := t.requests[:0]
 	var targets []*group
 	for _, s := range p.sets {
-		s.settle(t.mode)
-		if t.mode != ModeObjects || len(s.up) == 0 || s.wants == 0 || s.fight.held(p.now) {
-			continue // among them the adopted that nobody asked for: those stay as they are
+		w := s.way()
+		if len(w.up) == 0 || s.fight.held(p.now) {
+			continue
 		}
 		for _, g := range s.groups {
-			if !g.current() {
-				reqs = append(reqs, request{op: opReplaceGroup, id: g.id, members: s.memberIDs()})
+			if s.wants == 0 && g.kept {
+				continue // adopted, and nobody asked for it: it stays as it is
+			}
+			if g.late == late && !g.current() {
+				reqs = append(reqs, request{op: opReplaceGroup, id: g.id, members: w.memberIDs()})
 				targets = append(targets, g)
 			}
 		}
-		if len(s.groups) == 0 {
+		if len(s.groups) == 0 && s.wants > 0 && !late {
 			g := &group{id: t.newID(), set: s}
 			if g.id == 0 {
 				s.problem = "no free next-hop id"
 				continue
 			}
-			reqs = append(reqs, request{op: opCreateGroup, id: g.id, members: s.memberIDs()})
+			reqs = append(reqs, request{op: opCreateGroup, id: g.id, members: w.memberIDs()})
 			targets = append(targets, g)
 		}
 	}

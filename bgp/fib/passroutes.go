@@ -8,28 +8,38 @@ import (
 // target is what a request about a route was made for.
 type target struct {
 	e    *entry
-	held held
+	held held // to delete
 }
 
-// addRoutes writes the routes that are desired and not there.
-func (p *pass) addRoutes() error {
-	reqs, targets := p.t.requests[:0], []target(nil)
-	for i, e := range p.batch {
-		if r, ok := p.addition(e); ok {
-			reqs = append(reqs, r)
-			targets = append(targets, target{e, held{metric: r.metric, nextHop: r.id, hops: r.hops}})
-		}
-		if len(reqs) < chunk && i < len(p.batch)-1 {
-			continue
-		}
-		p.t.requests = reqs
-		if err := p.t.apply(p.ctx, reqs); err != nil {
+// writeRoutes writes the routes that are desired and not there, and then deletes what of ours is
+// no longer desired, some at a time.
+func (p *pass) writeRoutes() error {
+	for some := range slices.Chunk(p.batch, chunk) {
+		if err := p.addRoutes(some); err != nil {
 			return err
 		}
-		for j := range reqs {
-			p.added(targets[j], reqs[j].err)
+		if err := p.deleteRoutes(some); err != nil {
+			return err
 		}
-		reqs, targets = reqs[:0], targets[:0]
+	}
+	return nil
+}
+
+func (p *pass) addRoutes(some []*entry) error {
+	t := p.t
+	reqs, targets := t.requests[:0], t.targets[:0]
+	for _, e := range some {
+		if r, ok := p.addition(e); ok {
+			reqs = append(reqs, r)
+			targets = append(targets, target{e: e})
+		}
+	}
+	t.requests, t.targets = reqs, targets
+	if err := t.apply(p.ctx, reqs); err != nil {
+		return err
+	}
+	for i := range reqs {
+		p.added(targets[i].e, &reqs[i])
 	}
 	return nil
 }
@@ -41,19 +51,19 @@ func (p *pass) addition(e *entry) (request, bool) {
 	case s == nil:
 		return request{}, false
 	case s.fight.held(p.now):
-		e.problem = fightReason("the next-hop group")
+		p.trouble(e, fightReason("the next-hop group"))
 		return request{}, false
 	case s.problem != "":
-		e.problem = s.problem
+		p.trouble(e, s.problem)
 		return request{}, false
-	case len(s.up) == 0:
-		e.problem = whyDown(s)
+	case len(s.way().up) == 0:
+		p.trouble(e, whyDown(s.way()))
 		return request{}, false
-	case len(e.have) == 0 && t.collides(e), t.installed(e) >= 0:
+	case e.routes() == 0 && t.collides(e), t.installed(e) >= 0:
 		return request{}, false
 	}
 	r := request{op: opCreateRoute, dst: e.dst, metric: uint32(t.cfg.Metric)}
-	if e.holds(r.metric) {
+	if t.holds(e, r.metric) {
 		r.op = opAppendRoute
 	}
 	if t.mode == ModeObjects {
@@ -68,110 +78,87 @@ func (p *pass) addition(e *entry) (request, bool) {
 	return r, len(r.hops) > 0
 }
 
-// holds says whether a route of ours with the metric is there.
-func (e *entry) holds(metric uint32) bool {
-	for _, h := range e.have {
-		if h.metric == metric && h.tos == 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // merged returns our IPv6 route with inline next hops, into which the kernel merges every
 // other one of the same metric; nil when there is none.
 func (t *Table) merged(e *entry) *held {
 	if e.dst.Addr().Is4() {
 		return nil
 	}
-	for i := range e.have {
-		if h := &e.have[i]; h.nextHop == 0 && h.metric == uint32(t.cfg.Metric) {
+	for i := range e.others() {
+		if h := &e.extra.held[i]; h.nextHop == 0 && h.metric == uint32(t.cfg.Metric) {
 			return h
 		}
 	}
 	return nil
 }
 
-func without(all, some []gateway) []gateway {
-	var rest []gateway
-	for _, g := range all {
-		if !contains(some, g) {
-			rest = append(rest, g)
-		}
-	}
-	return rest
-}
-
-func (p *pass) added(x target, err error) {
-	t, e := p.t, x.e
-	if err != nil {
-		e.problem = err.Error()
+func (p *pass) added(e *entry, r *request) {
+	t := p.t
+	if r.err != nil {
+		p.trouble(e, r.err.Error())
 		if !t.collides(e) {
-			p.doubt(err)
+			p.doubt(r.err)
 		}
 		return
 	}
 	e.unsure = false
-	if e.settled == e.want {
+	if e.settled {
 		t.stats.Repairs++
 		p.repaired++
 	}
-	if m := t.merged(e); m != nil && x.held.nextHop == 0 {
-		m.hops = append(append([]gateway(nil), m.hops...), x.held.hops...)
+	if m := t.merged(e); m != nil && r.id == 0 {
+		m.hops = append(append([]gateway(nil), m.hops...), r.hops...)
 		return
 	}
-	if x.held.group = t.groups[x.held.nextHop]; x.held.group != nil {
-		t.attach(x.held.group)
-	}
-	e.have = append(e.have, x.held)
+	t.keep(e, held{metric: r.metric, nextHop: r.id, group: t.groups[r.id], hops: r.hops})
 }
 
 // deleteRoutes deletes what of ours is no longer desired: after the new route is in, when the
 // prefix is to have none, or when no next hop can be used (traffic must not go to a dead one).
-func (p *pass) deleteRoutes() error {
-	reqs, targets := p.t.requests[:0], []target(nil)
-	for i, e := range p.batch {
+func (p *pass) deleteRoutes(some []*entry) error {
+	t := p.t
+	reqs, targets := t.requests[:0], t.targets[:0]
+	for _, e := range some {
 		for _, h := range p.obsolete(e) {
 			reqs = append(reqs, request{op: opDeleteRoute, dst: e.dst, metric: h.metric, id: h.nextHop, hops: h.hops, tos: h.tos})
 			targets = append(targets, target{e, h})
 		}
-		if len(reqs) < chunk && i < len(p.batch)-1 {
-			continue
-		}
-		p.t.requests = reqs
-		if err := p.t.apply(p.ctx, reqs); err != nil {
-			return err
-		}
-		for j := range reqs {
-			p.deleted(targets[j], reqs[j].err)
-		}
-		reqs, targets = reqs[:0], targets[:0]
+	}
+	t.requests, t.targets = reqs, targets
+	if err := t.apply(p.ctx, reqs); err != nil {
+		return err
+	}
+	for i := range reqs {
+		p.deleted(&targets[i], reqs[i].err)
 	}
 	return nil
 }
 
-// obsolete returns what of e's routes is to go.
+// obsolete returns what of e's routes is to go; it is valid until the next call.
 func (p *pass) obsolete(e *entry) []held {
-	t := p.t
-	if len(e.have) == 0 || e.want == nil && !e.removing {
+	t, n := p.t, e.routes()
+	if n == 0 || e.want == nil && !e.removing {
 		return nil
 	}
 	keep := t.installed(e)
+	if keep == 0 && n == 1 {
+		return nil
+	}
 	if e.want != nil && keep < 0 {
-		if m := t.merged(e); m != nil && t.mode == ModeInline && e.problem == "" {
+		if m := t.merged(e); m != nil && t.mode == ModeInline && p.problems[e] == "" {
 			return surplus(m, e.want.inline)
 		}
-		if len(e.want.up) > 0 || e.want.problem != "" || e.want.fight.held(p.now) {
+		if len(e.want.way().up) > 0 || e.want.problem != "" || e.want.fight.held(p.now) {
 			return nil // the new route could not be written: the old one is better than none
 		}
 	}
-	var gone []held
-	for i, h := range e.have {
+	p.gone = p.gone[:0]
+	for i := range n {
 		if i != keep {
-			gone = append(gone, h)
+			p.gone = append(p.gone, t.route(e, i))
 		}
 	}
-	return gone
+	return p.gone
 }
 
 // surplus is the part of a merged IPv6 route that is not desired.
@@ -182,24 +169,22 @@ func surplus(m *held, want []gateway) []held {
 	return nil
 }
 
-func (p *pass) deleted(x target, err error) {
+func (p *pass) deleted(x *target, err error) {
+	t, e, gone := p.t, x.e, &x.held
 	if err != nil {
-		x.e.problem = fmt.Sprintf("delete: %s", err)
+		p.trouble(e, fmt.Sprintf("delete: %s", err))
 		p.doubt(err)
 		return
 	}
-	for i := range x.e.have {
-		h := &x.e.have[i]
-		if h.metric != x.held.metric || h.nextHop != x.held.nextHop || h.tos != x.held.tos {
-			continue
-		}
-		if sameGateways(h.hops, x.held.hops) {
-			p.t.lose(x.e, i)
-			return
-		}
+	at := t.find(e, func(h *held) bool {
+		return h.metric == gone.metric && h.nextHop == gone.nextHop && h.tos == gone.tos && sameGateways(h.hops, gone.hops)
+	})
+	if at >= 0 {
+		t.lose(e, at)
+		return
 	}
-	if m := p.t.merged(x.e); m != nil && x.held.nextHop == 0 {
-		m.hops = without(m.hops, x.held.hops)
+	if m := t.merged(e); m != nil && gone.nextHop == 0 {
+		m.hops = without(m.hops, gone.hops)
 	}
 }
 
@@ -222,6 +207,7 @@ func (p *pass) deleteObjects() error {
 			continue
 		}
 		delete(t.hops, h.addr)
+		t.recount = true
 		switch {
 		case t.inStray(h.id):
 			t.strays[h.id] = kernelNextHop{id: h.id, gateway: h.known} // for Prune to judge

@@ -21,7 +21,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 	}
 	var gone []*entry
 	for _, e := range t.entries {
-		if e.want == nil && len(e.have) > 0 {
+		if e.want == nil && e.routes() > 0 {
 			e.removing = true
 			t.markDirty(e)
 			gone = append(gone, e)
@@ -44,10 +44,10 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 	}
 	removed := 0
 	for _, e := range gone {
-		if len(e.have) == 0 {
+		if e.routes() == 0 {
 			removed++
-		} else if e.status == Failed {
-			bad.add(fmt.Errorf("route %s: %s", e.dst, e.reason))
+		} else if e.outcome.Status == Failed {
+			bad.add(fmt.Errorf("route %s: %s", e.dst, e.outcome.Reason))
 		}
 	}
 	if err := t.deleteStrays(ctx); err != nil {
@@ -64,7 +64,7 @@ func (t *Table) deleteStrays(ctx context.Context) error {
 	}
 	named := map[uint32]struct{}{}
 	for _, e := range t.entries {
-		for _, h := range e.have {
+		for _, h := range e.others() { // a usual one names a group of ours
 			named[h.nextHop] = struct{}{}
 			for _, member := range t.strays[h.nextHop].members {
 				named[member] = struct{}{}
@@ -103,11 +103,11 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	if t.closed {
 		return 0, ErrClosed
 	}
-	for dst, e := range t.entries {
-		if e.status != "" {
-			t.pending[dst] = State{Dst: dst, Status: Absent}
-			poke(t.changed)
+	for _, e := range t.entries {
+		if e.outcome != t.nothing {
+			t.publish(e, t.absent)
 		}
+		t.retire(e)
 	}
 	t.reset()
 	r, err := t.readAll(ctx)

@@ -111,13 +111,14 @@ func (t *Table) work(ctx context.Context, now time.Time) error {
 // retry makes dirty whatever has waited long enough.
 func (t *Table) retry(now time.Time) {
 	for e := range t.troubled {
-		tr := e.trouble
+		tr := e.trouble()
 		switch {
 		case !tr.retry.IsZero() && !now.Before(tr.retry):
 			tr.retry = time.Time{}
 			t.again(e)
 		case tr.retry.IsZero() && tr.fight.over(now):
-			e.trouble = nil
+			e.extra.trouble = nil
+			t.slim(e)
 			delete(t.troubled, e)
 		}
 	}
@@ -129,17 +130,9 @@ func (t *Table) again(e *entry) {
 	if e.want == nil {
 		return
 	}
-	for _, h := range e.want.hops {
+	for _, h := range e.want.way().hops {
 		if h.problem != "" {
 			t.markStale(h)
 		}
 	}
-}
-
-// over says whether f can be forgotten.
-func (f *fight) over(now time.Time) bool {
-	if !f.until.IsZero() && now.Sub(f.until) < fightWindow {
-		return false
-	}
-	return len(f.repairs) == 0 || now.Sub(f.repairs[len(f.repairs)-1]) >= fightWindow
 }

@@ -23,7 +23,7 @@ func (t *Table) Adopt(ctx context.Context) (int, error) {
 	}
 	n := 0
 	for _, e := range t.entries {
-		if len(e.have) > 0 {
+		if e.routes() > 0 {
 			n++
 		}
 	}
@@ -76,6 +76,7 @@ func (t *Table) absorbNextHops(all []kernelNextHop) {
 		}
 	}
 	changed := map[*pathSet]struct{}{}
+	t.recount = true
 	for _, h := range t.hops {
 		t.absorbHop(h, there, changed)
 	}
@@ -88,7 +89,7 @@ func (t *Table) absorbNextHops(all []kernelNextHop) {
 	for s := range changed {
 		t.touch(s)
 	}
-	t.markWanting(changed)
+	t.markConcerned(changed)
 }
 
 // absorbHop takes h's object out of there when it is h's.
@@ -212,15 +213,15 @@ func (t *Table) absorbRoutes(all []kernelRoute) {
 		g.routes = 0
 	}
 	for _, e := range t.entries {
-		e.have, e.unsure = e.have[:0], false
+		t.loseAll(e)
+		e.unsure, e.contested = false, false
 	}
 	before := t.foreign
 	t.foreign = map[netip.Prefix][]foreignRoute{}
 	for i := range all {
 		r := &all[i]
 		if r.protocol == uint8(t.cfg.Protocol) {
-			e := t.entry(r.dst)
-			e.have = append(e.have, t.newHeld(*r))
+			t.keep(t.entry(r.dst), t.newHeld(r))
 		} else if r.tos == 0 {
 			t.foreign[r.dst] = append(t.foreign[r.dst], newForeign(r))
 		}
@@ -231,6 +232,7 @@ func (t *Table) absorbRoutes(all []kernelRoute) {
 		}
 	}
 	for dst, e := range t.entries {
+		e.contested = len(t.foreign[dst]) > 0
 		if t.differs(e) || !slices.Equal(before[dst], t.foreign[dst]) {
 			t.markDirty(e)
 		}
@@ -240,17 +242,17 @@ func (t *Table) absorbRoutes(all []kernelRoute) {
 // differs says whether what is in the kernel and what was last said about e do not fit.
 func (t *Table) differs(e *entry) bool {
 	if e.want == nil {
-		return len(e.have) == 0 || e.removing || e.status != Adopted
+		return e.routes() == 0 || e.removing || e.outcome.Status != Adopted
 	}
-	good := len(e.have) == 1 && t.satisfies(e, &e.have[0])
-	switch e.status {
+	good := e.routes() == 1 && t.installed(e) == 0
+	switch e.outcome.Status {
 	case Installed:
 		return !good
 	case Failed:
 		return good // otherwise its retry is due in its own time
 	case Conflict:
 		_, rivalled := t.rival(e)
-		return !rivalled || len(e.have) == 0 && !t.collides(e)
+		return !rivalled || e.routes() == 0 && !t.collides(e)
 	}
 	return true
 }

@@ -46,52 +46,33 @@ type Table struct {
 	idleGroups []*group
 	idleHops   []*hop
 
-	troubled map[*entry]struct{} // with a retry or a fight under way
-	pending  map[netip.Prefix]State
-	known    bool      // the kernel has been read at least once
-	reread   bool      // it is to be read again
-	lastRead time.Time // end of the last reading
+	troubled map[*entry]struct{}     // with a retry or a fight under way
+	returned map[*pathSet]struct{}   // whose detour ended: their entries are to be looked at
+	told     []*entry                // that Drain has to tell of, each once
+	gone     map[netip.Prefix]*entry // no longer in entries; kept until Drain has told
+	known    bool                    // the kernel has been read at least once
+	reread   bool                    // it is to be read again
+	lastRead time.Time               // end of the last reading
 	readTook time.Duration
 	hurried  int // readings that followed each other closely
 	stats    Stats
-	scratch  []byte
-	addrs    []netip.Addr
-	requests []request
-	tally    map[Status]int
+	tally    tally
+	recount  bool // Stats.NextHops is to be counted again
+	passes   uint64
 	closed   bool
-}
 
-// entry is one prefix that is desired, or that has a route of ours in the kernel.
-type entry struct {
-	dst      netip.Prefix
-	want     *pathSet // nil: no route is desired
-	settled  *pathSet // the set it was last installed with; a new write for it is a repair
-	have     []held   // our routes to it, as far as known
-	status   Status
-	reason   string
-	problem  string // of the flush under way
-	shown    []netip.Addr
-	removing bool // not desired by decision, as opposed to never spoken of
-	dirty    bool
-	forced   bool // written even in the middle of a fight
-	unsure   bool // a notification, which may be an old one, said that a route is gone
-	trouble  *trouble
-}
-
-// trouble is kept only for entries that have some.
-type trouble struct {
-	attempts int
-	retry    time.Time // zero: none due
-	fight    fight
-}
-
-// held is one route of ours in the kernel.
-type held struct {
-	metric  uint32
-	nextHop uint32 // the object it names, 0 for inline
-	group   *group // that object, when it is a group of ours
-	hops    []gateway
-	tos     uint8 // never one of our making
+	// What is said of many prefixes, and memory that is used again.
+	nothing, absent *Outcome
+	slab            []entry
+	spare           []*entry
+	extras          []*extra
+	asked           []*entry
+	scratch         []byte
+	addrs           []netip.Addr
+	requests        []request
+	targets         []target
+	lastSet         *pathSet // that setFor last returned
+	lastOutcome     *Outcome // that share last returned
 }
 
 // foreignRoute is a route of somebody else; link is 0 when it has several or names an object.
@@ -142,7 +123,9 @@ func newTable(c Config, mode Mode, k kernel, h host) *Table {
 		changed:      make(chan struct{}, 1),
 		factsChanged: make(chan struct{}, 1),
 		links:        map[int]linkState{},
-		pending:      map[netip.Prefix]State{},
+		gone:         map[netip.Prefix]*entry{},
+		nothing:      &Outcome{},
+		absent:       &Outcome{Status: Absent},
 	}
 	t.reset()
 	if mode == ModeInline {
@@ -163,7 +146,8 @@ func (t *Table) reset() {
 	t.nextID = firstID
 	t.troubled = map[*entry]struct{}{}
 	t.dirty, t.doubted, t.stale, t.touched, t.idleGroups, t.idleHops = nil, nil, nil, nil, nil, nil
-	t.tally = map[Status]int{}
+	t.tally, t.recount = tally{}, true
+	t.returned, t.lastSet = nil, nil
 	t.known = false
 }
 
@@ -180,80 +164,4 @@ func (t *Table) Close() error {
 	}
 	t.closed = true
 	return t.host.close()
-}
-
-// entry returns the entry of dst, making it.
-func (t *Table) entry(dst netip.Prefix) *entry {
-	e, ok := t.entries[dst]
-	if !ok {
-		e = &entry{dst: dst}
-		t.entries[dst] = e
-	}
-	return e
-}
-
-func (t *Table) markDirty(e *entry) {
-	if !e.dirty {
-		e.dirty = true
-		t.dirty = append(t.dirty, e)
-	}
-}
-
-// satisfies says whether h is the route that e wants, as it should be now.
-func (t *Table) satisfies(e *entry, h *held) bool {
-	if e.want == nil || len(e.want.up) == 0 || h.metric != uint32(t.cfg.Metric) || h.tos != 0 {
-		return false
-	}
-	if t.mode == ModeObjects {
-		return h.group != nil && h.group.set == e.want && h.group.current()
-	}
-	return h.nextHop == 0 && sameGateways(h.hops, e.want.inline)
-}
-
-// installed returns the index of the route that e wants, -1 when it is not there.
-func (t *Table) installed(e *entry) int {
-	for i := range e.have {
-		if t.satisfies(e, &e.have[i]) {
-			return i
-		}
-	}
-	return -1
-}
-
-func (t *Table) newHeld(r kernelRoute) held {
-	h := held{metric: r.metric, nextHop: r.nextHop, hops: r.hops, tos: r.tos}
-	if g := t.groups[r.nextHop]; g != nil && r.nextHop != 0 {
-		h.group = g
-		t.attach(g)
-	}
-	return h
-}
-
-// lose forgets e's i-th route.
-func (t *Table) lose(e *entry, i int) {
-	if g := e.have[i].group; g != nil {
-		t.detach(g)
-	}
-	e.have = append(e.have[:i], e.have[i+1:]...)
-}
-
-func sameGateways(a, b []gateway) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, g := range a {
-		if !contains(b, g) {
-			return false
-		}
-	}
-	return true
-}
-
-func contains(all []gateway, one gateway) bool {
-	for _, g := range all {
-		if g == one {
-			return true
-		}
-	}
-	return false
 }

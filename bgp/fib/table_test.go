@@ -38,7 +38,7 @@ func TestARefusedRouteBlocksNoOtherAndIsTriedAgainEverMoreSlowly(t *testing.T) {
 		err := s.Ensure(t.Context(), []Route{to(pods, n2), to(pods2, n2)})
 		require.EqualError(t, err, "route 10.20.0.0/24: cannot allocate memory")
 		s.wantRoutes(pods2 + " metric 512 via " + n2)
-		require.Equal(t, State{Dst: p(pods), Status: Failed, Reason: "cannot allocate memory"}, must(s.Lookup(p(pods))))
+		require.Equal(t, State{p(pods), &Outcome{Status: Failed, Reason: "cannot allocate memory"}}, must(s.Lookup(p(pods))))
 		after(10 * time.Minute)
 		tries := s.Stats().Errors
 		require.Greater(t, tries, uint64(10))

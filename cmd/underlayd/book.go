@@ -20,7 +20,7 @@ type record struct {
 	hops     []netip.Addr   // what the kernel was asked for, sorted
 	owner    string         // cluster whose contract holds an adopted prefix; empty: none
 	fallback bool           // a better path was unusable, so look again now and then
-	kernel   fib.State
+	kernel   fib.Outcome
 	since    time.Time
 }
 
@@ -132,7 +132,7 @@ func (b *book) observe(s fib.State, owner string) {
 	if r.kernel.Status != s.Status {
 		r.since = time.Now()
 	}
-	r.kernel, r.owner = s, owner
+	r.kernel, r.owner = *s.Outcome, owner
 	b.count(r, +1)
 	b.settle(r)
 }

@@ -48,7 +48,7 @@ func (b *book) world() string {
 // TestBookKeepsItsSums applies one event after the other to one book and looks at the whole of it each time.
 func TestBookKeepsItsSums(t *testing.T) {
 	b := newBook()
-	state := func(s fib.Status) fib.State { return fib.State{Dst: west1, Status: s} }
+	state := func(s fib.Status) fib.State { return fib.State{Dst: west1, Outcome: &fib.Outcome{Status: s}} }
 	steps := []struct {
 		what string
 		do   func()
@@ -58,22 +58,22 @@ func TestBookKeepsItsSums(t *testing.T) {
 			func() { b.observe(state(fib.Adopted), "west") },
 			"1 records, west 0 accepted 0 refused, peers 0 0, routable 1, fallen 0"},
 		{"a peer announces it",
-			func() { r := accepted(west1, peerA); r.kernel = state(fib.Adopted); b.put(r) },
+			func() { r := accepted(west1, peerA); r.kernel = *state(fib.Adopted).Outcome; b.put(r) },
 			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"the kernel has it as wanted",
 			func() { b.observe(state(fib.Installed), "west") },
 			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"a second peer announces it too",
-			func() { r := accepted(west1, peerA, peerB); r.kernel = state(fib.Installed); b.put(r) },
+			func() { r := accepted(west1, peerA, peerB); r.kernel = *state(fib.Installed).Outcome; b.put(r) },
 			"1 records, west 1 accepted 0 refused, peers 1 1, routable 1, fallen 0"},
 		{"the kernel loses it",
-			func() { b.observe(fib.State{Dst: west1, Status: fib.Failed}, "west") },
+			func() { b.observe(state(fib.Failed), "west") },
 			"1 records, west 1 accepted 0 refused, peers 1 1, routable 0, fallen 0"},
 		{"its only path left is refused",
 			func() { r := refusedAs(west1, ipam.NextHopOurs, peerB); r.fallback = true; b.put(r) },
 			"1 records, west 0 accepted 1 refused, peers 0 0, routable 0, fallen 1"},
 		{"it is withdrawn while the kernel still has it",
-			func() { b.put(&record{prefix: west1, kernel: state(fib.Installed)}) },
+			func() { b.put(&record{prefix: west1, kernel: *state(fib.Installed).Outcome}) },
 			"1 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the kernel forgets it",
 			func() { b.observe(state(fib.Absent), "west") },

@@ -1,0 +1,138 @@
+package fib
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// conclude ends the pass: it decides what became of each entry and tells what is news.
+func (p *pass) conclude(failed error) {
+	for _, s := range p.sets {
+		for _, g := range s.groups {
+			g.late = false
+		}
+	}
+	for _, e := range p.batch {
+		if failed != nil && p.problems[e] == "" {
+			p.trouble(e, failed.Error())
+		}
+		if p.t.reread && p.problems[e] != "" {
+			p.t.doubted = append(p.t.doubted, e)
+		}
+		e.forced = false
+		p.judge(e)
+	}
+	if p.repaired > 0 {
+		p.t.log.WithField("routes", p.repaired).Warn("routes of ours had been removed or changed; written again")
+	}
+}
+
+// judge decides what became of e.
+func (p *pass) judge(e *entry) {
+	t := p.t
+	if e.want == nil {
+		p.judgeUnwanted(e)
+		return
+	}
+	foreign, rivalled := t.rival(e)
+	switch {
+	case rivalled:
+		t.calm(e)
+		e.settled = false
+		t.publish(e, t.share(Conflict, t.standing(e), rivalReason(foreign, t.cfg.Metric)))
+	case t.installed(e) >= 0:
+		e.settled = true
+		o := p.success(e.want)
+		if e.want.detour != nil {
+			e.want.followed = true
+		}
+		if e.usual != nil && e.usual.set != e.want {
+			e.usual.set.followed = true
+		}
+		if o.Reason != "" {
+			t.later(e, p.now)
+		} else {
+			t.calm(e)
+		}
+		t.publish(e, o)
+	default:
+		reason := p.problems[e]
+		if reason == "" {
+			reason = "not in the kernel"
+		}
+		t.later(e, p.now)
+		t.publish(e, t.share(Failed, t.standing(e), reason))
+	}
+}
+
+func (p *pass) judgeUnwanted(e *entry) {
+	t := p.t
+	switch {
+	case e.routes() == 0:
+		if e.outcome != t.nothing {
+			t.publish(e, t.absent)
+		}
+		t.retire(e)
+	case e.removing:
+		t.later(e, p.now)
+		t.publish(e, t.share(Failed, t.standing(e), p.problems[e]))
+	default:
+		t.publish(e, t.share(Adopted, t.standing(e), ""))
+	}
+}
+
+// success returns what is to be said of the prefixes that want s and have it. It is worked out
+// once in a pass.
+func (p *pass) success(s *pathSet) *Outcome {
+	if s.concluded == p.serial {
+		return s.outcome
+	}
+	s.concluded = p.serial
+	w := s.way()
+	reason := whyDown(w)
+	if reason != "" {
+		reason = fmt.Sprintf("%d of %d next hops in use: %s", len(w.up), len(w.hops), reason)
+	}
+	o := s.outcome
+	if o == nil || o.Reason != reason || !slices.Equal(o.NextHops, w.addrs) {
+		s.outcome = &Outcome{Status: Installed, NextHops: w.addrs, Reason: reason}
+	}
+	return s.outcome
+}
+
+// share returns an outcome, the one that was made last if it says the same: what befalls many
+// prefixes befalls them one after the other.
+func (t *Table) share(status Status, addrs []netip.Addr, reason string) *Outcome {
+	o := t.lastOutcome
+	if o == nil || o.Status != status || o.Reason != reason || !slices.Equal(o.NextHops, addrs) {
+		t.lastOutcome = &Outcome{Status: status, NextHops: addrs, Reason: reason}
+	}
+	return t.lastOutcome
+}
+
+func rivalReason(f foreignRoute, metric int) string {
+	if f.metric == uint32(metric) {
+		return fmt.Sprintf("a foreign route (protocol %d) has the same prefix and metric %d", f.protocol, f.metric)
+	}
+	return fmt.Sprintf("a foreign route (protocol %d) to the same prefix wins with metric %d", f.protocol, f.metric)
+}
+
+// standing returns the next hops of what of e's is in the kernel now.
+func (t *Table) standing(e *entry) []netip.Addr {
+	if e.routes() == 0 {
+		return nil
+	}
+	h := t.route(e, 0)
+	if h.group != nil {
+		return h.group.set.way().addrs
+	}
+	var addrs []netip.Addr
+	for _, g := range h.hops {
+		if g.addr.IsValid() {
+			addrs = append(addrs, g.addr)
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
