@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func TestErrorsOfThousandsOfRoutesAreSummedUp(t *testing.T) {
@@ -26,6 +27,7 @@ func TestCancelledAndClosedTablesSaySo(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
 	require.ErrorIs(t, s.Ensure(t.Context(), nil), ErrClosed)
+	require.ErrorIs(t, s.Failover(t.Context(), nil), ErrClosed)
 	_, err := s.Adopt(t.Context())
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = s.Prune(t.Context())
@@ -69,4 +71,40 @@ func TestChangedIsPokedOnceForManyStates(t *testing.T) {
 	states := s.Drain()
 	require.Len(t, states, 2)
 	require.ElementsMatch(t, states, s.All())
+}
+
+func TestFailoverDoesNothingWithoutObjects(t *testing.T) {
+	s := newScene(t, newFake(), ModeInline)
+	s.ensure(to(pods, n2))
+	s.silent(func() { s.failover(via(n2), via(n3)) })
+	s.wantRoutes(ours4 + n2)
+}
+
+func TestAFailoverThatTheKernelRefusesIsNotMade(t *testing.T) {
+	f := newFake()
+	s := newScene(t, f, ModeObjects)
+	s.ensure(block(20, n2)...)
+	s.ensure(to(pods, n3))
+	id := s.id(groupText([]uint32{s.id("via " + n2)}))
+	f.change(func() { f.refuseID = id })
+	err := s.Failover(t.Context(), []Move{{addrs(n2), addrs(m2)}, {addrs(n3), addrs(m2)}})
+	require.ErrorContains(t, err, "failover from 192.0.2.2 to 198.51.100.2: next-hop group 0x55400001: operation not permitted")
+	f.change(func() { f.refuseID = 0 })
+	s.wantRoutes(with(blockText(20, n2), ours4+m2)...)
+	s.silent(func() { _, err = s.Adopt(t.Context()) })
+	require.NoError(t, err)
+	s.failover(via(n2), via(m2))
+	s.wantRoutes(with(blockText(20, m2), ours4+m2)...)
+}
+
+func TestAFailoverInABrokenConversationIsMadeGoodByTheNextReading(t *testing.T) {
+	f := newFake()
+	s := newScene(t, f, ModeObjects)
+	s.ensure(append(block(20, n2), to(pods, m2))...)
+	f.change(func() { f.broken = unix.ENOBUFS })
+	require.ErrorIs(t, s.Failover(t.Context(), []Move{{addrs(n2), addrs(m2)}}), unix.ENOBUFS)
+	f.change(func() { f.broken = nil })
+	_, err := s.Adopt(t.Context())
+	require.NoError(t, err)
+	s.wantRoutes(with(blockText(20, m2), ours4+m2)...)
 }

@@ -56,7 +56,7 @@ func (c *chaos) say(routes ...Route) {
 }
 
 func (c *chaos) step() {
-	switch c.rng.IntN(12) {
+	switch c.rng.IntN(13) {
 	case 0, 1, 2:
 		dst := c.prefix()
 		c.say(Route{dst, c.hops(dst.Addr().Is4())})
@@ -84,7 +84,26 @@ func (c *chaos) step() {
 		if c.rng.IntN(3) == 0 {
 			c.restart()
 		}
+	case 12:
+		c.divert()
 	}
+}
+
+// divert has the traffic of a set go another way until further notice.
+func (c *chaos) divert() {
+	for dst, from := range c.desired {
+		_ = c.Failover(c.t.Context(), []Move{{from, c.hops(dst.Addr().Is4())}})
+		return
+	}
+}
+
+// comeBack ends all detours.
+func (c *chaos) comeBack() {
+	var all []Move
+	for _, hops := range c.desired {
+		all = append(all, Move{hops, hops})
+	}
+	require.NoError(c.t, c.Failover(c.t.Context(), all))
 }
 
 // interfere has another program delete a route of ours, or an object.
@@ -173,6 +192,7 @@ func (c *chaos) run(steps int) {
 	for len(c.foreign) > 0 {
 		c.removeForeign()
 	}
+	c.comeBack()
 	want, sets, hops := []string{}, map[string]bool{}, map[string]bool{}
 	for dst, via := range c.desired {
 		var text []string

@@ -19,6 +19,10 @@ func TestConformance(t *testing.T) {
 		{"linux", func(t *testing.T) world { return newLinux(t) }},
 	}
 	cases := slices.Concat(writing, owning, sharing, losing)
+	for _, c := range diverting {
+		c.only = ModeObjects
+		cases = append(cases, c)
+	}
 	for _, w := range worlds {
 		for _, mode := range []Mode{ModeObjects, ModeInline} {
 			for _, c := range cases {

@@ -153,6 +153,23 @@ func (s *pathSet) way() *pathSet {
 	return s
 }
 
+// server returns the group that new routes of s name, nil when one has to be made: its own or, as
+// long as that is there, one that was sent its way.
+func (s *pathSet) server() *group {
+	if len(s.groups) > 0 {
+		return s.groups[0]
+	}
+	if s.detour != nil {
+		return nil
+	}
+	for _, from := range s.carries {
+		if len(from.groups) > 0 && from.groups[0].current() {
+			return from.groups[0]
+		}
+	}
+	return nil
+}
+
 // String names the set in errors.
 func (s *pathSet) String() string {
 	all := make([]string, len(s.hops))

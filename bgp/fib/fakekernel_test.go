@@ -26,6 +26,7 @@ type model struct {
 	routeW    int
 	objectW   int
 	refuse    map[netip.Prefix]error // what writing a prefix fails with
+	refuseID  uint32                 // the object that nobody may write
 	interrupt int                    // so many dumps are interrupted
 	broken    error                  // the conversation fails
 }
@@ -125,6 +126,9 @@ func (u *user) apply(_ context.Context, reqs []request) error {
 }
 
 func (m *model) carryOut(r *request, protocol uint8) error {
+	if r.dst == (netip.Prefix{}) && r.id != 0 && r.id == m.refuseID {
+		return unix.EPERM
+	}
 	switch r.op {
 	case opCreateNextHop, opReplaceNextHop:
 		return m.putHop(r, protocol)

@@ -211,7 +211,7 @@ func (p *pass) rewriteGroups(late bool) error {
 				targets = append(targets, g)
 			}
 		}
-		if len(s.groups) == 0 && s.wants > 0 && !late {
+		if s.wants > 0 && !late && s.server() == nil {
 			g := &group{id: t.newID(), set: s}
 			if g.id == 0 {
 				s.problem = "no free next-hop id"

@@ -67,7 +67,12 @@ func (p *pass) addition(e *entry) (request, bool) {
 		r.op = opAppendRoute
 	}
 	if t.mode == ModeObjects {
-		r.id = s.groups[0].id
+		g := s.server()
+		if g == nil {
+			p.trouble(e, "no next-hop group")
+			return request{}, false
+		}
+		r.id = g.id
 		return r, true
 	}
 	r.hops = s.inline
@@ -102,7 +107,7 @@ func (p *pass) added(e *entry, r *request) {
 		return
 	}
 	e.unsure = false
-	if e.settled {
+	if e.settled && (e.usual == nil || e.usual.set == e.want) {
 		t.stats.Repairs++
 		p.repaired++
 	}
