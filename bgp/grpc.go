@@ -61,8 +61,7 @@ func removeStaleSocket(name string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("gobgp socket: %s exists and is not a socket", name)
 	}
-	if conn, err := net.DialTimeout("unix", name, time.Second); err == nil {
-		_ = conn.Close()
+	if answers(name) == nil {
 		return fmt.Errorf("gobgp socket: %s is in use by a running daemon", name)
 	}
 	return os.Remove(name)
@@ -78,6 +77,9 @@ func protectSocket(ctx context.Context, name string) error {
 	for {
 		err := os.Chmod(name, 0o600)
 		if err == nil {
+			err = answers(name) // the file is there a moment before somebody listens
+		}
+		if err == nil {
 			return nil
 		}
 		select {
@@ -86,6 +88,14 @@ func protectSocket(ctx context.Context, name string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func answers(name string) error {
+	conn, err := net.DialTimeout("unix", name, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // defaultListenAddresses is every address of the families this host has: GoBGP fails to start when one of
