@@ -10,16 +10,17 @@ import (
 // loop; it outlives plans, which change with every reload.
 type Ledger struct {
 	accounts map[string]*account
-	seats    map[netip.Prefix]*seat
+	seats    map[netip.Prefix]seat // values: there are as many as routes
 }
 
 type account struct {
+	cluster         string
 	limit, admitted int
 	waiting         list.List // of netip.Prefix, in order of arrival
 }
 
 type seat struct {
-	cluster string
+	account *account
 	waiting *list.Element // nil once admitted
 }
 
@@ -28,7 +29,7 @@ type Usage struct{ Admitted, Waiting, Limit int }
 
 // NewLedger makes an empty ledger that admits nothing until SetLimits.
 func NewLedger() *Ledger {
-	return &Ledger{accounts: map[string]*account{}, seats: map[netip.Prefix]*seat{}}
+	return &Ledger{accounts: map[string]*account{}, seats: map[netip.Prefix]seat{}}
 }
 
 // SetLimits takes the contracts of a new plan. A raised limit makes room, which Again then offers. A lowered one
@@ -46,7 +47,7 @@ func (l *Ledger) SetLimits(p *Plan) {
 		}
 	}
 	for prefix, s := range l.seats {
-		if !declared[s.cluster] {
+		if !declared[s.account.cluster] {
 			delete(l.seats, prefix)
 		}
 	}
@@ -55,7 +56,7 @@ func (l *Ledger) SetLimits(p *Plan) {
 func (l *Ledger) account(cluster string) *account {
 	a, ok := l.accounts[cluster]
 	if !ok {
-		a = &account{}
+		a = &account{cluster: cluster}
 		l.accounts[cluster] = a
 	}
 	return a
@@ -66,7 +67,7 @@ func (l *Ledger) account(cluster string) *account {
 // another cluster gives up the place it had.
 func (l *Ledger) Admit(prefix netip.Prefix, cluster string) Verdict {
 	s, seated := l.seats[prefix]
-	if seated && s.cluster != cluster {
+	if seated && s.account.cluster != cluster {
 		l.Release(prefix)
 		seated = false
 	}
@@ -79,7 +80,7 @@ func (l *Ledger) Admit(prefix netip.Prefix, cluster string) Verdict {
 	}
 	if a.admitted >= a.limit {
 		if !seated {
-			l.seats[prefix] = &seat{cluster: cluster, waiting: a.waiting.PushBack(prefix)}
+			l.seats[prefix] = seat{account: a, waiting: a.waiting.PushBack(prefix)}
 		}
 		return refuse(TooManyPrefixes, cluster, "%s is one more than the %d prefixes that cluster %s may send; those that came first keep their places",
 			prefix, a.limit, cluster)
@@ -87,7 +88,7 @@ func (l *Ledger) Admit(prefix netip.Prefix, cluster string) Verdict {
 	if seated {
 		a.waiting.Remove(s.waiting)
 	}
-	l.seats[prefix] = &seat{cluster: cluster}
+	l.seats[prefix] = seat{account: a}
 	a.admitted++
 	return Verdict{Accepted: true, Cluster: cluster, Reason: Accepted}
 }
@@ -100,7 +101,7 @@ func (l *Ledger) Release(prefix netip.Prefix) {
 		return
 	}
 	delete(l.seats, prefix)
-	a := l.accounts[s.cluster]
+	a := s.account
 	if s.waiting != nil {
 		a.waiting.Remove(s.waiting)
 		return
