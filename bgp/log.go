@@ -3,6 +3,7 @@ package bgp
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type handler struct {
 	log    logrus.FieldLogger
 	fields logrus.Fields
 	seen   *repeats
+	down   func(peer netip.Addr) // is told of each session that ends
 }
 
 // repeats remembers when each warning was last logged.
@@ -27,12 +29,18 @@ type repeats struct {
 	last map[string]time.Time
 }
 
-func newLogger(log logrus.FieldLogger) *slog.Logger {
-	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}})
+func newLogger(log logrus.FieldLogger, down func(peer netip.Addr)) *slog.Logger {
+	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, down: down})
 }
 
-// Enabled implements slog.Handler. GoBGP has several records for each path: what logrus would drop must cost nothing.
+// Enabled implements slog.Handler. GoBGP has several records for each path, all of them Debug: what logrus would drop
+// must cost nothing.
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || h.wanted(level)
+}
+
+// wanted says whether logrus prints records of a level.
+func (h *handler) wanted(level slog.Level) bool {
 	want := logrus.DebugLevel
 	switch {
 	case level >= slog.LevelError:
@@ -52,6 +60,14 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 
 // Handle implements slog.Handler. GoBGP's Info is our Debug: what operators need of it is in Session.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	if key, ok := h.fields[downPeer].(string); ok {
+		if peer, over := lostPeer(r, key); over {
+			h.down(peer)
+		}
+	}
+	if !h.wanted(r.Level) {
+		return nil
+	}
 	fields := make(logrus.Fields, len(h.fields)+r.NumAttrs())
 	for k, v := range h.fields {
 		fields[k] = v
@@ -83,7 +99,7 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		fields[a.Key] = a.Value.Resolve().Any()
 	}
-	return &handler{log: h.log, fields: fields, seen: h.seen}
+	return &handler{log: h.log, fields: fields, seen: h.seen, down: h.down}
 }
 
 // WithGroup implements slog.Handler. GoBGP uses no groups.

@@ -17,10 +17,14 @@ const (
 // originates from: ASN:1:clusterID (RFC 8092, section 3; the layout follows RFC 8195).
 const functionCluster = 1
 
-// Change is the state of one prefix: all its equally good best paths, or none after a withdrawal.
+// Change is the state of one prefix.
 type Change struct {
 	Prefix netip.Prefix
-	Paths  []Path
+	// Paths are all its equally good best paths; none after a withdrawal.
+	Paths *PathSet
+	// Spare are those that would be the best without them, as far as is known: it is found out in the
+	// background, some seconds after a change, and is a hint of what is about to come if the best are lost.
+	Spare *PathSet
 }
 
 // Path is one path to a prefix as learned from one peer. It is immutable.
@@ -33,7 +37,8 @@ type Path struct {
 	ASPath []uint32
 	// ClusterIDs are the cluster ids claimed by the origin AS of the path (large community ASN:1:id).
 	ClusterIDs []uint32
-	// LocalPref is what we assigned to it, or an internal peer did; 0 when absent.
+	// LocalPref is what an internal peer assigned to it, or the default of 100: that of another AS does not count
+	// (RFC 4271, section 5.1.5).
 	LocalPref uint32
 	// MED is the MULTI_EXIT_DISC; 0 when absent.
 	MED uint32
@@ -58,10 +63,24 @@ func prefixOf(p *apiutil.Path) (netip.Prefix, bool) {
 	return nlri.Prefix, true
 }
 
-// newPath reads what matters from GoBGP's path. ownASN is the origin of paths with an empty AS_PATH.
+// pathReader reads what matters from GoBGP's paths.
+type pathReader struct {
+	ownASN      uint32 // the origin of paths with an empty AS_PATH
+	asns        []uint32
+	ids         []uint32
+	communities []*gobgp.LargeCommunity
+}
+
+// newPath reads one path.
 func newPath(in *apiutil.Path, ownASN uint32) Path {
-	p := Path{Peer: in.PeerAddress, Stale: in.Stale}
-	var communities []*gobgp.LargeCommunity
+	r := pathReader{ownASN: ownASN}
+	return r.read(in)
+}
+
+// read returns a path whose slices are overwritten by the next one: interning copies what is new.
+func (r *pathReader) read(in *apiutil.Path) Path {
+	p := Path{Peer: in.PeerAddress, Stale: in.Stale, LocalPref: defaultLocalPref}
+	r.asns, r.ids, r.communities = r.asns[:0], r.ids[:0], nil
 	for _, attribute := range in.Attrs {
 		switch a := attribute.(type) {
 		case *gobgp.PathAttributeNextHop:
@@ -70,26 +89,35 @@ func newPath(in *apiutil.Path, ownASN uint32) Path {
 			p.NextHop = a.Nexthop
 		case *gobgp.PathAttributeAsPath:
 			for _, segment := range a.Value {
-				p.ASPath = append(p.ASPath, segment.GetAS()...)
+				r.asns = append(r.asns, segment.GetAS()...)
 			}
 		case *gobgp.PathAttributeLocalPref:
 			p.LocalPref = a.Value
 		case *gobgp.PathAttributeMultiExitDisc:
 			p.MED = a.Value
 		case *gobgp.PathAttributeLargeCommunities:
-			communities = a.Values
+			r.communities = a.Values
 		}
 	}
-	origin := p.Origin(ownASN)
-	for _, c := range communities {
+	p.ASPath = r.asns
+	origin := p.Origin(r.ownASN)
+	for _, c := range r.communities {
 		if c.ASN == origin && c.LocalData1 == functionCluster {
-			p.ClusterIDs = append(p.ClusterIDs, c.LocalData2)
+			r.ids = append(r.ids, c.LocalData2)
 		}
 	}
+	p.ClusterIDs = r.ids
 	return p
 }
 
-func (p Path) equal(q Path) bool {
-	return p.Peer == q.Peer && p.NextHop == q.NextHop && p.LocalPref == q.LocalPref && p.MED == q.MED &&
-		p.Stale == q.Stale && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
+// AsGoodAs says whether the decision process sees no difference between two paths, up to its tie-breakers
+// (RFC 4271, section 9.1.2.2).
+func (p Path) AsGoodAs(q Path) bool {
+	return p.LocalPref == q.LocalPref && len(p.ASPath) == len(q.ASPath) && p.MED == q.MED
+}
+
+// Equal says whether two paths are alike in all that is read of them.
+func (p Path) Equal(q Path) bool {
+	return p.Peer == q.Peer && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale &&
+		slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

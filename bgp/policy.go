@@ -10,7 +10,7 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
-// defaultLocalPref is given to every path from another AS, whatever it carried.
+// defaultLocalPref is that of every path from another AS: GoBGP strips what it carried.
 const defaultLocalPref = 100
 
 // policies is the generation of policies that GoBGP runs at present.
@@ -117,9 +117,9 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 	})
 	var key strings.Builder
-	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.ASN == s.cfg.ASN, p.Import) }) {
+	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
-		b.importFrom(g.addresses, g.peer.Import, g.peer.ASN != s.cfg.ASN)
+		b.importFrom(g.addresses, g.peer.Import)
 	}
 	for _, v6 := range []bool{false, true} {
 		nextHop := func(p Peer) string { return exportNextHop(p, v6) }
@@ -154,8 +154,9 @@ func exportNextHop(p Peer, v6 bool) string {
 	}
 }
 
-// importFrom accepts the ranges from the peers. GoBGP's prefix sets hold one family each.
-func (b *policyBuilder) importFrom(peers []string, ranges []Range, external bool) {
+// importFrom accepts the ranges from the peers, and changes nothing about the paths: GoBGP would keep a copy of each.
+// Its prefix sets hold one family each.
+func (b *policyBuilder) importFrom(peers []string, ranges []Range) {
 	neighbors := b.neighborSet(peers)
 	for _, v6 := range []bool{false, true} {
 		var prefixes []*api.Prefix
@@ -175,17 +176,13 @@ func (b *policyBuilder) importFrom(peers []string, ranges []Range, external bool
 			Prefixes:    prefixes,
 		}
 		b.sets = append(b.sets, set)
-		actions := &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT}
-		if external {
-			actions.LocalPref = &api.LocalPrefAction{Value: defaultLocalPref} // RFC 4271, section 5.1.5
-		}
 		b.imports = append(b.imports, &api.Statement{
 			Name: fmt.Sprintf("%s-%d", b.names[0], len(b.imports)),
 			Conditions: &api.Conditions{
 				NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: neighbors},
 				PrefixSet:   &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name},
 			},
-			Actions: actions,
+			Actions: &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 		})
 	}
 }

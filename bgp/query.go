@@ -17,27 +17,36 @@ func familyOf(prefix netip.Prefix) gobgp.Family {
 	return familyIPv4
 }
 
-// Paths returns every imported path of one prefix, the best first, including those that lost the best-path
+// Paths returns every imported path of some prefixes, the best first, including those that lost the best-path
 // selection. The agent asks for it when the best ones turn out to be unusable.
-func (s *Speaker) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	var paths []Path
-	err := s.call(ctx, "list paths", func(context.Context) error {
-		return s.server.ListPath(apiutil.ListPathRequest{
-			TableType: api.TableType_TABLE_TYPE_GLOBAL,
-			Family:    familyOf(prefix),
-			Prefixes:  []*apiutil.LookupPrefix{{Prefix: prefix.String(), LookupOption: apiutil.LOOKUP_EXACT}},
-		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
+func (s *Speaker) Paths(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix][]Path, error) {
+	paths := make(map[netip.Prefix][]Path, len(prefixes))
+	for _, group := range splitFamilies(prefixes) {
+		err := s.list(ctx, group, func(prefix netip.Prefix, found []*apiutil.Path) {
 			for _, p := range found {
 				if p.PeerAddress.IsValid() {
-					paths = append(paths, newPath(p, s.cfg.ASN))
+					paths[prefix] = append(paths[prefix], newPath(p, s.cfg.ASN))
 				}
 			}
 		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("paths of %s: %w", prefix, err)
+		if err != nil {
+			return nil, fmt.Errorf("paths of %d prefixes: %w", len(prefixes), err)
+		}
 	}
 	return paths, nil
+}
+
+// splitFamilies splits prefixes into IPv4 and IPv6 ones.
+func splitFamilies(prefixes []netip.Prefix) [2][]netip.Prefix {
+	var all [2][]netip.Prefix
+	for _, prefix := range prefixes {
+		at := 0
+		if prefix.Addr().Is6() {
+			at = 1
+		}
+		all[at] = append(all[at], prefix)
+	}
+	return all
 }
 
 // Refused returns up to limit prefixes that peers have sent and the import policy keeps out of the table,
@@ -78,7 +87,7 @@ func (s *Speaker) refusedFrom(ctx context.Context, peer netip.Addr, family gobgp
 				}
 				total++
 				if len(refused) < limit {
-					refused = append(refused, Change{Prefix: prefix, Paths: []Path{newPath(p, s.cfg.ASN)}})
+					refused = append(refused, Change{Prefix: prefix, Paths: NewPathSet([]Path{newPath(p, s.cfg.ASN)})})
 				}
 			}
 		})

@@ -52,6 +52,15 @@ type session struct {
 	endOfRIB map[gobgp.Family]bool
 	up       time.Time // when it was established last
 	lastPath time.Time // when its last best path changed
+	paths    int       // of it among the best
+	spares   int       // of it among the next best
+	coming   bool      // it is established, and its initial routes are still arriving
+	falling  bool      // it ended, and its paths are being withdrawn
+	fell     time.Time
+	adds     int            // additions that came one close after the other
+	added    time.Time      // the last of them
+	adding   time.Time      // the first of them
+	held     []netip.Prefix // changes of its that are held back, see table.store
 }
 
 // complete says whether all initial routes of the session have arrived.
@@ -77,6 +86,9 @@ func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Ti
 	s := t.sessions[state.NeighborAddress]
 	if s != nil {
 		s.apply(event.Peer, at)
+		if !s.Established {
+			t.landed(s) // GoBGP tells of the state after the withdrawals
+		}
 	}
 	t.mu.Unlock()
 	if s != nil {
@@ -90,7 +102,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
 	switch {
 	case s.Established && !was:
-		s.Since, s.up = at, at
+		s.Since, s.up, s.coming = at, at, true
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
 		clear(s.endOfRIB)
@@ -185,6 +197,16 @@ type Counters struct {
 	Received int
 	// Advertised counts the prefixes in Adj-RIB-Out; 0 unless asked for.
 	Advertised int
+	// Known counts those received ones that are among the best paths, or among the spare ones as far as known. The
+	// rest is refused, or worse.
+	Known int
+}
+
+// Unseen counts the changes that did not show in the best paths: of refused paths, and of those that are not the best.
+// It costs nothing to ask, and as long as it does not grow nothing of the kind happened.
+func (s *Speaker) Unseen() uint64 {
+	unseen, _ := s.table.unseenChanges()
+	return unseen
 }
 
 // Counters asks GoBGP for the prefix counts of every established session. Advertised prefixes are counted only on
@@ -208,6 +230,14 @@ func (s *Speaker) Counters(ctx context.Context, advertised bool) (map[netip.Addr
 	if err != nil {
 		return nil, err // the map may still be written to
 	}
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	for address, c := range counters {
+		if session := s.table.sessions[address]; session != nil {
+			c.Known = session.paths + session.spares
+			counters[address] = c
+		}
+	}
 	return counters, nil
 }
 
@@ -223,6 +253,9 @@ func (t *table) addSession(p Peer) {
 
 func (t *table) removeSession(address netip.Addr) {
 	t.mu.Lock()
+	if s := t.sessions[address]; s != nil {
+		t.landed(s)
+	}
 	delete(t.sessions, address)
 	t.mu.Unlock()
 	t.poke()

@@ -68,7 +68,7 @@ func TestCounters(t *testing.T) {
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{fabric.peer("fabric")}))
 	require.Eventually(t, func() bool {
 		c, err := s.Counters(t.Context(), true)
-		return err == nil && c[fabric.addr] == Counters{Received: 2, Advertised: 2}
+		return err == nil && c[fabric.addr] == Counters{Received: 2, Advertised: 2, Known: 1}
 	}, patience, 50*time.Millisecond)
 }
 
@@ -80,7 +80,8 @@ func TestPathsListsTheLosersToo(t *testing.T) {
 	a.announce(west)
 	b.announce(west, longer)
 	require.Eventually(t, func() bool {
-		paths, err := s.Paths(t.Context(), west)
+		all, err := s.Paths(t.Context(), []netip.Prefix{west})
+		paths := all[west]
 		return err == nil && len(paths) == 2 && paths[0].Peer == a.addr
 	}, patience, 10*time.Millisecond)
 	newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.2]")

@@ -66,7 +66,8 @@ type Speaker struct {
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
-	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log), nil)}
+	table := newTable(cfg.ASN)
+	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, table.fall), nil)}
 	if cfg.Socket != "" {
 		if err := removeStaleSocket(cfg.Socket); err != nil {
 			return nil, err
@@ -77,7 +78,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		cfg:        cfg,
 		log:        cfg.Log,
 		server:     gobgp.NewBgpServer(options...),
-		table:      newTable(cfg.ASN),
+		table:      table,
 		peers:      map[netip.Addr]Peer{},
 		advertised: map[netip.Prefix]struct{}{},
 	}
@@ -140,6 +141,16 @@ func (s *Speaker) watch(ctx context.Context) error {
 // speaker and returns an error when it has stopped answering.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer s.shutdown()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.followSpares(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
 	tick := time.NewTicker(callTimeout)
 	defer tick.Stop()
 	for {

@@ -178,11 +178,11 @@ func newWorld(t *testing.T, s *subject) *world {
 
 func (w *world) text() []string {
 	for _, c := range w.s.Drain() {
-		if len(c.Paths) == 0 {
+		if c.Paths.Len() == 0 {
 			delete(w.table, c.Prefix)
 			continue
 		}
-		w.table[c.Prefix] = c.Paths
+		w.table[c.Prefix] = c.Paths.All()
 	}
 	rows := []string{}
 	for prefix, paths := range w.table {

@@ -13,22 +13,41 @@ import (
 // table is what GoBGP's callbacks write and the agent reads: the best paths of each learned prefix,
 // which prefixes changed, and the state of each session.
 type table struct {
-	ownASN  uint32
 	changed chan struct{} // capacity one: "look again"
 
-	mu       sync.Mutex // guards the maps below; held only for map operations, never over a call out
-	paths    map[netip.Prefix][]Path
-	dirty    map[netip.Prefix]struct{}
+	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
+	prefixes map[netip.Prefix]learned
+	dirty    []netip.Prefix // those marked so, each once; what was marked again since is skipped
+	sets     pathSets
 	sessions map[netip.Addr]*session
+	lost     []netip.Addr // peers whose sessions ended since the agent asked last
+	unseen   uint64       // changes that did not show in the best paths
+	reader   pathReader
+	scratch  []Path
 }
+
+// learned is one prefix. One without paths is kept until the agent has heard of it.
+type learned struct {
+	best  *PathSet
+	spare *PathSet // the next best, as far as known
+	mark  mark
+}
+
+type mark uint8
+
+const (
+	clean mark = iota
+	dirty      // in table.dirty
+	held       // in the held list of a session
+)
 
 func newTable(ownASN uint32) *table {
 	return &table{
-		ownASN:   ownASN,
 		changed:  make(chan struct{}, 1),
-		paths:    map[netip.Prefix][]Path{},
-		dirty:    map[netip.Prefix]struct{}{},
+		prefixes: map[netip.Prefix]learned{},
+		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
+		reader:   pathReader{ownASN: ownASN},
 	}
 }
 
@@ -42,9 +61,12 @@ func (t *table) poke() {
 
 // update applies one best-path event. With multiple paths enabled GoBGP sends per-prefix deltas,
 // withdrawn paths first; at subscription it sends whole sets. Both are "this peer's path is now that".
+// An event without paths says that something changed which is not among the best.
 func (t *table) update(events []*apiutil.Path) {
 	now := time.Now()
 	t.mu.Lock()
+	left, hold := false, t.holder(events, now)
+	var last netip.Prefix
 	for _, event := range events {
 		if event == nil || !event.PeerAddress.IsValid() {
 			continue // our own advertisement
@@ -53,61 +75,155 @@ func (t *table) update(events []*apiutil.Path) {
 		if !ok {
 			continue
 		}
-		if s := t.sessions[event.PeerAddress]; s != nil {
+		s := t.sessions[event.PeerAddress]
+		if s != nil {
 			s.lastPath = now
 		}
-		t.set(prefix, event)
+		t.set(prefix, event, hold)
+		last, left = prefix, left || event.Withdrawal && (s == nil || !s.falling)
 	}
+	// A path that left the best ones, of a prefix that still has some, need not be gone.
+	if len(events) == 0 || left && t.prefixes[last].best != nil {
+		t.unseen++
+	}
+	waiting := len(t.dirty) > 0
 	t.mu.Unlock()
-	t.poke()
+	if waiting {
+		t.poke()
+	}
+}
+
+// holder returns the session for which the changes of an event are held back, nil for none; see store.
+func (t *table) holder(events []*apiutil.Path, now time.Time) *session {
+	for _, event := range events {
+		if event == nil {
+			continue
+		}
+		s := t.sessions[event.PeerAddress]
+		switch {
+		case s == nil:
+		case event.Withdrawal:
+			if s.falling {
+				return s
+			}
+		case t.adds(event) && s.burst(now):
+			return s
+		}
+	}
+	return nil
+}
+
+// adds says whether an event adds a path to a prefix that has some.
+func (t *table) adds(event *apiutil.Path) bool {
+	prefix, ok := prefixOf(event)
+	paths := t.prefixes[prefix].best.All()
+	return ok && len(paths) > 0 && !slices.ContainsFunc(paths, func(p Path) bool { return p.Peer == event.PeerAddress })
 }
 
 // set replaces or removes the path of one peer for one prefix.
-func (t *table) set(prefix netip.Prefix, event *apiutil.Path) {
-	old := t.paths[prefix]
-	at := slices.IndexFunc(old, func(p Path) bool { return p.Peer == event.PeerAddress })
-	var paths []Path // a new slice: drained ones are shared with the reader
+func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
+	l := t.prefixes[prefix]
+	paths := append(t.scratch[:0], l.best.All()...)
+	at := slices.IndexFunc(paths, func(p Path) bool { return p.Peer == event.PeerAddress })
+	count := 0
 	switch {
 	case event.Withdrawal && at < 0:
 		return
 	case event.Withdrawal:
-		paths = slices.Concat(old[:at], old[at+1:])
+		paths, count = slices.Delete(paths, at, at+1), -1
+	case at < 0:
+		paths, count = append(paths, t.reader.read(event)), 1
 	default:
-		path := newPath(event, t.ownASN)
-		switch {
-		case at < 0:
-			paths = append(slices.Clip(slices.Clone(old)), path)
-		case old[at].equal(path):
-			return
-		default:
-			paths = slices.Clone(old)
-			paths[at] = path
-		}
+		paths[at] = t.reader.read(event)
 	}
-	if len(paths) == 0 {
-		delete(t.paths, prefix)
-	} else {
-		t.paths[prefix] = paths
+	t.scratch = paths
+	if s := t.sessions[event.PeerAddress]; s != nil {
+		s.paths += count
 	}
-	t.dirty[prefix] = struct{}{}
+	best := t.sets.intern(paths)
+	t.sets.release(l.best) // or the second user of the same
+	if best == l.best {
+		return
+	}
+	if l.best == nil && l.mark == clean {
+		hold = nil // it is new
+	}
+	if l.spare != nil {
+		t.unseen++ // which is the next best now has to be found out
+	}
+	t.putSpare(&l, nil)
+	l.best = best
+	t.store(prefix, l, hold)
 }
 
+// store keeps the prefix and marks it as changed.
+//
+// Two kinds of changes are held back to be handed over in one piece, because what all prefixes of a set of next hops
+// have in common can then be changed once for all of them, without touching a route. What is withdrawn because its
+// session ended waits for the rest of it: the agent has been told, and the traffic is on its way already. What a session
+// adds to prefixes that have paths waits for the end of its initial routes, or for the end of a burst: nothing is missing
+// meanwhile, and if another session ends it is released at once.
+func (t *table) store(prefix netip.Prefix, l learned, hold *session) {
+	switch {
+	case l.mark == dirty, l.mark == held && hold != nil:
+	case hold != nil:
+		hold.held = append(hold.held, prefix)
+		l.mark = held
+	default:
+		l.mark = dirty
+		t.dirty = append(t.dirty, prefix)
+	}
+	t.prefixes[prefix] = l
+}
+
+// putSpare replaces the next best paths of a prefix.
+func (t *table) putSpare(l *learned, spare *PathSet) {
+	t.countSpares(l.spare, -1)
+	t.countSpares(spare, +1)
+	t.sets.release(l.spare)
+	l.spare = spare
+}
+
+func (t *table) countSpares(set *PathSet, by int) {
+	for _, p := range set.All() {
+		if s := t.sessions[p.Peer]; s != nil {
+			s.spares += by
+		}
+	}
+}
+
+// drain hands the changed prefixes over.
 func (t *table) drain() []Change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.settle(time.Now())
 	changes := make([]Change, 0, len(t.dirty))
-	for prefix := range t.dirty {
-		changes = append(changes, Change{Prefix: prefix, Paths: t.paths[prefix]})
+	for _, prefix := range t.dirty {
+		l := t.prefixes[prefix]
+		changes = append(changes, Change{Prefix: prefix, Paths: l.best, Spare: l.spare})
+		if l.best == nil {
+			delete(t.prefixes, prefix)
+			continue
+		}
+		l.mark = clean
+		t.prefixes[prefix] = l
 	}
-	clear(t.dirty)
+	t.dirty = t.dirty[:0]
+	if cap(t.dirty) > keptCapacity {
+		t.dirty = nil
+	}
 	return changes
 }
+
+// keptCapacity is how much room for changed prefixes is kept from one burst to the next.
+const keptCapacity = 4096
 
 // endOfRIB records that a peer has sent its initial routes of one family (RFC 4724, section 2).
 func (t *table) endOfRIB(peer netip.Addr, family gobgp.Family) {
 	t.mu.Lock()
 	if s := t.sessions[peer]; s != nil {
 		s.endOfRIB[family] = true
+		t.settle(time.Now())
 	}
 	t.mu.Unlock()
 	t.poke()

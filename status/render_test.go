@@ -64,7 +64,7 @@ func healthy() *Snapshot {
 		Advertised: []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
 		Kernel:     Kernel{Mode: "objects", Table: 254, Protocol: 200, Metric: 512, Routes: 3, Operations: 12},
 		Kubernetes: Kubernetes{Enabled: true, Synced: true, Writes: 1},
-		Table: (*RouteTable)(nil).With([]*Route{
+		Table: (*RouteTable)(nil).With([]Row{
 			accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
 			accepted("10.20.2.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
 			accepted("fd00:20:0:1::/64", "west", path("tor-a", "fd00:ff::1", 65000, 64513)),
@@ -102,12 +102,12 @@ func sample() *Snapshot {
 	nobody := func(p string) *Route {
 		return refused(p, "NoContract", p+" from peer tor-a (origin AS 64599) lies in no declared cluster's range")
 	}
-	s.Table = s.Table.With([]*Route{
+	s.Table = s.Table.With([]Row{
 		both, stale,
 		kernel(accepted("10.20.3.0/24", "west", path("tor-a", "172.31.0.1", 65000, 64513)), Failed, "next hop 172.31.0.1 is not on-link"),
 		kernel(accepted("10.20.4.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)), Conflict, "a route of protocol static has the prefix"),
 		kernel(accepted("10.20.5.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)), "", ""),
-		{Prefix: prefix("10.30.9.0/24"), Kernel: KernelRoute{Status: Adopted, NextHops: []netip.Addr{addr("172.16.0.1")}}},
+		&Route{Prefix: prefix("10.30.9.0/24"), Kernel: KernelRoute{Status: Adopted, NextHops: []netip.Addr{addr("172.16.0.1")}}},
 		nobody("10.40.0.0/24"), nobody("10.41.0.0/24"), nobody("10.42.0.0/24"), nobody("10.43.0.0/24"),
 	}, nil)
 	return s

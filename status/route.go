@@ -22,6 +22,12 @@ type Route struct {
 	Since    time.Time    `json:"since,omitzero"` // when verdict or kernel state changed last
 }
 
+// Key implements Row.
+func (r *Route) Key() netip.Prefix { return r.Prefix }
+
+// Route implements Row.
+func (r *Route) Route() *Route { return r }
+
 // Path is one announcement of a prefix.
 type Path struct {
 	Peer       string     `json:"peer"`

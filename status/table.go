@@ -1,17 +1,25 @@
 package status
 
 import (
+	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
 	"sort"
 )
 
+// Row is one route of a table. It is immutable. Most rows are never looked at: Route works out what it says only when
+// somebody asks.
+type Row interface {
+	Key() netip.Prefix // the route's prefix
+	Route() *Route     // shared or made for the caller, who must not change it
+}
+
 // RouteTable is an immutable, sorted set of routes. With makes a changed one that shares all it can with the
 // old: the cost of publishing is the size of the change, and readers keep the table they have for as long as
 // they like. The nil table is empty and ready to use.
 type RouteTable struct {
-	chunks [][]*Route // sorted; none empty
+	chunks [][]Row // sorted; none empty
 	length int
 }
 
@@ -27,9 +35,12 @@ func (t *RouteTable) Len() int {
 	return t.length
 }
 
-// All yields the routes in order of prefix, IPv4 first. They are shared: nobody may change them.
-func (t *RouteTable) All() iter.Seq[*Route] {
-	return func(yield func(*Route) bool) {
+// All yields the routes in order of prefix, IPv4 first.
+func (t *RouteTable) All() iter.Seq[*Route] { return worked(t.Rows()) }
+
+// Rows yields the same without working them out.
+func (t *RouteTable) Rows() iter.Seq[Row] {
+	return func(yield func(Row) bool) {
 		if t == nil {
 			return
 		}
@@ -43,17 +54,30 @@ func (t *RouteTable) All() iter.Seq[*Route] {
 	}
 }
 
+func worked(rows iter.Seq[Row]) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for r := range rows {
+			if !yield(r.Route()) {
+				return
+			}
+		}
+	}
+}
+
 // Get finds the route of exactly this prefix.
 func (t *RouteTable) Get(p netip.Prefix) (*Route, bool) {
 	for r := range t.from(p) {
-		return r, r.Prefix == p
+		if r.Key() == p {
+			return r.Route(), true
+		}
+		break
 	}
 	return nil, false
 }
 
-// from yields the routes that sort at p or after.
-func (t *RouteTable) from(p netip.Prefix) iter.Seq[*Route] {
-	return func(yield func(*Route) bool) {
+// from yields the rows that sort at p or after.
+func (t *RouteTable) from(p netip.Prefix) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
 		if t == nil {
 			return
 		}
@@ -87,10 +111,7 @@ func (t *RouteTable) Overlapping(p netip.Prefix) iter.Seq[*Route] {
 			}
 		}
 		for r := range t.from(p) {
-			if !p.Contains(r.Prefix.Addr()) {
-				return
-			}
-			if !yield(r) {
+			if !p.Contains(r.Key().Addr()) || !yield(r.Route()) {
 				return
 			}
 		}
@@ -100,15 +121,15 @@ func (t *RouteTable) Overlapping(p netip.Prefix) iter.Seq[*Route] {
 // With returns the table after the changed routes were put in (or replaced the one of the same prefix) and the
 // removed prefixes taken out. If a prefix is in both, it is removed; of two changes of one prefix the last one
 // stands. The receiver stays as it was. The routes are kept, not copied: their maker must not touch them again.
-func (t *RouteTable) With(changed []*Route, removed []netip.Prefix) *RouteTable {
+func (t *RouteTable) With(changed []Row, removed []netip.Prefix) *RouteTable {
 	edits := edits(changed, removed)
 	next := &RouteTable{}
-	var old [][]*Route
+	var old [][]Row
 	if t != nil {
 		old = t.chunks
 	}
 	if len(old) == 0 {
-		old = [][]*Route{nil}
+		old = [][]Row{nil}
 	}
 	for i, chunk := range old {
 		n := len(edits) // the last chunk takes all that is left
@@ -128,7 +149,7 @@ func (t *RouteTable) With(changed []*Route, removed []netip.Prefix) *RouteTable 
 	return next
 }
 
-func (t *RouteTable) push(chunk []*Route) {
+func (t *RouteTable) push(chunk []Row) {
 	if len(chunk) == 0 {
 		return
 	}
@@ -142,24 +163,25 @@ func (t *RouteTable) push(chunk []*Route) {
 
 type edit struct {
 	prefix netip.Prefix
-	route  *Route // nil: remove
+	row    Row // nil: remove
+	rank   int // of several for one prefix the lowest stands
 }
 
 // edits brings the changes into the table's order, one for each prefix.
-func edits(changed []*Route, removed []netip.Prefix) []edit {
+func edits(changed []Row, removed []netip.Prefix) []edit {
 	out := make([]edit, 0, len(changed)+len(removed))
 	for _, p := range removed {
 		out = append(out, edit{prefix: p})
 	}
-	for _, r := range slices.Backward(changed) {
-		out = append(out, edit{prefix: r.Prefix, route: r})
+	for i, r := range changed {
+		out = append(out, edit{prefix: r.Key(), row: r, rank: len(changed) - i})
 	}
-	slices.SortStableFunc(out, func(a, b edit) int { return a.prefix.Compare(b.prefix) })
+	slices.SortFunc(out, func(a, b edit) int { return cmp.Or(a.prefix.Compare(b.prefix), a.rank-b.rank) })
 	return slices.CompactFunc(out, func(a, b edit) bool { return a.prefix == b.prefix })
 }
 
-func merge(chunk []*Route, edits []edit) []*Route {
-	out := make([]*Route, 0, len(chunk)+len(edits))
+func merge(chunk []Row, edits []edit) []Row {
+	out := make([]Row, 0, len(chunk)+len(edits))
 	for _, e := range edits {
 		at, found := slices.BinarySearchFunc(chunk, e.prefix, compareRoute)
 		out = append(out, chunk[:at]...)
@@ -167,13 +189,13 @@ func merge(chunk []*Route, edits []edit) []*Route {
 		if found {
 			chunk = chunk[1:]
 		}
-		if e.route != nil {
-			out = append(out, e.route)
+		if e.row != nil {
+			out = append(out, e.row)
 		}
 	}
 	return append(out, chunk...)
 }
 
-func last(chunk []*Route) netip.Prefix { return chunk[len(chunk)-1].Prefix }
+func last(chunk []Row) netip.Prefix { return chunk[len(chunk)-1].Key() }
 
-func compareRoute(r *Route, p netip.Prefix) int { return r.Prefix.Compare(p) }
+func compareRoute(r Row, p netip.Prefix) int { return r.Key().Compare(p) }

@@ -24,14 +24,14 @@ func collect(seq iter.Seq[*Route]) (out []string) {
 func routesOf(prefixes ...string) *RouteTable {
 	var t *RouteTable
 	for _, p := range prefixes {
-		t = t.With([]*Route{{Prefix: prefix(p)}}, nil)
+		t = t.With([]Row{&Route{Prefix: prefix(p)}}, nil)
 	}
 	return t
 }
 
 // many makes n routes, accepted and in the kernel.
 func many(n int) *RouteTable {
-	routes := make([]*Route, 0, n)
+	routes := make([]Row, 0, n)
 	for i := range n {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(20 + i>>16), byte(i >> 8), byte(i), 0}), 24)
 		routes = append(routes, &Route{
@@ -76,7 +76,7 @@ func TestOverlappingFindsWhatCoversAndWhatLiesInside(t *testing.T) {
 func TestAChangedTableLeavesTheOldOneAsItWas(t *testing.T) {
 	old := routesOf("10.1.0.0/24", "10.2.0.0/24")
 	changed := &Route{Prefix: prefix("10.1.0.0/24"), Cluster: "west"}
-	next := old.With([]*Route{{Prefix: prefix("10.1.0.0/24"), Cluster: "lost"}, changed, {Prefix: prefix("10.3.0.0/24")}},
+	next := old.With([]Row{&Route{Prefix: prefix("10.1.0.0/24"), Cluster: "lost"}, changed, &Route{Prefix: prefix("10.3.0.0/24")}},
 		[]netip.Prefix{prefix("10.2.0.0/24"), prefix("10.3.0.0/24"), prefix("10.9.0.0/24")})
 	require.Equal(t, []string{"10.1.0.0/24", "10.2.0.0/24"}, collect(old.All()))
 	require.Equal(t, []string{"10.1.0.0/24"}, collect(next.All()), "removal stands over a change in the same call")
@@ -93,7 +93,7 @@ func TestTheTableIsWhatAPlainMapSays(t *testing.T) {
 		model := map[netip.Prefix]*Route{}
 		var table *RouteTable
 		for range 60 {
-			var changed []*Route
+			var changed []Row
 			var removed []netip.Prefix
 			for range random.IntN(400) {
 				a := netip.AddrFrom4([4]byte{10, byte(random.IntN(4)), byte(random.IntN(256)), 0})
@@ -105,7 +105,7 @@ func TestTheTableIsWhatAPlainMapSays(t *testing.T) {
 				}
 			}
 			for _, r := range changed {
-				model[r.Prefix] = r
+				model[r.Key()] = r.Route()
 			}
 			for _, p := range removed {
 				delete(model, p)
@@ -147,12 +147,12 @@ func check(t *testing.T, model map[netip.Prefix]*Route, table *RouteTable) {
 
 func TestOneChangeIn100000RoutesCopiesLittle(t *testing.T) {
 	table := many(100_000)
-	change := []*Route{{Prefix: prefix("20.100.7.0/24")}}
+	change := []Row{&Route{Prefix: prefix("20.100.7.0/24")}}
 	require.Less(t, testing.AllocsPerRun(10, func() { table.With(change, nil) }), 40.0)
 	next := table.With(change, nil)
 	shared := 0
 	for _, c := range next.chunks {
-		if slices.ContainsFunc(table.chunks, func(o []*Route) bool { return &o[0] == &c[0] }) {
+		if slices.ContainsFunc(table.chunks, func(o []Row) bool { return &o[0] == &c[0] }) {
 			shared++
 		}
 	}
@@ -163,7 +163,7 @@ func BenchmarkTableWith(b *testing.B) {
 	table := many(100_000)
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d-of-100000", n), func(b *testing.B) {
-			var changed []*Route
+			var changed []Row
 			for i := range n {
 				x := i * (100_000 / n)
 				changed = append(changed, &Route{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(20 + x>>16), byte(x >> 8), byte(x), 0}), 24)})

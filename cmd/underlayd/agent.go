@@ -25,6 +25,12 @@ const (
 	retryInterval = 5 * time.Second        // what the speaker refused, prefixes that fell back to a worse path
 	refusedPoll   = 5 * time.Second        // what peers send that the import policy keeps out
 	refusedLimit  = 1000                   // how many of those are remembered
+
+	// In a burst what belongs together is gathered; a change that comes alone waits for nothing.
+	burst  = 32
+	gather = 5 * time.Millisecond
+	// publishRest is the least pause between two snapshots, in times of what one takes.
+	publishRest = 20
 )
 
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
@@ -42,30 +48,37 @@ type agent struct {
 
 	lastKnown *lastKnown // pod CIDRs
 
-	facts  fib.Facts
-	plan   *ipam.Plan
-	ledger *ipam.Ledger
-	names  map[netip.Addr]string // of the peers, by address
-	book   *book                 // the one record of each prefix
+	facts    fib.Facts
+	plan     *ipam.Plan
+	view     *view // of the plan
+	ledger   *ipam.Ledger
+	book     *book                    // the one record of each prefix
+	verdicts map[string]*ipam.Verdict // accepted, as last given, by cluster
+	owners   map[string]*ipam.Verdict // that only name a cluster, by cluster
+	gone     map[netip.Addr]bool      // peers whose sessions ended, until they are back
 
-	advertised []netip.Prefix
-	refusals   []ipam.Refusal // own pod CIDRs that may not be advertised
-	podsKnown  bool
-	peersSet   bool
-	peers      []bgp.Peer // as last handed to the speaker
-	adopted    int
-	held       map[netip.Prefix]struct{} // decisions deferred after a restart; nil when none is any more
-	everUp     bool                      // a session was established since the start
-	converged  bool
-	problem    string // why the last reload was refused
-	retry      bool   // the speaker did not take all we asked of it
-	lastRetry  time.Time
-	sessions   map[string]bool // established, as last logged
-	refused    refusedPoller
-	condition  status.Condition // as last published
-	kernelSeen fib.Stats        // likewise
-	published  time.Time
-	stale      bool // something changed since the last snapshot
+	refusedPaths []byte // scratch of judge
+	memory       memory
+
+	advertised  []netip.Prefix
+	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
+	podsKnown   bool
+	peersSet    bool
+	peers       []bgp.Peer // as last handed to the speaker
+	adopted     int
+	held        map[netip.Prefix]struct{} // decisions deferred after a restart; nil when none is any more
+	everUp      bool                      // a session was established since the start
+	converged   bool
+	problem     string // why the last reload was refused
+	retry       bool   // the speaker did not take all we asked of it
+	lastRetry   time.Time
+	sessions    map[string]bool // established, as last logged
+	refused     refusedPoller
+	condition   status.Condition // as last published
+	kernelSeen  fib.Stats        // likewise
+	published   time.Time
+	publishTook time.Duration
+	stale       bool // something changed since the last snapshot
 }
 
 // prepare fills in what needs the kernel but not the speaker.
@@ -78,6 +91,7 @@ func (a *agent) prepare() error {
 	a.routerID, why = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
+	a.verdicts, a.owners, a.gone = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}, map[netip.Addr]bool{}
 	a.refused = newRefusedPoller()
 	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
 	a.takePlan(facts)
@@ -99,14 +113,24 @@ func (a *agent) Run(ctx context.Context) error {
 	a.advertise(ctx)
 	a.setPeers(ctx)
 	a.publish()
-	timer := time.NewTicker(tick)
+	timer, resume := time.NewTicker(tick), time.NewTimer(0)
 	defer timer.Stop()
+	defer resume.Stop()
+	learned := a.speaker.Changed()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.speaker.Changed():
-			a.learn(ctx, a.speaker.Drain())
+		case <-learned:
+			a.failover(ctx, a.speaker.Lost())
+			changes := a.speaker.Drain()
+			a.learn(ctx, changes)
+			if len(changes) >= burst {
+				learned = nil
+				resume.Reset(gather)
+			}
+		case <-resume.C:
+			learned = a.speaker.Changed()
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
 		case <-a.kernel.FactsChanged():
@@ -120,7 +144,7 @@ func (a *agent) Run(ctx context.Context) error {
 		case <-timer.C:
 			a.tick(ctx)
 		}
-		if a.stale && time.Since(a.published) >= tick {
+		if a.stale && time.Since(a.published) >= max(tick, publishRest*a.publishTook) {
 			a.publish()
 		}
 	}
@@ -200,6 +224,9 @@ func (a *agent) failed(err error) {
 
 // tick does what no event asks for.
 func (a *agent) tick(ctx context.Context) {
+	if changes := a.speaker.Drain(); len(changes) > 0 { // held back, and released by time alone
+		a.learn(ctx, changes)
+	}
 	a.logSessions()
 	a.converge(ctx)
 	if !a.peersSet {
@@ -215,6 +242,7 @@ func (a *agent) tick(ctx context.Context) {
 		a.judgeAgain(ctx, a.book.fallbacks())
 	}
 	a.refused.poll(ctx, a.speaker)
+	a.memory.settle()
 	// Time alone changes the condition, and repairs leave no trace but their count.
 	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
 		a.stale = true
@@ -265,6 +293,7 @@ func (a *agent) logSessions() {
 		a.stale = true
 		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
 		if s.Established {
+			delete(a.gone, s.Address)
 			log.Info("session established")
 		} else {
 			log.WithField("reason", s.LastError).Warn("session lost")

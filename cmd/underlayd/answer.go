@@ -18,16 +18,21 @@ import (
 // withRoutable returns the clusters of a snapshot with what can be reached of each now, aggregated.
 func withRoutable(s *status.Snapshot) []status.RemoteCluster {
 	builders := make(map[string]*netipx.IPSetBuilder, len(s.Clusters))
-	for r := range s.Table.All() {
-		if !routable(r) {
+	for row := range s.Table.Rows() {
+		r, ok := row.(*record)
+		if !ok {
+			continue // refused by the speaker
+		}
+		cluster, ok := r.routable()
+		if !ok {
 			continue
 		}
-		b := builders[r.Cluster]
+		b := builders[cluster]
 		if b == nil {
 			b = &netipx.IPSetBuilder{}
-			builders[r.Cluster] = b
+			builders[cluster] = b
 		}
-		b.AddPrefix(r.Prefix)
+		b.AddPrefix(r.prefix)
 	}
 	out := slices.Clone(s.Clusters)
 	for i := range out {
@@ -36,18 +41,6 @@ func withRoutable(s *status.Snapshot) []status.RemoteCluster {
 		}
 	}
 	return out
-}
-
-// routable says whether packets to the prefix find their way now, as record.routable does.
-func routable(r *status.Route) bool {
-	switch r.Kernel.Status {
-	case status.Installed:
-		return r.Accepted
-	case status.Adopted:
-		return r.Accepted || len(r.Paths) == 0 && r.Cluster != ""
-	default:
-		return false
-	}
 }
 
 func prefixesOf(b *netipx.IPSetBuilder) []netip.Prefix {

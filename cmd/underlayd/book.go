@@ -4,24 +4,21 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/ipam"
 )
 
-// record is all that is known of one prefix, from received to kernel. A record is replaced, never changed,
-// once it is in the book, except for its kernel state.
+// record is all that is known of one prefix, from received to kernel. There are as many as routes, so that what
+// prefixes have in common is shared, and what a person may ask is worked out when one does (see Route).
 type record struct {
-	prefix   netip.Prefix
-	best     []bgp.Path     // what the speaker selected
-	paths    []bgp.Path     // what was judged: best, or more if best was unusable
-	verdicts []ipam.Verdict // one for each path
-	verdict  ipam.Verdict   // the one that counts
-	hops     []netip.Addr   // what the kernel was asked for, sorted
-	owner    string         // cluster whose contract holds an adopted prefix; empty: none
-	fallback bool           // a better path was unusable, so look again now and then
-	kernel   fib.Outcome
-	since    time.Time
+	prefix  netip.Prefix
+	way     *way          // what was made of its paths; nil: nobody announces it
+	verdict *ipam.Verdict // the one that counts; without a way it only names the cluster whose contract holds the prefix
+	kernel  *fib.Outcome  // nil: nothing of ours is there
+	view    *view         // what it was judged by
+	since   int64         // when verdict or kernel state changed last, in nanoseconds of Unix time
+	listed  bool          // it is on the board: from now on it is replaced and not changed
+	changed bool          // it is in book.changed
 }
 
 // tally counts the prefixes of one cluster. Routable ones are those to which packets find their way now.
@@ -30,17 +27,16 @@ type tally struct{ accepted, refused, routable int }
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
 	records  map[netip.Prefix]*record
-	changed  map[netip.Prefix]struct{} // since the last snapshot
+	ways     map[wayKey]*way
+	changed  []netip.Prefix // since the last snapshot
 	fallen   map[netip.Prefix]struct{}
 	clusters map[string]*tally
-	accepted map[netip.Addr]int // paths, by peer
 }
 
 func newBook() *book {
 	return &book{
-		records: map[netip.Prefix]*record{}, changed: map[netip.Prefix]struct{}{}, fallen: map[netip.Prefix]struct{}{},
+		records: map[netip.Prefix]*record{}, ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{},
 		clusters: map[string]*tally{},
-		accepted: map[netip.Addr]int{},
 	}
 }
 
@@ -60,33 +56,69 @@ func keys[V any](m map[netip.Prefix]V) []netip.Prefix {
 	return out
 }
 
-// put replaces the record of a prefix; one without paths that is not in the kernel either is dropped.
-func (b *book) put(r *record) {
-	if old := b.records[r.prefix]; old != nil {
-		b.count(old, -1)
+// edit returns the record of a prefix to be changed, a new one if there is none, and notes the change.
+func (b *book) edit(prefix netip.Prefix) *record {
+	r := b.records[prefix]
+	switch {
+	case r == nil:
+		r = &record{prefix: prefix, verdict: &ipam.Verdict{}}
+		b.records[prefix] = r
+	case r.listed:
+		copied := *r
+		copied.listed = false
+		r = &copied
+		b.records[prefix] = r
 	}
-	b.changed[r.prefix] = struct{}{}
-	delete(b.fallen, r.prefix)
-	if r.fallback {
-		b.fallen[r.prefix] = struct{}{}
+	if !r.changed {
+		r.changed = true
+		b.changed = append(b.changed, prefix)
+	}
+	return r
+}
+
+// decision is what the plan says of a prefix, and by which view.
+type decision struct {
+	way     *way // nil: it was withdrawn
+	verdict *ipam.Verdict
+	view    *view
+}
+
+// put takes a decision.
+func (b *book) put(prefix netip.Prefix, d decision, now time.Time) {
+	r := b.edit(prefix)
+	b.count(r, -1)
+	if d.way != nil {
+		d.way.users++
+	}
+	b.leave(r.way)
+	if *r.verdict != *d.verdict || !sameHops(r.hops(), d.hops()) {
+		r.since = now.UnixNano()
+	}
+	r.way, r.verdict, r.view = d.way, d.verdict, d.view
+	delete(b.fallen, prefix)
+	if d.way != nil && d.way.fallback() {
+		b.fallen[prefix] = struct{}{}
 	}
 	b.count(r, +1)
-	b.records[r.prefix] = r
 	b.settle(r)
 }
 
+func (b *book) leave(w *way) {
+	if w == nil {
+		return
+	}
+	if w.users--; w.users == 0 {
+		delete(b.ways, w.key())
+	}
+}
+
 func (b *book) count(r *record, by int) {
-	if len(r.paths) > 0 {
+	if r.way != nil {
 		t := b.tally(r.verdict.Cluster)
 		if r.verdict.Accepted {
 			t.accepted += by
 		} else {
 			t.refused += by
-		}
-	}
-	for i, p := range r.paths {
-		if r.verdicts[i].Accepted {
-			b.accepted[p.Peer] += by
 		}
 	}
 	if cluster, ok := r.routable(); ok {
@@ -103,45 +135,91 @@ func (b *book) tally(cluster string) *tally {
 	return t
 }
 
-// routable says whether packets to the prefix find their way now, and to which cluster. A route that an earlier
-// run left does its work until it is pruned.
-func (r *record) routable() (cluster string, ok bool) {
-	switch {
-	case r.verdict.Accepted:
-		return r.verdict.Cluster, r.kernel.Status == fib.Installed || r.kernel.Status == fib.Adopted
-	case len(r.paths) == 0:
-		return r.owner, r.owner != "" && r.kernel.Status == fib.Adopted
-	default:
-		return "", false
+// accepted counts the accepted paths of each peer.
+func (b *book) accepted() map[netip.Addr]int {
+	sums := map[netip.Addr]int{}
+	for _, w := range b.ways {
+		for _, u := range w.usable {
+			sums[u.peer] += w.users
+		}
 	}
+	return sums
 }
 
-// observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner is the
-// cluster that may send the prefix.
-func (b *book) observe(s fib.State, owner string) {
-	r := b.records[s.Dst]
-	if r == nil {
-		if s.Status == fib.Absent {
-			return
-		}
-		r = &record{prefix: s.Dst}
-		b.records[s.Dst] = r
+// observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner says which
+// cluster may send a prefix.
+func (b *book) observe(s fib.State, owner func(netip.Prefix) *ipam.Verdict, now time.Time) {
+	absent := s.Status == fib.Absent
+	if old := b.records[s.Dst]; old == nil && absent {
+		return
 	}
-	b.changed[s.Dst] = struct{}{}
+	r := b.edit(s.Dst)
 	b.count(r, -1)
-	if r.kernel.Status != s.Status {
-		r.since = time.Now()
+	if r.status() != s.Status {
+		r.since = now.UnixNano()
 	}
-	r.kernel, r.owner = *s.Outcome, owner
+	r.kernel = s.Outcome
+	if absent {
+		r.kernel = nil
+	}
+	if r.way == nil {
+		r.verdict = owner(s.Dst)
+	}
 	b.count(r, +1)
 	b.settle(r)
 }
 
 // settle drops a record that says nothing any more.
 func (b *book) settle(r *record) {
-	gone := r.kernel.Status == "" || r.kernel.Status == fib.Absent
-	if len(r.paths) == 0 && gone {
+	if r.way == nil && r.kernel == nil {
 		delete(b.records, r.prefix)
 		delete(b.fallen, r.prefix)
 	}
+}
+
+// status is the kernel's.
+func (r *record) status() fib.Status {
+	if r.kernel == nil {
+		return fib.Absent
+	}
+	return r.kernel.Status
+}
+
+// hops is what the kernel is asked for.
+func (r *record) hops() []netip.Addr { return decision{way: r.way, verdict: r.verdict}.hops() }
+
+func (d decision) hops() []netip.Addr {
+	if d.way == nil || !d.verdict.Accepted {
+		return nil
+	}
+	return d.way.hops
+}
+
+// routable says whether packets to the prefix find their way now, and to which cluster. A route that an earlier
+// run left does its work until it is pruned.
+func (r *record) routable() (cluster string, ok bool) {
+	switch status := r.status(); {
+	case r.verdict.Accepted:
+		return r.verdict.Cluster, status == fib.Installed || status == fib.Adopted
+	case r.way == nil:
+		return r.verdict.Cluster, r.verdict.Cluster != "" && status == fib.Adopted
+	default:
+		return "", false
+	}
+}
+
+// sameHops compares slices that mostly are one and the same.
+func sameHops(a, b []netip.Addr) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	if len(a) == 0 || &a[0] == &b[0] {
+		return true
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }

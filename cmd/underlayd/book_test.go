@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,19 +21,29 @@ var (
 	peerB = netip.MustParseAddr("192.168.0.3")
 )
 
-func accepted(prefix netip.Prefix, peers ...netip.Addr) *record {
-	r := &record{prefix: prefix, verdict: ipam.Verdict{Accepted: true, Cluster: "west", Reason: ipam.Accepted}}
+var (
+	west  = &ipam.Verdict{Accepted: true, Cluster: "west", Reason: ipam.Accepted}
+	owner = func(netip.Prefix) *ipam.Verdict { return &ipam.Verdict{Cluster: "west"} }
+)
+
+// paths are those of some peers that are their own next hops.
+func paths(peers ...netip.Addr) *bgp.PathSet {
+	var all []bgp.Path
 	for _, p := range peers {
-		r.paths = append(r.paths, bgp.Path{Peer: p, NextHop: p})
-		r.verdicts = append(r.verdicts, r.verdict)
-		r.hops = append(r.hops, p)
+		all = append(all, bgp.Path{Peer: p, NextHop: p})
 	}
-	return r
+	return bgp.NewPathSet(all)
 }
 
-func refusedAs(prefix netip.Prefix, reason ipam.Reason, peer netip.Addr) *record {
-	v := ipam.Verdict{Cluster: "west", Reason: reason}
-	return &record{prefix: prefix, paths: []bgp.Path{{Peer: peer}}, verdicts: []ipam.Verdict{v}, verdict: v}
+func (b *book) accept(prefix netip.Prefix, peers ...netip.Addr) {
+	set := paths(peers...)
+	b.put(prefix, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+}
+
+func (b *book) refuse(prefix netip.Prefix, reason ipam.Reason, peer netip.Addr) {
+	set := paths(peer)
+	way := b.way(set, set, nil, appendRefused(nil, 0))
+	b.put(prefix, decision{way: way, verdict: &ipam.Verdict{Cluster: "west", Reason: reason}}, time.Now())
 }
 
 // world renders the sums of a book.
@@ -41,46 +52,52 @@ func (b *book) world() string {
 	if t == nil {
 		t = &tally{}
 	}
-	return fmt.Sprintf("%d records, west %d accepted %d refused, peers %d %d, routable %d, fallen %d",
-		len(b.records), t.accepted, t.refused, b.accepted[peerA], b.accepted[peerB], t.routable, len(b.fallen))
+	peers := b.accepted()
+	return fmt.Sprintf("%d records, %d ways, west %d accepted %d refused, peers %d %d, routable %d, fallen %d",
+		len(b.records), len(b.ways), t.accepted, t.refused, peers[peerA], peers[peerB], t.routable, len(b.fallen))
 }
 
 // TestBookKeepsItsSums applies one event after the other to one book and looks at the whole of it each time.
 func TestBookKeepsItsSums(t *testing.T) {
 	b := newBook()
-	state := func(s fib.Status) fib.State { return fib.State{Dst: west1, Outcome: &fib.Outcome{Status: s}} }
+	observe := func(s fib.Status) {
+		b.observe(fib.State{Dst: west1, Outcome: &fib.Outcome{Status: s}}, owner, time.Now())
+	}
 	steps := []struct {
 		what string
 		do   func()
 		want string
 	}{
 		{"an adopted route is routable before anybody announced it",
-			func() { b.observe(state(fib.Adopted), "west") },
-			"1 records, west 0 accepted 0 refused, peers 0 0, routable 1, fallen 0"},
+			func() { observe(fib.Adopted) },
+			"1 records, 0 ways, west 0 accepted 0 refused, peers 0 0, routable 1, fallen 0"},
 		{"a peer announces it",
-			func() { r := accepted(west1, peerA); r.kernel = *state(fib.Adopted).Outcome; b.put(r) },
-			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
+			func() { b.accept(west1, peerA) },
+			"1 records, 1 ways, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"the kernel has it as wanted",
-			func() { b.observe(state(fib.Installed), "west") },
-			"1 records, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
+			func() { observe(fib.Installed) },
+			"1 records, 1 ways, west 1 accepted 0 refused, peers 1 0, routable 1, fallen 0"},
 		{"a second peer announces it too",
-			func() { r := accepted(west1, peerA, peerB); r.kernel = *state(fib.Installed).Outcome; b.put(r) },
-			"1 records, west 1 accepted 0 refused, peers 1 1, routable 1, fallen 0"},
+			func() { b.accept(west1, peerA, peerB) },
+			"1 records, 1 ways, west 1 accepted 0 refused, peers 1 1, routable 1, fallen 0"},
 		{"the kernel loses it",
-			func() { b.observe(state(fib.Failed), "west") },
-			"1 records, west 1 accepted 0 refused, peers 1 1, routable 0, fallen 0"},
+			func() { observe(fib.Failed) },
+			"1 records, 1 ways, west 1 accepted 0 refused, peers 1 1, routable 0, fallen 0"},
 		{"its only path left is refused",
-			func() { r := refusedAs(west1, ipam.NextHopOurs, peerB); r.fallback = true; b.put(r) },
-			"1 records, west 0 accepted 1 refused, peers 0 0, routable 0, fallen 1"},
+			func() { b.refuse(west1, ipam.NextHopOurs, peerB) },
+			"1 records, 1 ways, west 0 accepted 1 refused, peers 0 0, routable 0, fallen 1"},
 		{"it is withdrawn while the kernel still has it",
-			func() { b.put(&record{prefix: west1, kernel: *state(fib.Installed).Outcome}) },
-			"1 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
+			func() {
+				observe(fib.Installed)
+				b.put(west1, decision{verdict: owner(west1)}, time.Now())
+			},
+			"1 records, 0 ways, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the kernel forgets it",
-			func() { b.observe(state(fib.Absent), "west") },
-			"0 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
+			func() { observe(fib.Absent) },
+			"0 records, 0 ways, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the end of an unknown prefix is no news",
-			func() { b.observe(state(fib.Absent), "west") },
-			"0 records, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
+			func() { observe(fib.Absent) },
+			"0 records, 0 ways, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 	}
 	for _, step := range steps {
 		step.do()
@@ -89,24 +106,96 @@ func TestBookKeepsItsSums(t *testing.T) {
 	require.Contains(t, b.changed, west1, "a prefix that is gone is news for the snapshot")
 }
 
+func TestWhatIsOnTheBoardIsNotChangedAnyMore(t *testing.T) {
+	b := newBook()
+	b.accept(west1, peerA)
+	pinned := b.get(west1)
+	b.accept(west1, peerB)
+	require.Same(t, pinned, b.get(west1), "nobody has seen it yet")
+	pinned.listed, pinned.changed = true, false
+	b.changed = nil
+	b.accept(west1, peerA, peerB)
+	require.NotSame(t, pinned, b.get(west1))
+	require.Equal(t, []netip.Addr{peerB}, pinned.hops())
+	require.Equal(t, []netip.Addr{peerA, peerB}, b.get(west1).hops())
+	require.Equal(t, []netip.Prefix{west1}, b.changed)
+}
+
+func TestPrefixesWithTheSamePathsShareTheirWay(t *testing.T) {
+	b := newBook()
+	set, spare := paths(peerA, peerB), paths(peerB)
+	one := b.way(set, set, spare, nil)
+	require.Same(t, one, b.way(set, set, spare, nil))
+	require.NotSame(t, one, b.way(set, set, nil, nil), "what comes next is part of it")
+	part := b.way(set, set, spare, appendRefused(nil, 0))
+	require.NotSame(t, one, part)
+	require.Equal(t, []netip.Addr{peerA, peerB}, one.hops)
+	require.Equal(t, []netip.Addr{peerB}, part.hops)
+	require.Equal(t, []netip.Addr{peerB}, one.without(map[netip.Addr]bool{peerA: true}))
+	require.Empty(t, one.without(map[netip.Addr]bool{peerA: true, peerB: true}))
+	require.Empty(t, b.way(set, set, spare, appendRefused(nil, 2)).backup, "a spare path may be refused too")
+}
+
+// TestAFailoverIsAnticipatedOnlyWhereAllAgree: a set of next hops is moved as a whole or not at all.
+func TestAFailoverIsAnticipatedOnlyWhereAllAgree(t *testing.T) {
+	second, third := netip.MustParsePrefix("10.20.2.0/24"), netip.MustParsePrefix("10.20.3.0/24")
+	for name, row := range map[string]struct {
+		fill func(*book)
+		want string
+	}{
+		"one of two equal paths": {func(b *book) { b.accept(west1, peerA, peerB) },
+			"[{[192.168.0.2 192.168.0.3] [192.168.0.3]}]"},
+		"the only path, and nothing is known of another": {func(b *book) { b.accept(west1, peerA) }, "[]"},
+		"a path of another peer":                         {func(b *book) { b.accept(west1, peerB) }, "[]"},
+		"all prefixes have the same next best path": {func(b *book) {
+			set, spare := paths(peerA), paths(peerB)
+			for _, p := range []netip.Prefix{west1, second} {
+				b.put(p, decision{way: b.way(set, set, spare, nil), verdict: west}, time.Now())
+			}
+		}, "[{[192.168.0.2] [192.168.0.3]}]"},
+		"one of the prefixes has none": {func(b *book) {
+			set, spare := paths(peerA), paths(peerB)
+			b.put(west1, decision{way: b.way(set, set, spare, nil), verdict: west}, time.Now())
+			b.put(second, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+			b.accept(third, peerA, peerB)
+		}, "[{[192.168.0.2 192.168.0.3] [192.168.0.3]}]"},
+		"another peer names the same next hop": {func(b *book) {
+			b.accept(west1, peerA)
+			set := bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerA}})
+			b.put(second, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+		}, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &agent{book: newBook(), gone: map[netip.Addr]bool{peerA: true}}
+			row.fill(a.book)
+			require.Equal(t, row.want, fmt.Sprint(a.moves()))
+		})
+	}
+}
+
 // TestRoutableIsWhatTheKernelHas: the union of each cluster, aggregated, and nothing that does not carry packets.
 func TestRoutableIsWhatTheKernelHas(t *testing.T) {
-	row := func(prefix, cluster, kernel string, accepted bool, paths int) *status.Route {
-		return &status.Route{Prefix: netip.MustParsePrefix(prefix), Cluster: cluster, Accepted: accepted,
-			Kernel: status.KernelRoute{Status: kernel}, Paths: make([]status.Path, paths)}
+	row := func(prefix, cluster string, kernel fib.Status, accepted bool, n int) status.Row {
+		r := &record{prefix: netip.MustParsePrefix(prefix), verdict: &ipam.Verdict{Cluster: cluster, Accepted: accepted}}
+		r.kernel = &fib.Outcome{Status: kernel}
+		if n > 0 {
+			r.way = &way{}
+		}
+		return r
 	}
 	s := &status.Snapshot{
 		Clusters: []status.RemoteCluster{{Name: "west"}, {Name: "north"}, {Name: "south"}},
-		Table: (*status.RouteTable)(nil).With([]*status.Route{
-			row("10.20.0.0/25", "west", status.Installed, true, 1),
-			row("10.20.0.128/25", "west", status.Installed, true, 1),
-			row("10.20.2.0/24", "west", status.Adopted, false, 0),
-			row("10.20.3.0/24", "west", status.Adopted, false, 1), // refused: it will go
-			row("10.20.4.0/24", "west", status.Failed, true, 1),
-			row("10.20.5.0/24", "west", status.Conflict, true, 1),
-			row("10.20.6.0/24", "", status.Adopted, false, 0), // of no cluster
-			row("fd00:30::/64", "north", status.Installed, true, 1),
-			row("fd00:30:0:1::/64", "north", status.Installed, true, 1),
+		Table: (*status.RouteTable)(nil).With([]status.Row{
+			row("10.20.0.0/25", "west", fib.Installed, true, 1),
+			row("10.20.0.128/25", "west", fib.Installed, true, 1),
+			row("10.20.2.0/24", "west", fib.Adopted, false, 0),
+			row("10.20.3.0/24", "west", fib.Adopted, false, 1), // refused: it will go
+			row("10.20.4.0/24", "west", fib.Failed, true, 1),
+			row("10.20.5.0/24", "west", fib.Conflict, true, 1),
+			row("10.20.6.0/24", "", fib.Adopted, false, 0),                                // of no cluster
+			&status.Route{Prefix: netip.MustParsePrefix("10.20.7.0/24"), Cluster: "west"}, // refused by the speaker
+			row("fd00:30::/64", "north", fib.Installed, true, 1),
+			row("fd00:30:0:1::/64", "north", fib.Installed, true, 1),
 		}, nil),
 	}
 	out := withRoutable(s)

@@ -19,11 +19,12 @@ func (a *agent) learn(ctx context.Context, changes []bgp.Change) {
 		a.stale = true // a session's state, then
 		return
 	}
-	routes := make([]fib.Route, 0, len(changes))
+	a.memory.changed(len(changes))
+	b := a.newBatch(len(changes))
 	for _, c := range changes {
-		routes = a.decide(ctx, c.Prefix, c.Paths, routes)
+		b.decide(c)
 	}
-	a.ensure(ctx, a.fillRoom(ctx, routes))
+	b.finish(ctx)
 }
 
 // judgeAgain takes a new decision on known prefixes: the plan changed, or a better path may be usable by now.
@@ -31,28 +32,39 @@ func (a *agent) judgeAgain(ctx context.Context, prefixes []netip.Prefix) {
 	if len(prefixes) == 0 {
 		return
 	}
-	routes := make([]fib.Route, 0, len(prefixes))
+	b := a.newBatch(len(prefixes))
 	for _, prefix := range prefixes {
-		if r := a.book.get(prefix); r != nil {
-			routes = a.decide(ctx, prefix, r.best, routes)
-		}
+		b.again(prefix)
 	}
-	a.ensure(ctx, a.fillRoom(ctx, routes))
+	b.finish(ctx)
 }
 
-// fillRoom gives prefixes that waited for room in their cluster's contract the places that became free.
-func (a *agent) fillRoom(ctx context.Context, routes []fib.Route) []fib.Route {
+// batch is decisions that are taken together and reach the kernel together.
+type batch struct {
+	*agent
+	now    time.Time
+	routes []fib.Route
+	fallen []bgp.Change // whose best paths are all unusable
+}
+
+func (a *agent) newBatch(size int) *batch {
+	return &batch{agent: a, now: time.Now(), routes: make([]fib.Route, 0, size)}
+}
+
+// finish gives prefixes that waited for room in their cluster's contract the places that became free, and hands all
+// that follows to the kernel.
+func (b *batch) finish(ctx context.Context) {
+	b.fallBack(ctx)
 	for {
-		waiting := a.ledger.Again()
+		waiting := b.ledger.Again()
 		if len(waiting) == 0 {
-			return routes
+			break
 		}
 		for _, prefix := range waiting {
-			if r := a.book.get(prefix); r != nil {
-				routes = a.decide(ctx, prefix, r.best, routes)
-			}
+			b.again(prefix)
 		}
 	}
+	b.ensure(ctx, b.routes)
 }
 
 func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
@@ -66,41 +78,64 @@ func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
 	a.observe(a.kernel.Drain())
 }
 
-// decide takes the one decision on a prefix, records it and appends the route that follows from it, unless the
-// kernel has been asked for just that.
-func (a *agent) decide(ctx context.Context, prefix netip.Prefix, best []bgp.Path, routes []fib.Route) []fib.Route {
-	old := a.book.get(prefix)
-	if len(best) == 0 && old == nil {
-		return routes
+// again decides on a prefix as it was announced last.
+func (b *batch) again(prefix netip.Prefix) {
+	if r := b.book.get(prefix); r != nil && r.way != nil {
+		b.decide(bgp.Change{Prefix: prefix, Paths: r.way.best, Spare: r.way.spare})
 	}
-	next := &record{prefix: prefix, best: best, paths: best, since: time.Now()}
-	if old != nil {
-		next.kernel = old.kernel
+}
+
+// decide takes the one decision on a prefix. The kernel hears of it unless it has been asked for just that.
+func (b *batch) decide(c bgp.Change) {
+	if c.Paths.Len() == 0 {
+		b.withdraw(c.Prefix)
+		return
 	}
-	a.judge(next)
-	if len(best) > 0 && !next.verdict.Accepted {
-		a.fallBack(ctx, next)
+	d := b.judge(c, c.Paths)
+	if len(d.way.hops) == 0 {
+		b.fallen = append(b.fallen, c)
 	}
-	if next.verdict.Accepted {
-		if full := a.ledger.Admit(prefix, next.verdict.Cluster); !full.Accepted {
-			next.verdict, next.hops = full, nil
+	b.take(c.Prefix, d)
+}
+
+func (b *batch) withdraw(prefix netip.Prefix) {
+	if b.book.get(prefix) == nil {
+		return
+	}
+	b.take(prefix, decision{verdict: b.owner(prefix), view: b.view})
+}
+
+// take records a decision.
+func (b *batch) take(prefix netip.Prefix, d decision) {
+	if d.verdict.Accepted {
+		if full := b.ledger.Admit(prefix, d.verdict.Cluster); !full.Accepted {
+			d.verdict = &full
 		}
 	} else {
-		a.ledger.Release(prefix)
+		b.ledger.Release(prefix)
 	}
-	if old != nil && old.verdict == next.verdict && slices.Equal(old.hops, next.hops) {
-		next.since = old.since
+	old := b.book.get(prefix)
+	asked := b.asked(prefix, old, d)
+	if old == nil || old.way != d.way || old.view != d.view || *old.verdict != *d.verdict {
+		b.book.put(prefix, d, b.now)
 	}
-	a.book.put(next)
 	switch {
-	case !a.unasked(old, next):
-		return routes
-	case a.deferred(prefix):
-		a.held[prefix] = struct{}{}
-		return routes
+	case asked:
+	case b.deferred(prefix):
+		b.held[prefix] = struct{}{}
 	default:
-		return append(routes, fib.Route{Dst: prefix, NextHops: next.hops})
+		b.routes = append(b.routes, fib.Route{Dst: prefix, NextHops: d.hops()})
 	}
+}
+
+// asked says whether the kernel has been asked for the route already. A refused prefix asks for the removal of
+// what an earlier run left: it is not kept for the peers to confirm.
+func (a *agent) asked(prefix netip.Prefix, old *record, next decision) bool {
+	if next.way != nil && len(next.hops()) == 0 {
+		state, ok := a.kernel.Lookup(prefix)
+		return !ok || state.Status == fib.Absent
+	}
+	return old != nil && sameHops(old.hops(), next.hops())
 }
 
 // deferred says whether the kernel has to wait for a decision on a prefix: after a restart, what an earlier run left
@@ -118,73 +153,112 @@ func (a *agent) release(ctx context.Context) {
 	routes := make([]fib.Route, 0, len(a.held))
 	for prefix := range a.held {
 		// What was withdrawn again is left for Prune.
-		if r := a.book.get(prefix); r != nil && len(r.paths) > 0 {
-			routes = append(routes, fib.Route{Dst: prefix, NextHops: r.hops})
+		if r := a.book.get(prefix); r != nil && r.way != nil {
+			routes = append(routes, fib.Route{Dst: prefix, NextHops: r.hops()})
 		}
 	}
 	a.held = nil
 	a.ensure(ctx, routes)
 }
 
-// unasked says whether the kernel has not been asked for the route yet. A refused prefix asks for the removal of
-// what an earlier run left: it is not kept for the peers to confirm.
-func (a *agent) unasked(old, next *record) bool {
-	if len(next.hops) == 0 && len(next.paths) > 0 {
-		state, ok := a.kernel.Lookup(next.prefix)
-		return ok && state.Status != fib.Absent
-	}
-	return old == nil || !slices.Equal(old.hops, next.hops)
-}
-
-// judge gives each path its verdict and the prefix the verdict of its usable paths, or of its first one.
-func (a *agent) judge(r *record) {
-	r.verdicts = make([]ipam.Verdict, len(r.paths))
-	r.hops, r.verdict = nil, ipam.Verdict{}
-	for i, p := range r.paths {
-		v := a.plan.Judge(a.claim(r.prefix, p))
-		r.verdicts[i] = v
-		if v.Accepted {
-			r.hops = append(r.hops, p.NextHop)
+// judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
+func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
+	d := decision{view: a.view}
+	refused := a.refusedPaths[:0]
+	for i, p := range paths.All() {
+		v := a.view.judge(c.Prefix, p)
+		if !v.Accepted {
+			refused = appendRefused(refused, i)
 		}
-		if i == 0 || v.Accepted && !r.verdict.Accepted {
-			r.verdict = v
+		if i == 0 || v.Accepted && !d.verdict.Accepted {
+			d.verdict = a.share(v)
 		}
 	}
-	slices.SortFunc(r.hops, netip.Addr.Compare)
-	r.hops = slices.Compact(r.hops)
+	for i, p := range c.Spare.All() {
+		if !a.view.judge(c.Prefix, p).Accepted {
+			refused = appendRefused(refused, paths.Len()+i)
+		}
+	}
+	a.refusedPaths = refused
+	d.way = a.book.way(c.Paths, paths, c.Spare, refused)
+	return d
 }
 
-// fallBack looks for a usable path among those that lost the best-path selection to unusable ones: a peer that
+// share returns the one copy of a verdict that thousands of prefixes have.
+func (a *agent) share(v ipam.Verdict) *ipam.Verdict {
+	if !v.Accepted {
+		return &v
+	}
+	if shared := a.verdicts[v.Cluster]; shared != nil && *shared == v {
+		return shared
+	}
+	a.verdicts[v.Cluster] = &v
+	return &v
+}
+
+// owner is the verdict on a prefix that nobody announces: it names the cluster that may.
+func (a *agent) owner(prefix netip.Prefix) *ipam.Verdict {
+	cluster, of, ok := a.plan.Owner(prefix.Addr())
+	if !ok || of.Bits() > prefix.Bits() {
+		cluster = ""
+	}
+	shared := a.owners[cluster]
+	if shared == nil {
+		shared = &ipam.Verdict{Cluster: cluster}
+		a.owners[cluster] = shared
+	}
+	return shared
+}
+
+// fallBackLimit is for how many prefixes at a time other paths are looked for; the others have their turn later.
+const fallBackLimit = 1000
+
+// fallBack looks for usable paths among those that lost the best-path selection to unusable ones: a peer that
 // announces nonsense must not hide another that does not.
-func (a *agent) fallBack(ctx context.Context, r *record) {
-	r.fallback = true
-	all, err := a.speaker.Paths(ctx, r.prefix)
+func (b *batch) fallBack(ctx context.Context) {
+	if len(b.fallen) == 0 {
+		return
+	}
+	fallen := b.fallen[:min(len(b.fallen), fallBackLimit)]
+	prefixes := make([]netip.Prefix, len(fallen))
+	for i, c := range fallen {
+		prefixes[i] = c.Prefix
+	}
+	all, err := b.speaker.Paths(ctx, prefixes)
 	if err != nil {
-		a.log.WithError(err).Warn("looking for another path")
+		b.log.WithError(err).Warn("looking for other paths")
 		return
 	}
-	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.plan.Judge(a.claim(r.prefix, p)).Accepted })
-	if usable < 0 {
-		return
-	}
-	refused := slices.Clone(r.best)
-	for _, p := range all[usable:] {
-		if p.LocalPref == all[usable].LocalPref && len(p.ASPath) == len(all[usable].ASPath) && p.MED == all[usable].MED {
-			refused = append(refused, p)
+	for _, c := range fallen {
+		if paths := b.firstUsable(c, all[c.Prefix]); paths != nil {
+			b.take(c.Prefix, b.judge(c, paths))
 		}
 	}
-	r.paths = refused
-	a.judge(r)
+}
+
+// firstUsable returns the unusable best paths of a prefix with the best of all those that are usable, nil if none is.
+func (a *agent) firstUsable(c bgp.Change, all []bgp.Path) *bgp.PathSet {
+	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.view.judge(c.Prefix, p).Accepted })
+	if usable < 0 {
+		return nil
+	}
+	paths := slices.Clone(c.Paths.All())
+	for _, p := range all[usable:] {
+		if p.AsGoodAs(all[usable]) {
+			paths = append(paths, p)
+		}
+	}
+	if old := a.book.get(c.Prefix); old != nil && old.way != nil && slices.EqualFunc(old.way.paths.All(), paths, bgp.Path.Equal) {
+		return old.way.paths
+	}
+	return bgp.NewPathSet(paths)
 }
 
 // observe records what became of prefixes in the kernel.
 func (a *agent) observe(states []fib.State) {
+	now := time.Now()
 	for _, s := range states {
-		cluster, of, ok := a.plan.Owner(s.Dst.Addr())
-		if !ok || of.Bits() > s.Dst.Bits() {
-			cluster = ""
-		}
-		a.book.observe(s, cluster)
+		a.book.observe(s, a.owner, now)
 	}
 	a.stale = a.stale || len(states) > 0
 }

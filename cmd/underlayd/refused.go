@@ -11,19 +11,32 @@ import (
 )
 
 // refusedPoller looks after the prefixes that peers send and the import policy keeps out. GoBGP does not announce
-// them, so the counts of received prefixes are compared now and then, and only when they moved is the list read.
+// them; but as long as nothing happened that did not show in the best paths there is nothing new, and as long as a
+// peer has sent no more than what is known the list, which takes a walk over all it sent, need not be read.
 type refusedPoller struct {
 	found  chan refusedResult // answers of the one reading under way
 	busy   bool
-	last   time.Time
-	counts map[netip.Addr]bgp.Counters // when the list was read last
+	last   time.Time     // when the last reading began
+	took   time.Duration // how long it lasted
+	unseen uint64        // the changes before it
+	counts map[netip.Addr]bgp.Counters
 	routes map[netip.Prefix]*status.Route
 	dirty  map[netip.Prefix]struct{} // since the last snapshot
 }
 
+// The pauses between two readings: after a change that did not show, and to look after what is not announced at all
+// (paths with our own AS in them). Both grow with what a reading takes, so that it costs at most 2 % of a core while
+// hidden things change all the time, and 0.1 % while nothing does.
+const (
+	refusedRest      = 50
+	refusedPatience  = time.Minute
+	refusedQuietRest = 1000
+)
+
 type refusedResult struct {
 	changes []bgp.Change
 	counts  map[netip.Addr]bgp.Counters
+	took    time.Duration
 	err     error
 }
 
@@ -33,23 +46,51 @@ func newRefusedPoller() refusedPoller {
 	}
 }
 
+// due says whether it is time for a reading.
+func (p *refusedPoller) due(unseen uint64) bool {
+	since := time.Since(p.last)
+	if unseen != p.unseen || p.counts == nil {
+		return since >= max(refusedPoll, refusedRest*p.took)
+	}
+	return since >= max(refusedPatience, refusedQuietRest*p.took)
+}
+
 // poll starts a reading in the background if it is time for one. Its result comes over found, so that the agent
 // never waits for a walk over what a hostile peer sent.
 func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker) {
-	if p.busy || time.Since(p.last) < refusedPoll {
+	unseen := speaker.Unseen()
+	if p.busy || !p.due(unseen) {
 		return
 	}
 	p.busy, p.last = true, time.Now()
 	known := p.counts
-	go func() {
+	if unseen != p.unseen {
+		known = nil // the numbers may be the same though the prefixes are not
+	}
+	p.unseen = unseen
+	go func(began time.Time) {
 		var r refusedResult
-		if r.counts, r.err = speaker.Counters(ctx, false); r.err == nil && !maps.Equal(r.counts, known) {
-			r.changes, _, r.err = speaker.Refused(ctx, refusedLimit)
-		} else {
+		r.counts, r.err = speaker.Counters(ctx, false)
+		switch {
+		case r.err != nil:
+		case known != nil && maps.Equal(r.counts, known):
 			r.counts = nil
+		case hidden(r.counts):
+			r.changes, _, r.err = speaker.Refused(ctx, refusedLimit)
 		}
+		r.took = time.Since(began)
 		p.found <- r
-	}()
+	}(p.last)
+}
+
+// hidden says whether a peer has sent more than what is known.
+func hidden(counts map[netip.Addr]bgp.Counters) bool {
+	for _, c := range counts {
+		if c.Received > c.Known {
+			return true
+		}
+	}
+	return false
 }
 
 // forget makes the next poll read the list whatever the counts say: the plan that judges it is another one.
@@ -58,7 +99,7 @@ func (p *refusedPoller) forget() { p.counts = nil }
 // noteRefused replaces what is known of refused prefixes.
 func (a *agent) noteRefused(r refusedResult) {
 	p := &a.refused
-	p.busy = false
+	p.busy, p.took = false, r.took
 	if r.err != nil || r.counts == nil {
 		return
 	}
@@ -74,7 +115,7 @@ func (a *agent) noteRefused(r refusedResult) {
 			}
 			p.routes[c.Prefix] = route
 		}
-		a.explainRefusal(route, c.Paths[0])
+		a.explainRefusal(route, c.Paths.All()[0])
 	}
 	for prefix := range old {
 		p.dirty[prefix] = struct{}{}
@@ -87,13 +128,13 @@ func (a *agent) noteRefused(r refusedResult) {
 
 // explainRefusal asks the plan why the import policy, which was made from it, keeps a path out.
 func (a *agent) explainRefusal(route *status.Route, path bgp.Path) {
-	v := a.plan.Judge(a.claim(route.Prefix, path))
+	v := a.view.judge(route.Prefix, path)
 	if v.Accepted {
 		return // the policy is being replaced; the next reading knows better
 	}
-	route.Paths = append(route.Paths, a.pathStatus(path, v))
+	route.Paths = append(route.Paths, a.view.path(path, v))
 	if route.Verdict == "" {
 		route.Cluster, route.Verdict, route.Detail = v.Cluster, string(v.Reason), v.Detail
-		route.Expected = a.expected(path, v)
+		route.Expected = a.view.expected(path, v)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
 	"reflect"
 
 	"github.com/underlayd/underlayd/bgp/fib"
@@ -38,14 +37,11 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.facts = facts
 	a.plan = newPlan(a.config, facts)
 	a.ledger.SetLimits(a.plan)
-	a.names = make(map[netip.Addr]string, len(a.config.BGP.Peers))
-	for _, p := range a.config.BGP.Peers {
-		a.names[p.Address] = p.Name
-	}
+	a.view = newView(a.config, a.plan)
+	clear(a.verdicts)
+	clear(a.owners)
 	a.stale = true
 }
-
-func (a *agent) peerName(address netip.Addr) string { return a.names[address] }
 
 // reload puts a new configuration in force, or reports why not. It is all or nothing: a change that needs a
 // restart leaves the rest for that restart too.

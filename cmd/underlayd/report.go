@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"os"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/config"
-	"github.com/underlayd/underlayd/ipam"
 	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
@@ -19,6 +17,7 @@ import (
 // publish pins a new snapshot on the board and gives the Node's part of it to Kubernetes.
 func (a *agent) publish() {
 	a.published, a.stale = time.Now(), false
+	defer func() { a.publishTook = time.Since(a.published) }()
 	var table *status.RouteTable
 	if last := a.board.Snapshot(context.Background()); last != nil {
 		table = last.Table
@@ -33,9 +32,9 @@ func (a *agent) publish() {
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
 	}
-	sessions := a.speaker.Sessions()
+	sessions, accepted := a.speaker.Sessions(), a.book.accepted()
 	for _, p := range sessions {
-		s.Sessions = append(s.Sessions, a.sessionStatus(p))
+		s.Sessions = append(s.Sessions, sessionStatus(p, accepted[p.Address]))
 	}
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
@@ -58,53 +57,35 @@ func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
 	if len(a.book.changed) == 0 && len(a.refused.dirty) == 0 {
 		return table
 	}
-	var routes []*status.Route
+	rows := make([]status.Row, 0, len(a.book.changed)+len(a.refused.dirty))
 	var removed []netip.Prefix
 	put := func(prefix netip.Prefix) {
 		switch r, refused := a.book.get(prefix), a.refused.routes[prefix]; {
 		case r != nil:
-			routes = append(routes, a.routeStatus(r))
+			r.listed, r.changed = true, false
+			rows = append(rows, r)
 		case refused != nil:
-			routes = append(routes, refused)
+			rows = append(rows, refused)
 		default:
 			removed = append(removed, prefix)
 		}
 	}
-	for prefix := range a.book.changed {
+	for _, prefix := range a.book.changed {
 		put(prefix)
 	}
 	for prefix := range a.refused.dirty {
 		put(prefix)
 	}
-	clear(a.book.changed)
+	a.book.changed = nil
 	clear(a.refused.dirty)
-	return table.With(routes, removed)
+	return table.With(rows, removed)
 }
 
-func (a *agent) routeStatus(r *record) *status.Route {
-	out := &status.Route{
-		Prefix: r.prefix, Cluster: cmp.Or(r.verdict.Cluster, r.owner), Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
-		Detail: r.verdict.Detail, NextHops: r.hops, Since: r.since,
-		Kernel: status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason},
-	}
-	for i, p := range r.paths {
-		out.Paths = append(out.Paths, a.pathStatus(p, r.verdicts[i]))
-	}
-	return out
-}
-
-func (a *agent) pathStatus(p bgp.Path, v ipam.Verdict) status.Path {
-	return status.Path{
-		Peer: cmp.Or(a.peerName(p.Peer), p.Peer.String()), NextHop: p.NextHop, ASPath: p.ASPath, ClusterIDs: p.ClusterIDs,
-		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale, Accepted: v.Accepted, Verdict: string(v.Reason), Detail: v.Detail,
-	}
-}
-
-func (a *agent) sessionStatus(p bgp.Session) status.Session {
+func sessionStatus(p bgp.Session, accepted int) status.Session {
 	out := status.Session{
 		Peer: p.Peer, Address: p.Address, LocalAddress: p.LocalAddress, ASN: p.ASN, State: p.State, Since: p.Since,
 		RouterID: p.RouterID, GracefulRestart: p.GracefulRestart, Complete: p.Complete, Flaps: p.Flaps,
-		Accepted: a.book.accepted[p.Address],
+		Accepted: accepted,
 	}
 	if !p.Established {
 		out.LastError = p.LastError

@@ -79,7 +79,7 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 		"version": buildVersion(), "cluster": cfg.Cluster.Name, "node": cfg.Node.Name, "asn": cfg.BGP.ASN,
 	}).Info("underlayd starts")
 
-	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}}
+	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}, memory: newMemory()}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)

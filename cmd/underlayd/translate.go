@@ -83,14 +83,6 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator) []bgp.Peer 
 	return peers
 }
 
-// claim is what the plan has to judge of a path.
-func (a *agent) claim(prefix netip.Prefix, p bgp.Path) ipam.Claim {
-	return ipam.Claim{
-		Prefix: prefix, Peer: a.peerName(p.Peer), NextHop: p.NextHop,
-		OriginASN: p.Origin(a.config.BGP.ASN), ClusterIDs: p.ClusterIDs,
-	}
-}
-
 // chooseRouterID picks the BGP Identifier: the configured one, our IPv4 address towards the first peer that has
 // one, any IPv4 address of the node, or a hash of cluster and node that stays the same on IPv6-only nodes.
 func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Addr, string) {
@@ -112,10 +104,4 @@ func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Ad
 	sum := max(h.Sum32(), 1) // 0.0.0.0 is no identifier (RFC 6286, section 2.1)
 	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}),
 		"a hash of cluster and node, for want of an IPv4 address"
-}
-
-// expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
-func (a *agent) expected(p bgp.Path, v ipam.Verdict) bool {
-	own := a.config.BGP.ASN
-	return v.Reason == ipam.OwnPrefix && p.Origin(own) == own && slices.Contains(p.ClusterIDs, a.config.Cluster.ID)
 }

@@ -1,0 +1,156 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/stretchr/testify/require"
+)
+
+func (r *remote) shutDown() {
+	r.t.Helper()
+	require.NoError(r.t, r.server.DisablePeer(r.t.Context(), &api.DisablePeerRequest{Address: speaker.String()}))
+}
+
+// many are n prefixes inside the contract.
+func many(n int) []netip.Prefix {
+	all := make([]netip.Prefix, n)
+	for i := range all {
+		all[i] = netip.MustParsePrefix(fmt.Sprintf("10.20.%d.%d/28", i/16, i%16*16))
+	}
+	return all
+}
+
+func TestALossIsToldBeforeTheWithdrawalsAndTheseComeInOnePiece(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	prefixes := many(2000)
+	rows := make([]netip.Prefix, 0, len(prefixes))
+	for _, p := range prefixes {
+		a.announce(p)
+		b.announce(p)
+		rows = append(rows, p)
+	}
+	mortal := a.peer("a")
+	mortal.GracefulRestart = GracefulRestart{}
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{mortal, b.peer("b")}))
+	w := newWorld(t, s)
+	require.Eventually(t, func() bool {
+		w.text()
+		both := 0
+		for _, paths := range w.table {
+			both += len(paths)
+		}
+		return both == 2*len(rows)
+	}, patience, 10*time.Millisecond)
+
+	a.shutDown()
+	require.Eventually(t, func() bool {
+		lost := s.Lost()
+		require.LessOrEqual(t, len(lost), 1)
+		return len(lost) == 1 && lost[0] == a.addr
+	}, patience, time.Millisecond)
+	var changes []Change
+	require.Eventually(t, func() bool { changes = s.Drain(); return len(changes) > 0 }, patience, time.Millisecond)
+	require.Len(t, changes, len(rows))
+	for _, c := range changes {
+		require.Equal(t, 1, c.Paths.Len())
+		require.Equal(t, b.addr, c.Paths.All()[0].Peer)
+	}
+	require.Empty(t, s.Lost(), "a loss is told once")
+}
+
+func TestAGracefulRestartIsNoLoss(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	a.announce(west)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	// A broken connection, not a Cease: those with the N bit unset end graceful restart.
+	require.NoError(t, a.server.StopBgp(t.Context(), &api.StopBgpRequest{AllowGracefulRestart: true}))
+	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
+	require.Empty(t, s.Lost())
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+}
+
+func TestTheNextBestPathsAreFoundOut(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	longer := gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65009, 65009})})
+	prefixes := many(1500)
+	for _, p := range prefixes {
+		a.announce(p)
+		b.announce(p, longer)
+	}
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
+	spares := map[netip.Prefix]*PathSet{}
+	require.Eventually(t, func() bool {
+		for _, c := range s.Drain() {
+			delete(spares, c.Prefix)
+			if c.Spare != nil {
+				spares[c.Prefix] = c.Spare
+			}
+		}
+		return len(spares) == len(prefixes)
+	}, patience, 10*time.Millisecond)
+	shared := spares[prefixes[0]]
+	require.Equal(t, b.addr, shared.All()[0].Peer)
+	require.Equal(t, []uint32{65001, 65009, 65009}, shared.All()[0].ASPath)
+	for _, set := range spares {
+		require.Same(t, shared, set, "prefixes with the same paths share one set")
+	}
+	counters, err := s.Counters(t.Context(), false)
+	require.NoError(t, err)
+	require.Equal(t, Counters{Received: len(prefixes), Known: len(prefixes)}, counters[a.addr])
+	require.Equal(t, Counters{Received: len(prefixes), Known: len(prefixes)}, counters[b.addr])
+
+	a.withdraw(prefixes[0])
+	require.Eventually(t, func() bool {
+		for _, c := range s.Drain() {
+			if c.Prefix == prefixes[0] && c.Paths.Len() == 1 && c.Paths.All()[0].Peer == b.addr {
+				return c.Spare == nil
+			}
+		}
+		return false
+	}, patience, time.Millisecond, "the spare path has become the best")
+}
+
+func TestWhatANewSessionAddsComesInOnePiece(t *testing.T) {
+	s := start(t, nil)
+	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
+	prefixes := many(2000)
+	for _, p := range prefixes {
+		a.announce(p)
+		b.announce(p)
+	}
+	b.announce(west6) // known from nobody else
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
+	count := 0
+	require.Eventually(t, func() bool { count += len(s.Drain()); return count == len(prefixes) }, patience, time.Millisecond)
+
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
+	var pieces []int
+	require.Eventually(t, func() bool {
+		added := 0
+		for _, c := range s.Drain() {
+			if c.Prefix != west6 {
+				require.Equal(t, 2, c.Paths.Len())
+				added++
+			}
+		}
+		if added > 0 {
+			pieces = append(pieces, added)
+		}
+		return len(pieces) > 0
+	}, patience, time.Millisecond)
+	require.Equal(t, []int{len(prefixes)}, pieces)
+
+	// From now on a change of b waits for nothing.
+	b.withdraw(prefixes[0])
+	newWorld(t, s).becomes(prefixes[0].String() + " from [192.168.0.2]")
+}

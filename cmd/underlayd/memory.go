@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// Routes come in bursts: at the start, and when a peer returns. A burst leaves twice as much garbage behind as it leaves
+// routes, and then nothing happens for hours. So the collector gets more room than it takes by default while there is
+// one, which halves what it costs, and little afterwards: the runtime then returns the rest to the system bit by bit.
+const (
+	busyPercent  = 200 // GOGC: the heap may grow to three times of what is in use
+	quietPercent = 20
+	quietAfter   = 2 * time.Second
+)
+
+// memory sets the collector to what is going on. An environment that sets GOGC has its way; GOMEMLIMIT is heeded in any
+// case: near the limit the collector takes less room.
+type memory struct {
+	fixed bool // by the environment
+	busy  bool
+	last  time.Time // of the last burst
+}
+
+// newMemory expects a burst: the start is one.
+func newMemory() memory {
+	m := memory{fixed: os.Getenv("GOGC") != "", busy: true, last: time.Now()}
+	if !m.fixed {
+		debug.SetGCPercent(busyPercent)
+	}
+	return m
+}
+
+// changed tells of changes that came together.
+func (m *memory) changed(n int) {
+	if m.fixed || n < burst {
+		return
+	}
+	m.last = time.Now()
+	if !m.busy {
+		m.busy = true
+		debug.SetGCPercent(busyPercent)
+	}
+}
+
+// settle gives up what the last burst has left, beside everything else, once it is over.
+func (m *memory) settle() {
+	if m.fixed || !m.busy || time.Since(m.last) < quietAfter {
+		return
+	}
+	m.busy = false
+	debug.SetGCPercent(quietPercent)
+	go runtime.GC()
+}

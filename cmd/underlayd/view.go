@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/status"
+)
+
+// view is by what paths are judged and told: the plan, and the names in the configuration. It is immutable, so that a
+// record on the board can be explained by the one it was judged by, whenever somebody asks.
+type view struct {
+	plan    *ipam.Plan
+	names   map[netip.Addr]string // of the peers, by address
+	asn     uint32
+	cluster uint32
+}
+
+func newView(c *config.Config, plan *ipam.Plan) *view {
+	v := &view{plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID}
+	for _, p := range c.BGP.Peers {
+		v.names[p.Address] = p.Name
+	}
+	return v
+}
+
+// judge asks the plan about one path.
+func (v *view) judge(prefix netip.Prefix, p bgp.Path) ipam.Verdict {
+	return v.plan.Judge(ipam.Claim{
+		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
+	})
+}
+
+// expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
+func (v *view) expected(p bgp.Path, verdict ipam.Verdict) bool {
+	return verdict.Reason == ipam.OwnPrefix && p.Origin(v.asn) == v.asn && slices.Contains(p.ClusterIDs, v.cluster)
+}
+
+// path tells one path with its verdict.
+func (v *view) path(p bgp.Path, verdict ipam.Verdict) status.Path {
+	return status.Path{
+		Peer: cmp.Or(v.names[p.Peer], p.Peer.String()), NextHop: p.NextHop, ASPath: p.ASPath, ClusterIDs: p.ClusterIDs,
+		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale,
+		Accepted: verdict.Accepted, Verdict: string(verdict.Reason), Detail: verdict.Detail,
+	}
+}
+
+// Key implements status.Row.
+func (r *record) Key() netip.Prefix { return r.prefix }
+
+// Route implements status.Row: it tells all that the record stands for.
+func (r *record) Route() *status.Route {
+	out := &status.Route{
+		Prefix: r.prefix, Cluster: r.verdict.Cluster, Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
+		Detail: r.verdict.Detail, NextHops: r.hops(), Since: time.Unix(0, r.since),
+	}
+	if r.kernel != nil && r.kernel.Status != fib.Absent {
+		out.Kernel = status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason}
+	}
+	if r.way != nil {
+		for _, p := range r.way.paths.All() {
+			out.Paths = append(out.Paths, r.view.path(p, r.view.judge(r.prefix, p)))
+		}
+	}
+	return out
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/underlayd/underlayd/bgp"
+)
+
+// way is what was made of a set of paths. Prefixes with the same paths and the same verdicts about each of them share
+// one, so that there are as many ways as there are different answers, however many prefixes.
+type way struct {
+	best    *bgp.PathSet // what the speaker selected
+	paths   *bgp.PathSet // what was judged: best, or more if best was unusable
+	spare   *bgp.PathSet // what would be the best without them
+	refused string       // which of paths and spare, counted through, are refused: two bytes each
+	usable  []hop        // the accepted of paths
+	backup  []hop        // the accepted of spare
+	hops    []netip.Addr // the addresses of usable: sorted, each once
+	users   int          // prefixes
+}
+
+// hop is where one peer wants the traffic sent.
+type hop struct{ peer, address netip.Addr }
+
+// wayKey is what makes a way.
+type wayKey struct {
+	best, paths, spare *bgp.PathSet
+	refused            string
+}
+
+func (w *way) key() wayKey { return wayKey{w.best, w.paths, w.spare, w.refused} }
+
+// fallback says that a better path was unusable, so that it is looked at again now and then.
+func (w *way) fallback() bool { return w.paths != w.best || len(w.hops) == 0 }
+
+// way returns the way of some paths, given which of them are refused.
+func (b *book) way(best, paths, spare *bgp.PathSet, refused []byte) *way {
+	if w := b.ways[wayKey{best, paths, spare, string(refused)}]; w != nil {
+		return w
+	}
+	w := &way{best: best, paths: paths, spare: spare, refused: string(refused)}
+	no := paths.Len()
+	for i, p := range paths.All() {
+		if !w.refuses(i) {
+			w.usable = append(w.usable, hop{p.Peer, p.NextHop})
+		}
+	}
+	for i, p := range spare.All() {
+		if !w.refuses(no + i) {
+			w.backup = append(w.backup, hop{p.Peer, p.NextHop})
+		}
+	}
+	w.hops = addresses(w.usable, nil)
+	b.ways[w.key()] = w
+	return w
+}
+
+// appendRefused notes that the i-th path is refused.
+func appendRefused(refused []byte, i int) []byte { return append(refused, byte(i>>8), byte(i)) }
+
+// refuses says whether the i-th path is refused.
+func (w *way) refuses(i int) bool {
+	for at := 0; at < len(w.refused); at += 2 {
+		if int(w.refused[at])<<8|int(w.refused[at+1]) == i {
+			return true
+		}
+	}
+	return false
+}
+
+// without returns the next hops that are left without some peers: those of the other paths, or else the backup's.
+func (w *way) without(gone map[netip.Addr]bool) []netip.Addr {
+	if hops := addresses(w.usable, gone); len(hops) > 0 {
+		return hops
+	}
+	return addresses(w.backup, gone)
+}
+
+// addresses returns where the peers that are not gone want the traffic sent: sorted, each once.
+func addresses(hops []hop, gone map[netip.Addr]bool) []netip.Addr {
+	var out []netip.Addr
+	for _, h := range hops {
+		if !gone[h.peer] {
+			out = append(out, h.address)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
