@@ -17,7 +17,7 @@ const (
 	downGraceful = "graceful-restart"
 )
 
-// Changes are held back (see table.store) for at most holdLimit; additions that come one close after the other, until
+// Changes are held back (see table.note) for at most holdLimit; additions that come one close after the other, until
 // there was none for addRest.
 const (
 	holdLimit = 10 * time.Second
@@ -57,11 +57,11 @@ func (t *table) fall(peer netip.Addr) {
 // landed releases what was held back for a session.
 func (t *table) landed(s *session) {
 	s.coming, s.falling, s.adds = false, false, 0
-	for _, prefix := range s.held {
-		if l := t.prefixes[prefix]; l.mark == held {
+	for _, l := range s.held {
+		if l.mark == held {
 			l.mark = dirty
-			t.prefixes[prefix] = l
-			t.dirty = append(t.dirty, prefix)
+			t.dirty = append(t.dirty, l)
+			t.whole = true
 		}
 	}
 	s.held = nil

@@ -30,6 +30,16 @@ func (s *PathSet) All() []Path {
 	return s.paths
 }
 
+// from returns the index of a peer's path, -1 if there is none.
+func (s *PathSet) from(peer netip.Addr) int {
+	for i := range s.All() {
+		if s.paths[i].Peer == peer {
+			return i
+		}
+	}
+	return -1
+}
+
 // Len is the number of paths.
 func (s *PathSet) Len() int { return len(s.All()) }
 

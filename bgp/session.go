@@ -57,10 +57,10 @@ type session struct {
 	coming   bool      // it is established, and its initial routes are still arriving
 	falling  bool      // it ended, and its paths are being withdrawn
 	fell     time.Time
-	adds     int            // additions that came one close after the other
-	added    time.Time      // the last of them
-	adding   time.Time      // the first of them
-	held     []netip.Prefix // changes of its that are held back, see table.store
+	adds     int        // additions that came one close after the other
+	added    time.Time  // the last of them
+	adding   time.Time  // the first of them
+	held     []*learned // changes of its that are held back, see table.note
 }
 
 // complete says whether all initial routes of the session have arrived.

@@ -141,13 +141,16 @@ func (t *table) setSpare(prefix netip.Prefix, all []*apiutil.Path, reader *pathR
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.prefixes[prefix]
+	if l == nil {
+		return
+	}
 	var spare []Path
 	best := 0
 	for _, p := range all {
 		switch {
 		case !p.PeerAddress.IsValid(): // our own
 		case p.Best:
-			if !slices.ContainsFunc(l.best.All(), func(q Path) bool { return q.Peer == p.PeerAddress }) {
+			if l.best.from(p.PeerAddress) < 0 {
 				return
 			}
 			best++
@@ -167,6 +170,6 @@ func (t *table) setSpare(prefix netip.Prefix, all []*apiutil.Path, reader *pathR
 		t.sets.release(next) // it has its user already
 		return
 	}
-	t.putSpare(&l, next)
-	t.store(prefix, l, nil)
+	t.putSpare(l, next)
+	t.note(l, nil)
 }

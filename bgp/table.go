@@ -16,8 +16,10 @@ type table struct {
 	changed chan struct{} // capacity one: "look again"
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
-	prefixes map[netip.Prefix]learned
-	dirty    []netip.Prefix // those marked so, each once; what was marked again since is skipped
+	prefixes map[netip.Prefix]*learned
+	dirty    []*learned // those marked so, each once
+	whole    bool       // dirty holds something that is to be handed over in one piece
+	last     *learned   // looked up last: the events of one prefix come together
 	sets     pathSets
 	sessions map[netip.Addr]*session
 	lost     []netip.Addr // peers whose sessions ended since the agent asked last
@@ -28,9 +30,10 @@ type table struct {
 
 // learned is one prefix. One without paths is kept until the agent has heard of it.
 type learned struct {
-	best  *PathSet
-	spare *PathSet // the next best, as far as known
-	mark  mark
+	prefix netip.Prefix
+	best   *PathSet
+	spare  *PathSet // the next best, as far as known
+	mark   mark
 }
 
 type mark uint8
@@ -44,7 +47,7 @@ const (
 func newTable(ownASN uint32) *table {
 	return &table{
 		changed:  make(chan struct{}, 1),
-		prefixes: map[netip.Prefix]learned{},
+		prefixes: map[netip.Prefix]*learned{},
 		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
 		reader:   pathReader{ownASN: ownASN},
@@ -83,7 +86,7 @@ func (t *table) update(events []*apiutil.Path) {
 		last, left = prefix, left || event.Withdrawal && (s == nil || !s.falling)
 	}
 	// A path that left the best ones, of a prefix that still has some, need not be gone.
-	if len(events) == 0 || left && t.prefixes[last].best != nil {
+	if l := t.get(last); len(events) == 0 || left && l != nil && l.best != nil {
 		t.unseen++
 	}
 	waiting := len(t.dirty) > 0
@@ -93,7 +96,7 @@ func (t *table) update(events []*apiutil.Path) {
 	}
 }
 
-// holder returns the session for which the changes of an event are held back, nil for none; see store.
+// holder returns the session for which the changes of an event are held back, nil for none; see note.
 func (t *table) holder(events []*apiutil.Path, now time.Time) *session {
 	for _, event := range events {
 		if event == nil {
@@ -116,16 +119,33 @@ func (t *table) holder(events []*apiutil.Path, now time.Time) *session {
 // adds says whether an event adds a path to a prefix that has some.
 func (t *table) adds(event *apiutil.Path) bool {
 	prefix, ok := prefixOf(event)
-	paths := t.prefixes[prefix].best.All()
-	return ok && len(paths) > 0 && !slices.ContainsFunc(paths, func(p Path) bool { return p.Peer == event.PeerAddress })
+	if !ok {
+		return false
+	}
+	l := t.get(prefix)
+	return l != nil && l.best != nil && l.best.from(event.PeerAddress) < 0
+}
+
+// get finds a prefix; nil if it is not known.
+func (t *table) get(prefix netip.Prefix) *learned {
+	if t.last == nil || t.last.prefix != prefix {
+		t.last = t.prefixes[prefix]
+	}
+	return t.last
 }
 
 // set replaces or removes the path of one peer for one prefix.
 func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
-	l := t.prefixes[prefix]
+	l := t.get(prefix)
+	if l == nil {
+		if event.Withdrawal {
+			return
+		}
+		l = &learned{prefix: prefix}
+		t.prefixes[prefix], t.last = l, l
+	}
+	at, count := l.best.from(event.PeerAddress), 0
 	paths := append(t.scratch[:0], l.best.All()...)
-	at := slices.IndexFunc(paths, func(p Path) bool { return p.Peer == event.PeerAddress })
-	count := 0
 	switch {
 	case event.Withdrawal && at < 0:
 		return
@@ -150,30 +170,29 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 	}
 	if l.spare != nil {
 		t.unseen++ // which is the next best now has to be found out
+		t.putSpare(l, nil)
 	}
-	t.putSpare(&l, nil)
 	l.best = best
-	t.store(prefix, l, hold)
+	t.note(l, hold)
 }
 
-// store keeps the prefix and marks it as changed.
+// note marks a prefix as changed.
 //
 // Two kinds of changes are held back to be handed over in one piece, because what all prefixes of a set of next hops
 // have in common can then be changed once for all of them, without touching a route. What is withdrawn because its
 // session ended waits for the rest of it: the agent has been told, and the traffic is on its way already. What a session
 // adds to prefixes that have paths waits for the end of its initial routes, or for the end of a burst: nothing is missing
 // meanwhile, and if another session ends it is released at once.
-func (t *table) store(prefix netip.Prefix, l learned, hold *session) {
+func (t *table) note(l *learned, hold *session) {
 	switch {
 	case l.mark == dirty, l.mark == held && hold != nil:
 	case hold != nil:
-		hold.held = append(hold.held, prefix)
+		hold.held = append(hold.held, l)
 		l.mark = held
 	default:
 		l.mark = dirty
-		t.dirty = append(t.dirty, prefix)
+		t.dirty = append(t.dirty, l)
 	}
-	t.prefixes[prefix] = l
 }
 
 // putSpare replaces the next best paths of a prefix.
@@ -192,31 +211,35 @@ func (t *table) countSpares(set *PathSet, by int) {
 	}
 }
 
-// drain hands the changed prefixes over.
+// drainLimit is how many changes are handed over at a time: whoever takes them looks after other things in between.
+const drainLimit = 8192
+
+// drain hands changed prefixes over, and pokes if there are more.
 func (t *table) drain() []Change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settle(time.Now())
-	changes := make([]Change, 0, len(t.dirty))
-	for _, prefix := range t.dirty {
-		l := t.prefixes[prefix]
-		changes = append(changes, Change{Prefix: prefix, Paths: l.best, Spare: l.spare})
-		if l.best == nil {
-			delete(t.prefixes, prefix)
-			continue
-		}
+	n := len(t.dirty)
+	if !t.whole {
+		n = min(n, drainLimit)
+	}
+	changes := make([]Change, n)
+	for i, l := range t.dirty[:n] {
+		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare}
 		l.mark = clean
-		t.prefixes[prefix] = l
+		if l.best == nil {
+			delete(t.prefixes, l.prefix)
+		}
 	}
-	t.dirty = t.dirty[:0]
-	if cap(t.dirty) > keptCapacity {
-		t.dirty = nil
+	t.last = nil
+	t.dirty, t.whole = t.dirty[n:], false
+	if len(t.dirty) > 0 {
+		t.poke()
+		return changes
 	}
+	t.dirty = nil
 	return changes
 }
-
-// keptCapacity is how much room for changed prefixes is kept from one burst to the next.
-const keptCapacity = 4096
 
 // endOfRIB records that a peer has sent its initial routes of one family (RFC 4724, section 2).
 func (t *table) endOfRIB(peer netip.Addr, family gobgp.Family) {

@@ -10,18 +10,20 @@ import (
 // loop; it outlives plans, which change with every reload.
 type Ledger struct {
 	accounts map[string]*account
-	seats    map[netip.Prefix]seat // values: there are as many as routes
 }
 
 type account struct {
-	cluster         string
 	limit, admitted int
-	waiting         list.List // of netip.Prefix, in order of arrival
+	seat            *Seat     // of all that are admitted
+	waiting         list.List // of *Seat, in order of arrival
 }
 
-type seat struct {
-	account *account
-	waiting *list.Element // nil once admitted
+// Seat is the place of a prefix in its cluster's contract, or in the queue for one. The caller keeps it with the prefix:
+// the ledger itself remembers only those that wait. The nil Seat is none.
+type Seat struct {
+	account *account // nil once handed over by Again
+	prefix  netip.Prefix
+	waiting *list.Element // nil: admitted
 }
 
 // Usage is how full a contract is.
@@ -29,7 +31,7 @@ type Usage struct{ Admitted, Waiting, Limit int }
 
 // NewLedger makes an empty ledger that admits nothing until SetLimits.
 func NewLedger() *Ledger {
-	return &Ledger{accounts: map[string]*account{}, seats: map[netip.Prefix]seat{}}
+	return &Ledger{accounts: map[string]*account{}}
 }
 
 // SetLimits takes the contracts of a new plan. A raised limit makes room, which Again then offers. A lowered one
@@ -46,67 +48,56 @@ func (l *Ledger) SetLimits(p *Plan) {
 			delete(l.accounts, name)
 		}
 	}
-	for prefix, s := range l.seats {
-		if !declared[s.account.cluster] {
-			delete(l.seats, prefix)
-		}
-	}
 }
 
 func (l *Ledger) account(cluster string) *account {
 	a, ok := l.accounts[cluster]
 	if !ok {
-		a = &account{cluster: cluster}
+		a = &account{}
+		a.seat = &Seat{account: a}
 		l.accounts[cluster] = a
 	}
 	return a
 }
 
-// Admit gives a prefix that Judge accepted a place in its cluster's contract, or refuses with TooManyPrefixes
-// and lets it wait. Asking again for a prefix that has a place costs nothing and is accepted; one that moved to
-// another cluster gives up the place it had.
-func (l *Ledger) Admit(prefix netip.Prefix, cluster string) Verdict {
-	s, seated := l.seats[prefix]
-	if seated && s.account.cluster != cluster {
-		l.Release(prefix)
-		seated = false
-	}
-	if seated && s.waiting == nil {
-		return Verdict{Accepted: true, Cluster: cluster, Reason: Accepted}
-	}
+// Admit gives a prefix that Judge accepted a seat in its cluster's contract, or refuses with TooManyPrefixes and lets
+// it wait. Have is the seat it has. Asking again costs nothing and changes nothing; a prefix that moved to another
+// cluster gives up the seat it had.
+func (l *Ledger) Admit(prefix netip.Prefix, cluster string, have *Seat) (Verdict, *Seat) {
 	a, declared := l.accounts[cluster]
-	if !declared {
-		return refuse(NoContract, cluster, "%s belongs to cluster %s, which is not declared", prefix, cluster)
+	if have != nil && have.account != a {
+		l.Release(have)
+		have = nil
 	}
-	if a.admitted >= a.limit {
-		if !seated {
-			l.seats[prefix] = seat{account: a, waiting: a.waiting.PushBack(prefix)}
+	switch {
+	case !declared:
+		return refuse(NoContract, cluster, "%s belongs to cluster %s, which is not declared", prefix, cluster), nil
+	case have != nil && have.waiting == nil:
+	case a.admitted >= a.limit:
+		if have == nil {
+			have = &Seat{account: a, prefix: prefix}
+			have.waiting = a.waiting.PushBack(have)
 		}
 		return refuse(TooManyPrefixes, cluster, "%s is one more than the %d prefixes that cluster %s may send; those that came first keep their places",
-			prefix, a.limit, cluster)
+			prefix, a.limit, cluster), have
+	default:
+		l.Release(have)
+		a.admitted++
 	}
-	if seated {
-		a.waiting.Remove(s.waiting)
-	}
-	l.seats[prefix] = seat{account: a}
-	a.admitted++
-	return Verdict{Accepted: true, Cluster: cluster, Reason: Accepted}
+	return Verdict{Accepted: true, Cluster: cluster, Reason: Accepted}, a.seat
 }
 
-// Release gives up the place of a prefix, in the contract or in the queue. It is called whenever a prefix is
-// gone or no longer accepted; releasing what has no place is fine.
-func (l *Ledger) Release(prefix netip.Prefix) {
-	s, seated := l.seats[prefix]
-	if !seated {
-		return
+// Release gives up a seat, in the contract or in the queue, whenever a prefix is gone or no longer accepted. The caller
+// forgets it. Releasing none is fine.
+func (l *Ledger) Release(s *Seat) {
+	switch {
+	case s == nil || s.account == nil:
+	case s.waiting != nil:
+		s.account.waiting.Remove(s.waiting)
+		s.account = nil
+	default:
+		s.account.admitted--
 	}
-	delete(l.seats, prefix)
-	a := s.account
-	if s.waiting != nil {
-		a.waiting.Remove(s.waiting)
-		return
-	}
-	a.admitted--
 }
 
 // Again returns the prefixes that were refused for want of room and for which there is room now, the longest
@@ -117,9 +108,9 @@ func (l *Ledger) Again() []netip.Prefix {
 	for _, name := range sortedKeys(l.accounts) {
 		a := l.accounts[name]
 		for room := a.limit - a.admitted; room > 0 && a.waiting.Len() > 0; room-- {
-			prefix := a.waiting.Remove(a.waiting.Front()).(netip.Prefix)
-			delete(l.seats, prefix)
-			out = append(out, prefix)
+			s := a.waiting.Remove(a.waiting.Front()).(*Seat)
+			s.account = nil
+			out = append(out, s.prefix)
 		}
 	}
 	return out

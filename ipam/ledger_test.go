@@ -8,8 +8,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func ledger(limit int) *Ledger {
-	l := NewLedger()
+// keeper is a ledger with somebody who keeps the seats.
+type keeper struct {
+	*Ledger
+	seats map[netip.Prefix]*Seat
+}
+
+func newKeeper() *keeper { return &keeper{NewLedger(), map[netip.Prefix]*Seat{}} }
+
+func (k *keeper) Admit(prefix netip.Prefix, cluster string) (v Verdict) {
+	v, k.seats[prefix] = k.Ledger.Admit(prefix, cluster, k.seats[prefix])
+	return v
+}
+
+func (k *keeper) Release(prefix netip.Prefix) {
+	k.Ledger.Release(k.seats[prefix])
+	delete(k.seats, prefix)
+}
+
+func ledger(limit int) *keeper {
+	l := newKeeper()
 	l.SetLimits(limited(limit))
 	return l
 }
@@ -110,7 +128,7 @@ func TestAClusterThatIsNoLongerDeclaredIsForgotten(t *testing.T) {
 }
 
 func TestReleasingWhatHasNoPlaceIsFine(t *testing.T) {
-	l := NewLedger()
+	l := newKeeper()
 	l.Release(nth(0))
 	require.Empty(t, l.Again())
 	require.Equal(t, NoContract, l.Admit(nth(0), "west").Reason)

@@ -15,7 +15,7 @@ type record struct {
 	way     *way          // what was made of its paths; nil: nobody announces it
 	verdict *ipam.Verdict // the one that counts; without a way it only names the cluster whose contract holds the prefix
 	kernel  *fib.Outcome  // nil: nothing of ours is there
-	view    *view         // what it was judged by
+	seat    *ipam.Seat    // in its cluster's contract
 	since   int64         // when verdict or kernel state changed last, in nanoseconds of Unix time
 	listed  bool          // it is on the board: from now on it is replaced and not changed
 	changed bool          // it is in book.changed
@@ -31,12 +31,13 @@ type book struct {
 	changed  []netip.Prefix // since the last snapshot
 	fallen   map[netip.Prefix]struct{}
 	clusters map[string]*tally
+	unheard  *ipam.Verdict // on what nobody has announced, of no known cluster
 }
 
 func newBook() *book {
 	return &book{
 		records: map[netip.Prefix]*record{}, ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{},
-		clusters: map[string]*tally{},
+		clusters: map[string]*tally{}, unheard: &ipam.Verdict{},
 	}
 }
 
@@ -56,12 +57,11 @@ func keys[V any](m map[netip.Prefix]V) []netip.Prefix {
 	return out
 }
 
-// edit returns the record of a prefix to be changed, a new one if there is none, and notes the change.
-func (b *book) edit(prefix netip.Prefix) *record {
-	r := b.records[prefix]
+// edit returns the record of a prefix to be changed, given the one there is, and notes the change.
+func (b *book) edit(prefix netip.Prefix, r *record) *record {
 	switch {
 	case r == nil:
-		r = &record{prefix: prefix, verdict: &ipam.Verdict{}}
+		r = &record{prefix: prefix, verdict: b.unheard}
 		b.records[prefix] = r
 	case r.listed:
 		copied := *r
@@ -76,26 +76,28 @@ func (b *book) edit(prefix netip.Prefix) *record {
 	return r
 }
 
-// decision is what the plan says of a prefix, and by which view.
+// decision is what the plan says of a prefix.
 type decision struct {
 	way     *way // nil: it was withdrawn
 	verdict *ipam.Verdict
-	view    *view
+	seat    *ipam.Seat
 }
 
-// put takes a decision.
-func (b *book) put(prefix netip.Prefix, d decision, now time.Time) {
-	r := b.edit(prefix)
+// put takes a decision on a prefix, given the record there is.
+func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) {
+	r := b.edit(prefix, old)
 	b.count(r, -1)
 	if d.way != nil {
 		d.way.users++
 	}
 	b.leave(r.way)
-	if *r.verdict != *d.verdict || !sameHops(r.hops(), d.hops()) {
+	if old == nil || *r.verdict != *d.verdict || !sameHops(r.hops(), d.hops()) {
 		r.since = now.UnixNano()
 	}
-	r.way, r.verdict, r.view = d.way, d.verdict, d.view
-	delete(b.fallen, prefix)
+	if r.way != nil && r.way.fallback() {
+		delete(b.fallen, prefix)
+	}
+	r.way, r.verdict, r.seat = d.way, d.verdict, d.seat
 	if d.way != nil && d.way.fallback() {
 		b.fallen[prefix] = struct{}{}
 	}
@@ -149,11 +151,11 @@ func (b *book) accepted() map[netip.Addr]int {
 // observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner says which
 // cluster may send a prefix.
 func (b *book) observe(s fib.State, owner func(netip.Prefix) *ipam.Verdict, now time.Time) {
-	absent := s.Status == fib.Absent
-	if old := b.records[s.Dst]; old == nil && absent {
+	old, absent := b.records[s.Dst], s.Status == fib.Absent
+	if old == nil && absent {
 		return
 	}
-	r := b.edit(s.Dst)
+	r := b.edit(s.Dst, old)
 	b.count(r, -1)
 	if r.status() != s.Status {
 		r.since = now.UnixNano()

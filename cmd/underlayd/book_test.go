@@ -37,13 +37,13 @@ func paths(peers ...netip.Addr) *bgp.PathSet {
 
 func (b *book) accept(prefix netip.Prefix, peers ...netip.Addr) {
 	set := paths(peers...)
-	b.put(prefix, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+	b.put(prefix, b.get(prefix), decision{way: b.way(judged{best: set, paths: set}), verdict: west}, time.Now())
 }
 
 func (b *book) refuse(prefix netip.Prefix, reason ipam.Reason, peer netip.Addr) {
 	set := paths(peer)
-	way := b.way(set, set, nil, appendRefused(nil, 0))
-	b.put(prefix, decision{way: way, verdict: &ipam.Verdict{Cluster: "west", Reason: reason}}, time.Now())
+	way := b.way(judged{best: set, paths: set, refused: appendRefused(nil, 0)})
+	b.put(prefix, b.get(prefix), decision{way: way, verdict: &ipam.Verdict{Cluster: "west", Reason: reason}}, time.Now())
 }
 
 // world renders the sums of a book.
@@ -89,7 +89,7 @@ func TestBookKeepsItsSums(t *testing.T) {
 		{"it is withdrawn while the kernel still has it",
 			func() {
 				observe(fib.Installed)
-				b.put(west1, decision{verdict: owner(west1)}, time.Now())
+				b.put(west1, b.get(west1), decision{verdict: owner(west1)}, time.Now())
 			},
 			"1 records, 0 ways, west 0 accepted 0 refused, peers 0 0, routable 0, fallen 0"},
 		{"the kernel forgets it",
@@ -124,16 +124,16 @@ func TestWhatIsOnTheBoardIsNotChangedAnyMore(t *testing.T) {
 func TestPrefixesWithTheSamePathsShareTheirWay(t *testing.T) {
 	b := newBook()
 	set, spare := paths(peerA, peerB), paths(peerB)
-	one := b.way(set, set, spare, nil)
-	require.Same(t, one, b.way(set, set, spare, nil))
-	require.NotSame(t, one, b.way(set, set, nil, nil), "what comes next is part of it")
-	part := b.way(set, set, spare, appendRefused(nil, 0))
+	one := b.way(judged{best: set, paths: set, spare: spare})
+	require.Same(t, one, b.way(judged{best: set, paths: set, spare: spare}))
+	require.NotSame(t, one, b.way(judged{best: set, paths: set}), "what comes next is part of it")
+	part := b.way(judged{best: set, paths: set, spare: spare, refused: appendRefused(nil, 0)})
 	require.NotSame(t, one, part)
 	require.Equal(t, []netip.Addr{peerA, peerB}, one.hops)
 	require.Equal(t, []netip.Addr{peerB}, part.hops)
 	require.Equal(t, []netip.Addr{peerB}, one.without(map[netip.Addr]bool{peerA: true}))
 	require.Empty(t, one.without(map[netip.Addr]bool{peerA: true, peerB: true}))
-	require.Empty(t, b.way(set, set, spare, appendRefused(nil, 2)).backup, "a spare path may be refused too")
+	require.Empty(t, b.way(judged{best: set, paths: set, spare: spare, refused: appendRefused(nil, 2)}).backup, "a spare path may be refused too")
 }
 
 // TestAFailoverIsAnticipatedOnlyWhereAllAgree: a set of next hops is moved as a whole or not at all.
@@ -150,19 +150,19 @@ func TestAFailoverIsAnticipatedOnlyWhereAllAgree(t *testing.T) {
 		"all prefixes have the same next best path": {func(b *book) {
 			set, spare := paths(peerA), paths(peerB)
 			for _, p := range []netip.Prefix{west1, second} {
-				b.put(p, decision{way: b.way(set, set, spare, nil), verdict: west}, time.Now())
+				b.put(p, nil, decision{way: b.way(judged{best: set, paths: set, spare: spare}), verdict: west}, time.Now())
 			}
 		}, "[{[192.168.0.2] [192.168.0.3]}]"},
 		"one of the prefixes has none": {func(b *book) {
 			set, spare := paths(peerA), paths(peerB)
-			b.put(west1, decision{way: b.way(set, set, spare, nil), verdict: west}, time.Now())
-			b.put(second, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+			b.put(west1, nil, decision{way: b.way(judged{best: set, paths: set, spare: spare}), verdict: west}, time.Now())
+			b.put(second, nil, decision{way: b.way(judged{best: set, paths: set}), verdict: west}, time.Now())
 			b.accept(third, peerA, peerB)
 		}, "[{[192.168.0.2 192.168.0.3] [192.168.0.3]}]"},
 		"another peer names the same next hop": {func(b *book) {
 			b.accept(west1, peerA)
 			set := bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerA}})
-			b.put(second, decision{way: b.way(set, set, nil, nil), verdict: west}, time.Now())
+			b.put(second, nil, decision{way: b.way(judged{best: set, paths: set}), verdict: west}, time.Now())
 		}, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {

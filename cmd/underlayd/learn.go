@@ -102,22 +102,27 @@ func (b *batch) withdraw(prefix netip.Prefix) {
 	if b.book.get(prefix) == nil {
 		return
 	}
-	b.take(prefix, decision{verdict: b.owner(prefix), view: b.view})
+	b.take(prefix, decision{verdict: b.owner(prefix)})
 }
 
 // take records a decision.
 func (b *batch) take(prefix netip.Prefix, d decision) {
+	old := b.book.get(prefix)
+	if old != nil {
+		d.seat = old.seat
+	}
 	if d.verdict.Accepted {
-		if full := b.ledger.Admit(prefix, d.verdict.Cluster); !full.Accepted {
+		var full ipam.Verdict
+		if full, d.seat = b.ledger.Admit(prefix, d.verdict.Cluster, d.seat); !full.Accepted {
 			d.verdict = &full
 		}
 	} else {
-		b.ledger.Release(prefix)
+		b.ledger.Release(d.seat)
+		d.seat = nil
 	}
-	old := b.book.get(prefix)
 	asked := b.asked(prefix, old, d)
-	if old == nil || old.way != d.way || old.view != d.view || *old.verdict != *d.verdict {
-		b.book.put(prefix, d, b.now)
+	if old == nil || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
+		b.book.put(prefix, old, d, b.now)
 	}
 	switch {
 	case asked:
@@ -163,7 +168,7 @@ func (a *agent) release(ctx context.Context) {
 
 // judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
-	d := decision{view: a.view}
+	var d decision
 	refused := a.refusedPaths[:0]
 	for i, p := range paths.All() {
 		v := a.view.judge(c.Prefix, p)
@@ -180,7 +185,7 @@ func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
 		}
 	}
 	a.refusedPaths = refused
-	d.way = a.book.way(c.Paths, paths, c.Spare, refused)
+	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, refused})
 	return d
 }
 

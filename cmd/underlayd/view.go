@@ -65,7 +65,7 @@ func (r *record) Route() *status.Route {
 	}
 	if r.way != nil {
 		for _, p := range r.way.paths.All() {
-			out.Paths = append(out.Paths, r.view.path(p, r.view.judge(r.prefix, p)))
+			out.Paths = append(out.Paths, r.way.view.path(p, r.way.view.judge(r.prefix, p)))
 		}
 	}
 	return out

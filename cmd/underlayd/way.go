@@ -10,6 +10,7 @@ import (
 // way is what was made of a set of paths. Prefixes with the same paths and the same verdicts about each of them share
 // one, so that there are as many ways as there are different answers, however many prefixes.
 type way struct {
+	view    *view        // what they were judged by
 	best    *bgp.PathSet // what the speaker selected
 	paths   *bgp.PathSet // what was judged: best, or more if best was unusable
 	spare   *bgp.PathSet // what would be the best without them
@@ -25,29 +26,36 @@ type hop struct{ peer, address netip.Addr }
 
 // wayKey is what makes a way.
 type wayKey struct {
+	view               *view
 	best, paths, spare *bgp.PathSet
 	refused            string
 }
 
-func (w *way) key() wayKey { return wayKey{w.best, w.paths, w.spare, w.refused} }
+func (w *way) key() wayKey { return wayKey{w.view, w.best, w.paths, w.spare, w.refused} }
 
 // fallback says that a better path was unusable, so that it is looked at again now and then.
 func (w *way) fallback() bool { return w.paths != w.best || len(w.hops) == 0 }
 
-// way returns the way of some paths, given which of them are refused.
-func (b *book) way(best, paths, spare *bgp.PathSet, refused []byte) *way {
-	if w := b.ways[wayKey{best, paths, spare, string(refused)}]; w != nil {
+// judged is a set of paths and which of them are refused.
+type judged struct {
+	view               *view
+	best, paths, spare *bgp.PathSet
+	refused            []byte
+}
+
+// way returns the way of judged paths.
+func (b *book) way(j judged) *way {
+	if w := b.ways[wayKey{j.view, j.best, j.paths, j.spare, string(j.refused)}]; w != nil {
 		return w
 	}
-	w := &way{best: best, paths: paths, spare: spare, refused: string(refused)}
-	no := paths.Len()
-	for i, p := range paths.All() {
+	w := &way{view: j.view, best: j.best, paths: j.paths, spare: j.spare, refused: string(j.refused)}
+	for i, p := range j.paths.All() {
 		if !w.refuses(i) {
 			w.usable = append(w.usable, hop{p.Peer, p.NextHop})
 		}
 	}
-	for i, p := range spare.All() {
-		if !w.refuses(no + i) {
+	for i, p := range j.spare.All() {
+		if !w.refuses(j.paths.Len() + i) {
 			w.backup = append(w.backup, hop{p.Peer, p.NextHop})
 		}
 	}
