@@ -22,6 +22,7 @@ type entry struct {
 	unsure    bool // a notification, which may be an old one, said that a route is gone
 	told      bool // is in Table.told
 	contested bool // Table.foreign has routes to the same prefix
+	seen      bool // its usual route, by the reading under way
 }
 
 // extra is what only few entries have, or any for a moment.
@@ -55,13 +56,15 @@ const slab = 128
 
 // entry returns the entry of dst, making it.
 func (t *Table) entry(dst netip.Prefix) *entry {
-	if e := t.entries[dst]; e != nil {
+	if e := t.entries.get(dst); e != nil {
 		return e
 	}
-	// One that is gone and not yet told of is taken up again: a prefix is told of once.
-	e := t.gone[dst]
+	var e *entry
+	if len(t.gone) > 0 {
+		e = t.gone[dst]
+	}
 	switch {
-	case e != nil:
+	case e != nil: // not yet told of: a prefix is told of once
 		delete(t.gone, dst)
 	case len(t.spare) > 0:
 		e = t.spare[len(t.spare)-1]
@@ -75,15 +78,15 @@ func (t *Table) entry(dst netip.Prefix) *entry {
 	if e.outcome == nil {
 		e.outcome = t.nothing
 	}
-	e.dst, e.contested = dst, len(t.foreign[dst]) > 0
-	t.entries[dst] = e
+	e.dst, e.contested = dst, len(t.foreign) > 0 && len(t.foreign[dst]) > 0
+	t.entries.put(e)
 	return e
 }
 
 // retire forgets an entry of which nothing is left but, perhaps, to tell so.
 func (t *Table) retire(e *entry) {
 	*e = entry{dst: e.dst, outcome: e.outcome, told: e.told}
-	delete(t.entries, e.dst)
+	t.entries.remove(e)
 	delete(t.troubled, e)
 	t.gone[e.dst] = e
 }
@@ -182,16 +185,6 @@ func (t *Table) lose(e *entry, i int) {
 		}
 	}
 	t.slim(e)
-}
-
-// loseAll forgets e's routes without counting: all groups' counts have been set to zero.
-func (t *Table) loseAll(e *entry) {
-	e.usual = nil
-	if e.extra != nil {
-		clear(e.extra.held)
-		e.extra.held = e.extra.held[:0]
-		t.slim(e)
-	}
 }
 
 // extra returns e's extra, making it.

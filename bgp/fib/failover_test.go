@@ -128,7 +128,7 @@ func TestFailoverAndEnsureInAnyOrder(t *testing.T) {
 		require.Empty(t, s.objects(t, ourMark))
 		require.Empty(t, s.sets)
 		require.Empty(t, s.hops)
-		require.Empty(t, s.entries)
+		require.Zero(t, s.entries.len())
 	}
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprintf("model/%d", seed), func(t *testing.T) { body(t, newFake(), seed, 80) })

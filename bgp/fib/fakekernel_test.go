@@ -85,22 +85,30 @@ func (u *user) watch(ctx context.Context, sink func(event)) error {
 	return nil
 }
 
-func (m *model) read(context.Context) (reading, error) {
+func (m *model) read(_ context.Context, sink func(*kernelRoute)) ([]kernelNextHop, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.broken != nil {
+		return nil, m.broken
+	}
+	var all []kernelNextHop
+	for _, h := range m.hops {
+		all = append(all, h)
+	}
+	slices.SortFunc(all, func(a, b kernelNextHop) int { return int(a.id) - int(b.id) })
+	for _, r := range append(m.connected(), m.list...) {
+		r.hops = slices.Clone(r.hops)
+		sink(&r)
+		clear(r.hops) // not to be kept
+		if m.interrupt > 0 {
+			break
+		}
+	}
 	if m.interrupt > 0 {
 		m.interrupt--
-		return reading{}, errInterrupted
+		return nil, errInterrupted
 	}
-	if m.broken != nil {
-		return reading{}, m.broken
-	}
-	r := reading{routes: append(m.connected(), m.list...)}
-	for _, h := range m.hops {
-		r.nextHops = append(r.nextHops, h)
-	}
-	slices.SortFunc(r.nextHops, func(a, b kernelNextHop) int { return int(a.id) - int(b.id) })
-	return r, nil
+	return all, nil
 }
 
 func (u *user) apply(_ context.Context, reqs []request) error {

@@ -38,7 +38,8 @@ type Config struct {
 	// MaxNextHops is the largest number of next hops a route gets, 1..256. Of a larger set the
 	// lowest addresses are used, so that every node and every restart choose the same ones.
 	MaxNextHops int
-	// Resync is how often everything is read again from the kernel although no event asked for it.
+	// Resync is how often everything is read again from the kernel although no event asked for
+	// it; less often when a reading takes longer than 1/500 of it.
 	Resync time.Duration
 	// Log may be nil.
 	Log logrus.FieldLogger

@@ -13,9 +13,11 @@ type kernel interface {
 	// The returned error is about the conversation: after one, the outcome of any request
 	// that has none is unknown.
 	apply(ctx context.Context, reqs []request) error
-	// read returns all routes of the table and all next-hop objects, whoever owns them, or
-	// errInterrupted when the kernel said that it changed meanwhile.
-	read(ctx context.Context) (reading, error)
+	// read returns all next-hop objects, and then hands over all routes of the table one by one,
+	// whoever owns them; a route is valid during its call. When it returns an error, which is
+	// errInterrupted when the kernel said that it changed meanwhile, nothing that was handed
+	// over is to be believed.
+	read(ctx context.Context, sink func(*kernelRoute)) ([]kernelNextHop, error)
 	// resolve says over which link each address is reached directly.
 	resolve(ctx context.Context, addrs []netip.Addr) ([]resolution, error)
 	// watch hands over what others (not we ourselves) change, until ctx ends; then it returns
@@ -73,12 +75,6 @@ type gateway struct {
 type resolution struct {
 	link int
 	err  error
-}
-
-// reading is one complete and consistent dump.
-type reading struct {
-	routes   []kernelRoute
-	nextHops []kernelNextHop
 }
 
 // kernelRoute is a route as the kernel tells it. hops is filled only when the route names no

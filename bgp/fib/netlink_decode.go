@@ -3,6 +3,7 @@ package fib
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -36,15 +37,16 @@ func next(b []byte) (m message, rest []byte, err error) {
 
 func align(n int) int { return (n + 3) &^ 3 }
 
-// attributes calls f for each attribute in b; a cut-short one ends the walk.
-func attributes(b []byte, f func(kind uint16, value []byte)) {
-	for len(b) >= unix.SizeofRtAttr {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtAttr || size > len(b) {
-			return
+// attributes are the kinds and values of the attributes in b; a cut-short one ends them.
+func attributes(b []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(kind uint16, value []byte) bool) {
+		for len(b) >= unix.SizeofRtAttr {
+			size := int(binary.NativeEndian.Uint16(b))
+			if size < unix.SizeofRtAttr || size > len(b) || !yield(binary.NativeEndian.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size]) {
+				return
+			}
+			b = b[min(align(size), len(b)):]
 		}
-		f(binary.NativeEndian.Uint16(b[2:])&attrTypeMask, b[unix.SizeofRtAttr:size])
-		b = b[min(align(size), len(b)):]
 	}
 }
 
@@ -78,20 +80,21 @@ type routeMessage struct {
 	direct bool // no gateway
 }
 
-func decodeRoute(body []byte) (routeMessage, bool) {
-	if len(body) < unix.SizeofRtMsg {
-		return routeMessage{}, false
+// decode makes m what body says, and says whether it is a route of a family we know. It uses the
+// memory of m's hops again.
+func (m *routeMessage) decode(body []byte) bool {
+	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
+		return false
 	}
-	m := routeMessage{table: uint32(body[4]), kind: body[7], flags: binary.NativeEndian.Uint32(body[8:]), direct: true}
+	hops := m.route.hops[:0]
+	*m = routeMessage{table: uint32(body[4]), kind: body[7], flags: binary.NativeEndian.Uint32(body[8:])}
 	m.route.tos, m.route.protocol = body[3], body[5]
-	zero := netip.IPv4Unspecified()
+	dst := netip.IPv4Unspecified()
 	if body[0] == unix.AF_INET6 {
-		zero = netip.IPv6Unspecified()
-	} else if body[0] != unix.AF_INET {
-		return routeMessage{}, false
+		dst = netip.IPv6Unspecified()
 	}
-	dst, single, paths := zero, gateway{}, []byte(nil)
-	attributes(body[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
+	single, paths := gateway{}, []byte(nil)
+	for kind, v := range attributes(body[unix.SizeofRtMsg:]) {
 		switch kind {
 		case unix.RTA_DST:
 			dst = address(v)
@@ -110,37 +113,34 @@ func decodeRoute(body []byte) (routeMessage, bool) {
 		case unix.RTA_MULTIPATH:
 			paths = v
 		}
-	})
-	if !dst.IsValid() {
-		return routeMessage{}, false
 	}
 	m.route.dst = netip.PrefixFrom(dst, int(body[1]))
 	m.link, m.direct = single.link, !single.addr.IsValid() && paths == nil
-	if m.route.nextHop == 0 && m.kind == unix.RTN_UNICAST {
-		m.route.hops = decodeHops(single, paths)
+	switch {
+	case m.route.nextHop != 0 || m.kind != unix.RTN_UNICAST:
+	case paths == nil:
+		m.route.hops = append(hops, single)
+	default:
+		m.route.hops = decodeHops(hops, paths)
 	}
-	return m, m.route.dst.IsValid()
+	return m.route.dst.IsValid()
 }
 
-func decodeHops(single gateway, paths []byte) []gateway {
-	if paths == nil {
-		return []gateway{single}
-	}
-	var hops []gateway
+func decodeHops(hops []gateway, paths []byte) []gateway {
 	for len(paths) >= unix.SizeofRtNexthop {
 		size := int(binary.NativeEndian.Uint16(paths))
 		if size < unix.SizeofRtNexthop || size > len(paths) {
 			break
 		}
 		hop := gateway{link: int(binary.NativeEndian.Uint32(paths[4:]))}
-		attributes(paths[unix.SizeofRtNexthop:size], func(kind uint16, v []byte) {
+		for kind, v := range attributes(paths[unix.SizeofRtNexthop:size]) {
 			switch kind {
 			case unix.RTA_GATEWAY:
 				hop.addr = address(v)
 			case attrVia:
 				hop.addr = viaAddress(v)
 			}
-		})
+		}
 		hops = append(hops, hop)
 		paths = paths[min(align(size), len(paths)):]
 	}
@@ -152,7 +152,7 @@ func decodeNextHop(body []byte) (kernelNextHop, bool) {
 		return kernelNextHop{}, false
 	}
 	n := kernelNextHop{protocol: body[2]}
-	attributes(body[unix.SizeofNhmsg:], func(kind uint16, v []byte) {
+	for kind, v := range attributes(body[unix.SizeofNhmsg:]) {
 		switch kind {
 		case unix.NHA_ID:
 			n.id = number(v)
@@ -170,7 +170,7 @@ func decodeNextHop(body []byte) (kernelNextHop, bool) {
 		case unix.NHA_BLACKHOLE, unix.NHA_ENCAP, unix.NHA_ENCAP_TYPE:
 			n.odd = true
 		}
-	})
+	}
 	if n.members == nil && !n.gateway.addr.IsValid() {
 		n.odd = true
 	}
@@ -184,11 +184,11 @@ func decodeLink(body []byte, gone bool) (linkState, bool) {
 	flags := binary.NativeEndian.Uint32(body[8:])
 	l := linkState{index: int(int32(binary.NativeEndian.Uint32(body[4:]))), gone: gone}
 	l.up = !gone && flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING != 0
-	attributes(body[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+	for kind, v := range attributes(body[unix.SizeofIfInfomsg:]) {
 		if kind == unix.IFLA_IFNAME {
 			l.name = unix.ByteSliceToString(v)
 		}
-	})
+	}
 	return l, body[0] != unix.AF_BRIDGE
 }
 
@@ -209,11 +209,11 @@ func decodeError(m message) error {
 		rest = rest[min(unix.SizeofNlMsghdr, len(rest)):]
 	}
 	if m.flags&unix.NLM_F_ACK_TLVS != 0 {
-		attributes(rest, func(kind uint16, v []byte) {
+		for kind, v := range attributes(rest) {
 			if kind == unix.NLMSGERR_ATTR_MSG {
 				err.text = unix.ByteSliceToString(v)
 			}
-		})
+		}
 	}
 	return err
 }

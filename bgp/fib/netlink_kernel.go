@@ -140,44 +140,41 @@ func outcome(o op, err error) error {
 	return err
 }
 
-func (k *netlinkKernel) read(ctx context.Context) (reading, error) {
-	var r reading
+func (k *netlinkKernel) read(ctx context.Context, sink func(*kernelRoute)) ([]kernelNextHop, error) {
+	var all []kernelNextHop
 	if k.objects {
 		seq := k.cmd.nextSeq()
 		k.cmd.enc.dumpNextHops(seq)
 		err := k.cmd.dump(ctx, seq, func(m message) {
 			if n, ok := decodeNextHop(m.body); ok && m.kind == unix.RTM_NEWNEXTHOP {
 				n.gateway = k.zoned(n.gateway)
-				r.nextHops = append(r.nextHops, n)
+				all = append(all, n)
 			}
 		})
 		if err != nil {
-			return reading{}, fmt.Errorf("read next-hop objects: %w", err)
+			return nil, fmt.Errorf("read next-hop objects: %w", err)
 		}
 	}
 	for _, fam := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if err := k.readRoutes(ctx, fam, &r); err != nil {
-			return reading{}, fmt.Errorf("read routes: %w", err)
+		if err := k.readRoutes(ctx, fam, sink); err != nil {
+			return nil, fmt.Errorf("read routes: %w", err)
 		}
 	}
-	return r, nil
+	return all, nil
 }
 
-func (k *netlinkKernel) readRoutes(ctx context.Context, fam uint8, r *reading) error {
+func (k *netlinkKernel) readRoutes(ctx context.Context, fam uint8, sink func(*kernelRoute)) error {
 	seq := k.cmd.nextSeq()
 	k.cmd.enc.dumpRoutes(fam, k.table, seq)
+	var r routeMessage // one for all: a dump makes no garbage
 	err := k.cmd.dump(ctx, seq, func(m message) {
-		if m.kind != unix.RTM_NEWROUTE {
+		if m.kind != unix.RTM_NEWROUTE || !r.decode(m.body) || r.table != k.table || r.flags&unix.RTM_F_CLONED != 0 {
 			return
 		}
-		route, ok := decodeRoute(m.body)
-		if !ok || route.table != k.table || route.flags&unix.RTM_F_CLONED != 0 {
-			return
+		for i := range r.route.hops {
+			r.route.hops[i] = k.zoned(r.route.hops[i])
 		}
-		for i := range route.route.hops {
-			route.route.hops[i] = k.zoned(route.route.hops[i])
-		}
-		r.routes = append(r.routes, route.route)
+		sink(&r.route)
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil // no such table yet, or no such family in this kernel
@@ -263,9 +260,9 @@ func decodeLookup(m message) resolution {
 	if m.kind == unix.NLMSG_ERROR {
 		return resolution{err: fmt.Errorf("%w (%w)", errNotOnLink, decodeError(m))}
 	}
-	route, ok := decodeRoute(m.body)
+	var route routeMessage
 	switch {
-	case !ok:
+	case !route.decode(m.body):
 		return resolution{err: errShort}
 	case route.kind == unix.RTN_LOCAL:
 		return resolution{err: errOwnAddress}

@@ -99,7 +99,7 @@ func (s *socket) send() error {
 // answer given up half-way would be in the way of the next question.
 func (s *socket) receive(f func(message) (last bool, err error)) error {
 	for {
-		n, _, err := unix.Recvfrom(s.fd, s.in, 0)
+		n, err := unix.Read(s.fd, s.in) // Recvfrom would allocate an address
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

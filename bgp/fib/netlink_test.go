@@ -72,8 +72,8 @@ func TestRequestsAreReadBackAsWritten(t *testing.T) {
 		m, rest, err := next(e.buf)
 		require.NoError(t, err)
 		require.Empty(t, rest)
-		got, ok := decodeRoute(m.body)
-		require.True(t, ok)
+		var got routeMessage
+		require.True(t, got.decode(m.body))
 		require.EqualValues(t, 70000, got.table)
 		require.Equal(t, kernelRoute{dst: r.dst, metric: r.metric, nextHop: r.id, protocol: 200, hops: r.hops}, got.route)
 	}
@@ -94,7 +94,7 @@ func FuzzMessages(f *testing.F) {
 			if err != nil {
 				return
 			}
-			decodeRoute(m.body)
+			new(routeMessage).decode(m.body)
 			decodeNextHop(m.body)
 			decodeLink(m.body, false)
 			_ = decodeError(m)

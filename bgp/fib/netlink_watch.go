@@ -78,7 +78,7 @@ func (k *netlinkKernel) watch(ctx context.Context, sink func(event)) error {
 		var n int
 		var failed error
 		err := conn.Read(func(fd uintptr) bool {
-			n, _, failed = unix.Recvfrom(int(fd), buf, 0)
+			n, failed = unix.Read(int(fd), buf)
 			return !errors.Is(failed, unix.EAGAIN)
 		})
 		switch {
@@ -118,8 +118,8 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 	e := event{third: m.port != 0}
 	switch m.kind {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		route, ok := decodeRoute(m.body)
-		if !ok || route.flags&unix.RTM_F_CLONED != 0 || route.table == unix.RT_TABLE_LOCAL && k.table != unix.RT_TABLE_LOCAL {
+		var route routeMessage
+		if !route.decode(m.body) || route.flags&unix.RTM_F_CLONED != 0 || route.table == unix.RT_TABLE_LOCAL && k.table != unix.RT_TABLE_LOCAL {
 			return e, false // the local table follows addresses, which are watched themselves
 		}
 		e.kind, e.route, e.inTable = routeAdded, route.route, route.table == k.table

@@ -20,7 +20,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	var gone []*entry
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		if e.want == nil && e.routes() > 0 {
 			e.removing = true
 			t.markDirty(e)
@@ -63,7 +63,7 @@ func (t *Table) deleteStrays(ctx context.Context) error {
 		return nil
 	}
 	named := map[uint32]struct{}{}
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		for _, h := range e.others() { // a usual one names a group of ours
 			named[h.nextHop] = struct{}{}
 			for _, member := range t.strays[h.nextHop].members {
@@ -103,22 +103,21 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	if t.closed {
 		return 0, ErrClosed
 	}
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		if e.outcome != t.nothing {
 			t.publish(e, t.absent)
 		}
 		t.retire(e)
 	}
-	t.reset()
-	r, err := t.readAll(ctx)
-	if err != nil {
+	t.reset() // now no route is one we know
+	r := &reading{t: t}
+	if err := t.readAll(ctx, r); err != nil {
 		return 0, err
 	}
-	var routes, groups, single []request
-	for _, x := range r.routes {
-		if x.protocol == uint8(t.cfg.Protocol) {
-			routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos})
-		}
+	routes := make([]request, len(r.ours))
+	var groups, single []request
+	for i, x := range r.ours {
+		routes[i] = request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos}
 	}
 	for _, n := range r.nextHops {
 		switch {

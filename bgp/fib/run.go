@@ -16,6 +16,10 @@ const (
 	// things cannot have us do nothing but read.
 	calm    = 10 * time.Second
 	maxRest = 4
+	// The periodic reading rests at least so many times as long as the last one took, however
+	// short Resync is: a table of a million must not mean reading all the time. It keeps the
+	// cost below 0.2 % of a core.
+	idleRest = 500
 )
 
 // Run watches the kernel and repairs until ctx ends: routes, groups and next hops that others
@@ -75,8 +79,11 @@ func (t *Table) step(ctx context.Context) time.Duration {
 	if t.reread || len(t.troubled) > 0 {
 		return tick
 	}
-	return max(tick, t.cfg.Resync-time.Since(t.lastRead))
+	return max(tick, t.period()-time.Since(t.lastRead))
 }
+
+// period is how long the periodic reading rests.
+func (t *Table) period() time.Duration { return max(t.cfg.Resync, idleRest*t.readTook) }
 
 // overflow: notifications were lost, so anything may have happened to links and routes.
 func (t *Table) overflow() {
@@ -96,7 +103,7 @@ func (t *Table) work(ctx context.Context, now time.Time) error {
 		t.hurried = 0
 	}
 	rested := since >= time.Duration(t.hurried)*t.readTook
-	if !t.known || t.reread && rested || since >= t.cfg.Resync {
+	if !t.known || t.reread && rested || since >= t.period() {
 		t.hurried = min(t.hurried+1, maxRest)
 		if err := t.sync(ctx); err != nil {
 			return fmt.Errorf("resync: %w", err)

@@ -22,7 +22,7 @@ func (t *Table) Adopt(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	n := 0
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		if e.routes() > 0 {
 			n++
 		}
@@ -33,7 +33,13 @@ func (t *Table) Adopt(ctx context.Context) (int, error) {
 // sync reads the kernel, whole and consistent, and makes dirty whatever differs from the desired.
 func (t *Table) sync(ctx context.Context) error {
 	started := time.Now()
-	r, err := t.readAll(ctx)
+	r := &reading{t: t, all: !t.known}
+	err := t.readAll(ctx, r)
+	if err == nil && !r.all && r.otherForeign() {
+		r.all = true
+		r.forget()
+		err = t.readAll(ctx, r)
+	}
 	if err != nil {
 		t.reread = true
 		return err
@@ -41,7 +47,7 @@ func (t *Table) sync(ctx context.Context) error {
 	t.stats.Resyncs++
 	t.known, t.reread = true, false
 	t.absorbNextHops(r.nextHops)
-	t.absorbRoutes(r.routes)
+	r.absorb()
 	t.lastRead = time.Now()
 	t.readTook = t.lastRead.Sub(started)
 	return nil
@@ -49,14 +55,15 @@ func (t *Table) sync(ctx context.Context) error {
 
 // readAll takes dumps that the kernel called inconsistent again, at once: it holds the lock. Run
 // comes back to it later when there is no end to it.
-func (t *Table) readAll(ctx context.Context) (reading, error) {
+func (t *Table) readAll(ctx context.Context, r *reading) error {
 	for try := 1; ; try++ {
-		r, err := t.kernel.read(ctx)
-		if err == nil {
-			return r, nil
+		var err error
+		if r.nextHops, err = t.kernel.read(ctx, r.take); err == nil {
+			return nil
 		}
+		r.forget()
 		if !errors.Is(err, errInterrupted) || try == dumpTries {
-			return reading{}, fmt.Errorf("read kernel: %w", err)
+			return fmt.Errorf("read kernel: %w", err)
 		}
 		t.stats.Interrupted++
 	}
@@ -205,54 +212,4 @@ func (t *Table) setOf(o *kernelNextHop, byID map[uint32]*hop) *pathSet {
 		return nil
 	}
 	return t.intern(addrs)
-}
-
-// absorbRoutes makes our knowledge of routes what the kernel says.
-func (t *Table) absorbRoutes(all []kernelRoute) {
-	for _, g := range t.groups {
-		g.routes = 0
-	}
-	for _, e := range t.entries {
-		t.loseAll(e)
-		e.unsure, e.contested = false, false
-	}
-	before := t.foreign
-	t.foreign = map[netip.Prefix][]foreignRoute{}
-	for i := range all {
-		r := &all[i]
-		if r.protocol == uint8(t.cfg.Protocol) {
-			t.keep(t.entry(r.dst), t.newHeld(r))
-		} else if r.tos == 0 {
-			t.foreign[r.dst] = append(t.foreign[r.dst], newForeign(r))
-		}
-	}
-	for _, g := range t.groups {
-		if g.routes == 0 {
-			t.idles(g)
-		}
-	}
-	for dst, e := range t.entries {
-		e.contested = len(t.foreign[dst]) > 0
-		if t.differs(e) || !slices.Equal(before[dst], t.foreign[dst]) {
-			t.markDirty(e)
-		}
-	}
-}
-
-// differs says whether what is in the kernel and what was last said about e do not fit.
-func (t *Table) differs(e *entry) bool {
-	if e.want == nil {
-		return e.routes() == 0 || e.removing || e.outcome.Status != Adopted
-	}
-	good := e.routes() == 1 && t.installed(e) == 0
-	switch e.outcome.Status {
-	case Installed:
-		return !good
-	case Failed:
-		return good // otherwise its retry is due in its own time
-	case Conflict:
-		_, rivalled := t.rival(e)
-		return !rivalled || e.routes() == 0 && !t.collides(e)
-	}
-	return true
 }

@@ -28,7 +28,7 @@ type Table struct {
 
 	mu sync.Mutex // guards all that follows
 
-	entries map[netip.Prefix]*entry
+	entries index
 	sets    map[string]*pathSet
 	hops    map[netip.Addr]*hop
 	groups  map[uint32]*group
@@ -136,7 +136,7 @@ func newTable(c Config, mode Mode, k kernel, h host) *Table {
 
 // reset forgets all that is desired and all that was read.
 func (t *Table) reset() {
-	t.entries = map[netip.Prefix]*entry{}
+	t.entries = newIndex()
 	t.sets = map[string]*pathSet{}
 	t.hops = map[netip.Addr]*hop{}
 	t.groups = map[uint32]*group{}
