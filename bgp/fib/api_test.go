@@ -3,6 +3,7 @@ package fib
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,4 +108,39 @@ func TestAFailoverInABrokenConversationIsMadeGoodByTheNextReading(t *testing.T) 
 	_, err := s.Adopt(t.Context())
 	require.NoError(t, err)
 	s.wantRoutes(with(blockText(20, m2), ours4+m2)...)
+}
+
+func TestRoutesLeaveAGroupBeforeItComesBack(t *testing.T) {
+	f := newFake()
+	s := newScene(t, f, ModeObjects)
+	s.ensure(block(20, n2, n3)...)
+	s.failover(via(n2, n3), via(m2))
+	s.ensure(block(2, m2)...)
+	f.change(func() { f.asked = nil })
+	s.ensure(to(pods, n2, n3))
+	move := []op{opAppendRoute, opAppendRoute, opCreateRoute, opDeleteRoute, opDeleteRoute, opReplaceGroup}
+	got := slices.DeleteFunc(slices.Clone(f.asked), func(o op) bool { return o == opCreateGroup })
+	slices.Sort(got[:3])
+	slices.Sort(move[:3])
+	require.Equal(t, move, got)
+}
+
+func TestAPrefixThatGoesAndComesBackIsToldOfOnce(t *testing.T) {
+	s := newScene(t, newFake(), ModeObjects)
+	s.ensure(to(pods, n2), to(pods2, n2))
+	require.Len(t, s.Drain(), 2)
+	s.ensure(to(pods), to(pods2))
+	s.ensure(to(pods, n3), to("10.22.0.0/24", n2))
+	told := map[string]Status{}
+	for _, st := range s.Drain() {
+		require.NotContains(t, told, st.Dst.String())
+		told[st.Dst.String()] = st.Status
+	}
+	require.Equal(t, map[string]Status{pods: Installed, pods2: Absent, "10.22.0.0/24": Installed}, told)
+	st, known := s.Lookup(p(pods2))
+	require.False(t, known)
+	require.Equal(t, Absent, st.Status)
+	require.Empty(t, s.Drain())
+	s.ensure(to(pods2, n2)) // takes the place of one that is gone
+	require.Equal(t, p(pods2), s.Drain()[0].Dst)
 }

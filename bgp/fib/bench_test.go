@@ -103,7 +103,7 @@ func BenchmarkChangeOne(b *testing.B) {
 	}
 }
 
-// BenchmarkFailover is the time until 100,000 routes in 100 sets have left a next hop that died.
+// BenchmarkFailover is the time until 100,000 routes, in few sets or many, have left a next hop that died.
 func BenchmarkFailover(b *testing.B) {
 	spare := netip.MustParseAddr("10.128.200.1")
 	for _, c := range []struct {
@@ -114,7 +114,7 @@ func BenchmarkFailover(b *testing.B) {
 		{"ecmp/compat=0", "0", func(i int) []netip.Addr { return []netip.Addr{benchHop(i), spare} }, func(i int) []netip.Addr { return []netip.Addr{benchHop(i)} }},
 		{"backup/compat=0", "0", func(i int) []netip.Addr { return []netip.Addr{benchHop(i)} }, func(int) []netip.Addr { return []netip.Addr{spare} }},
 	} {
-		for _, sets := range []int{1, 100} {
+		for _, sets := range []int{1, 100, 4000} {
 			b.Run(fmt.Sprintf("%s/sets=%d", c.name, sets), func(b *testing.B) {
 				l, table := benchTable(b, ModeObjects)
 				l.sysctl(b, "net/ipv4/nexthop_compat_mode", c.compat)
@@ -187,6 +187,27 @@ func BenchmarkResync(b *testing.B) {
 			b.ReportMetric(float64((u2-u).Microseconds())/1000/float64(b.N), "user-ms/op")
 			b.ReportMetric(float64((s2-s).Microseconds())/1000/float64(b.N), "system-ms/op")
 		})
+	}
+}
+
+// BenchmarkDrain tells of 100,000 routes that changed.
+func BenchmarkDrain(b *testing.B) {
+	_, table := benchTable(b, ModeObjects)
+	sets := [][]Route{benchRoutes(100_000, 0, 0), benchRoutes(100_000, 0, 0)}
+	for i := range sets[0] {
+		sets[0][i].NextHops = []netip.Addr{benchHop(1)}
+		sets[1][i].NextHops = []netip.Addr{benchHop(2)}
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		b.StopTimer()
+		i++
+		require.NoError(b, table.Ensure(b.Context(), sets[i%2]))
+		b.StartTimer()
+		if n := len(table.Drain()); n != 100_000 {
+			b.Fatal(n)
+		}
 	}
 }
 

@@ -14,12 +14,16 @@
 // route names its group and is rewritten only when it moves to another group. Kernels without
 // next-hop objects (before 5.3) get the next hops inside each route; Mode says which is in use.
 //
+// A group can be rewritten before anybody knows which prefixes that moves: Failover sends whole
+// sets another way, and Ensure, told prefix by prefix afterwards, finds it done.
+//
 // # What is promised
 //
 // Ensure records and writes differences and never deletes what nobody spoke of; Prune deletes what
 // is ours and undesired. A route is replaced by adding the new one and then deleting the old one
-// by its exact identity, never by NLM_F_REPLACE, so that a foreign route that got there first
-// cannot be overwritten even in a race. What is ours is repaired within a second when someone
+// by its exact identity, never by NLM_F_REPLACE: that takes the first route with the prefix and
+// metric whoever owns it, in IPv4 and in IPv6, and no flag makes it look at the protocol. A foreign
+// route that got there between our last look and our request would be overwritten. What is ours is repaired within a second when someone
 // else removes or changes it; after five such repairs of one thing within a minute, one repair a
 // minute is made and the state says why.
 //
@@ -37,8 +41,9 @@
 // IPv4 routes that name them, without a notification; deleting an object does the same to its
 // routes. So events about links and objects make us read the kernel again, and no object is
 // deleted while there is doubt about who names it. While net.ipv4.nexthop_compat_mode is 1 (the
-// default) rewriting a group makes the kernel announce each route that uses it; that is the
-// larger part of the time a failover takes, and the announcements are no route changes.
+// default) rewriting a group makes the kernel walk all routes there are and announce each that uses
+// it. The packets have moved by then, but the request takes a thousand times as long with 100,000
+// routes, and the next group waits for it; the announcements are no route changes.
 //
 // # What it refuses to do
 //

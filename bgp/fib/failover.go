@@ -27,12 +27,14 @@ type Move struct{ From, To []netip.Addr }
 // It anticipates what Ensure is about to be told prefix by prefix; what is desired does not
 // change, and states are told anew only when Ensure has been told. A move lasts until Ensure
 // wants the From set for a prefix anew (for one, which ends it for all), or until Failover is
-// called with To equal to From. A second move of a set takes the place of the first; what was
-// sent to a set that is moved itself goes along. A next hop of To that cannot be used is left
-// out, as in a route; MaxNextHops applies to both sides as in Ensure.
+// called with To equal to From; that a prefix which wanted it all along is said to want it still
+// does not end it. A second move of a set takes the place of the first; what was sent to a set
+// that is moved itself goes along. A next hop of To that cannot be used is left out, as in a
+// route; MaxNextHops applies to both sides as in Ensure.
 //
 // A From that is no set in use is ignored. When none of To's next hops can be used, or the kernel
 // refuses, the move is not made and the error says which. Saying the same twice writes nothing.
+// After an error of the conversation with the kernel Run finds out what was done and does the rest.
 // In ModeInline Failover does nothing and returns nil.
 func (t *Table) Failover(ctx context.Context, moves []Move) error {
 	t.mu.Lock()
@@ -48,14 +50,18 @@ func (t *Table) Failover(ctx context.Context, moves []Move) error {
 	if len(all) == 0 {
 		return bad.join()
 	}
-	if err := t.resolveStale(ctx); err != nil {
-		bad.add(err)
-	}
+	unresolved := t.resolveStale(ctx)
 	for _, d := range all {
-		d.start(t, &bad)
+		if d.to.pins--; unresolved == nil {
+			d.start(t, &bad)
+		}
+		t.forget(d.to)
 	}
-	if err := t.write(ctx); err != nil {
-		// What was asked may have happened or not; Run reads the kernel and makes it good.
+	err := unresolved
+	if err == nil {
+		err = t.write(ctx)
+	}
+	if err != nil {
 		bad.add(err)
 		return bad.join()
 	}
@@ -106,7 +112,7 @@ func (t *Table) plan(moves []Move, bad *failures) []*diversion {
 // start sets the detour, or ends it when it leads back.
 func (d *diversion) start(t *Table, bad *failures) {
 	from, to := d.from, d.to
-	switch to.pins--; {
+	switch {
 	case from == to:
 		t.endDetour(from)
 	case !to.usable():
@@ -119,7 +125,6 @@ func (d *diversion) start(t *Table, bad *failures) {
 		d.groups = append(d.groups, from.groups...)
 		t.divert(from, to)
 	}
-	t.forget(to)
 }
 
 // undo ends the detour if a group could not be written, and says so.

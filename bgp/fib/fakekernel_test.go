@@ -23,6 +23,7 @@ type model struct {
 	lastIndex int
 	users     []*user
 	acting    *user // whose request is being carried out; it is not told of its own doing
+	asked     []op  // of acting users, in order
 	routeW    int
 	objectW   int
 	refuse    map[netip.Prefix]error // what writing a prefix fails with
@@ -122,6 +123,7 @@ func (u *user) apply(_ context.Context, reqs []request) error {
 	}
 	for i := range reqs {
 		reqs[i].err = nil
+		m.asked = append(m.asked, reqs[i].op)
 		if err := m.carryOut(&reqs[i], ourMark); err != nil {
 			var errno unix.Errno
 			if !errors.As(err, &errno) {

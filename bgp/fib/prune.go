@@ -114,10 +114,10 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	if err := t.readAll(ctx, r); err != nil {
 		return 0, err
 	}
-	routes := make([]request, len(r.ours))
+	routes := make([]request, 0, len(r.ours)+len(r.nextHops))
 	var groups, single []request
-	for i, x := range r.ours {
-		routes[i] = request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos}
+	for _, x := range r.ours {
+		routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos})
 	}
 	for _, n := range r.nextHops {
 		switch {

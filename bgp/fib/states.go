@@ -25,7 +25,7 @@ func (t *Table) Drain() []State {
 		e.told = false
 		all[i] = e.state()
 	}
-	t.told = nil
+	t.told = reusable(t.told)
 	for dst, e := range t.gone {
 		*e = entry{}
 		t.spare = append(t.spare, e)
