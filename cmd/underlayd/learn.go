@@ -112,21 +112,22 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 		d.seat = old.seat
 	}
 	if d.verdict.Accepted {
-		var full ipam.Verdict
-		if full, d.seat = b.ledger.Admit(prefix, d.verdict.Cluster, d.seat); !full.Accepted {
+		var v ipam.Verdict
+		if v, d.seat = b.ledger.Admit(prefix, d.verdict.Cluster, d.seat); !v.Accepted {
+			full := v
 			d.verdict = &full
 		}
 	} else {
 		b.ledger.Release(d.seat)
 		d.seat = nil
 	}
-	asked := b.asked(prefix, old, d)
+	asked := asked(old, d)
 	if old == nil || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
 		b.book.put(prefix, old, d, b.now)
 	}
 	switch {
 	case asked:
-	case b.deferred(prefix):
+	case b.deferred(old):
 		b.held[prefix] = struct{}{}
 	default:
 		b.routes = append(b.routes, fib.Route{Dst: prefix, NextHops: d.hops()})
@@ -135,22 +136,17 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 
 // asked says whether the kernel has been asked for the route already. A refused prefix asks for the removal of
 // what an earlier run left: it is not kept for the peers to confirm.
-func (a *agent) asked(prefix netip.Prefix, old *record, next decision) bool {
+func asked(old *record, next decision) bool {
 	if next.way != nil && len(next.hops()) == 0 {
-		state, ok := a.kernel.Lookup(prefix)
-		return !ok || state.Status == fib.Absent
+		return old == nil || old.kernel == nil
 	}
 	return old != nil && sameHops(old.hops(), next.hops())
 }
 
 // deferred says whether the kernel has to wait for a decision on a prefix: after a restart, what an earlier run left
 // there is the sum of what all peers said, and better than what the first of them says now (RFC 4724, section 4.1).
-func (a *agent) deferred(prefix netip.Prefix) bool {
-	if a.held == nil {
-		return false
-	}
-	state, ok := a.kernel.Lookup(prefix)
-	return ok && state.Status == fib.Adopted
+func (a *agent) deferred(old *record) bool {
+	return a.held != nil && old != nil && old.status() == fib.Adopted
 }
 
 // release hands the deferred decisions to the kernel in one batch; from then on none is deferred.
@@ -191,14 +187,15 @@ func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
 
 // share returns the one copy of a verdict that thousands of prefixes have.
 func (a *agent) share(v ipam.Verdict) *ipam.Verdict {
-	if !v.Accepted {
-		return &v
-	}
-	if shared := a.verdicts[v.Cluster]; shared != nil && *shared == v {
+	shared := a.verdicts[v.Cluster]
+	if v.Accepted && shared != nil && *shared == v {
 		return shared
 	}
-	a.verdicts[v.Cluster] = &v
-	return &v
+	kept := v
+	if v.Accepted {
+		a.verdicts[v.Cluster] = &kept
+	}
+	return &kept
 }
 
 // owner is the verdict on a prefix that nobody announces: it names the cluster that may.

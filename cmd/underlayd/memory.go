@@ -2,14 +2,13 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"runtime/debug"
 	"time"
 )
 
 // Routes come in bursts: at the start, and when a peer returns. A burst leaves twice as much garbage behind as it leaves
 // routes, and then nothing happens for hours. So the collector gets more room than it takes by default while there is
-// one, which halves what it costs, and little afterwards: the runtime then returns the rest to the system bit by bit.
+// one, which halves what it costs, and little afterwards, when what is left over is returned to the system.
 const (
 	busyPercent  = 200 // GOGC: the heap may grow to three times of what is in use
 	quietPercent = 20
@@ -52,5 +51,5 @@ func (m *memory) settle() {
 	}
 	m.busy = false
 	debug.SetGCPercent(quietPercent)
-	go runtime.GC()
+	go debug.FreeOSMemory()
 }

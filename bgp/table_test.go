@@ -1,0 +1,118 @@
+package bgp
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/stretchr/testify/require"
+)
+
+// event is what GoBGP's watch says of one path.
+func event(tb testing.TB, prefix netip.Prefix, peer, nextHop netip.Addr) *apiutil.Path {
+	tb.Helper()
+	nlri, err := gobgp.NewIPAddrPrefix(prefix)
+	require.NoError(tb, err)
+	via, err := gobgp.NewPathAttributeNextHop(nextHop)
+	require.NoError(tb, err)
+	return &apiutil.Path{Nlri: nlri, PeerAddress: peer, Attrs: []gobgp.PathAttributeInterface{
+		gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65000, 64513})}),
+		gobgp.NewPathAttributeLargeCommunities([]*gobgp.LargeCommunity{gobgp.NewLargeCommunity(64513, functionCluster, 2)}),
+		via,
+	}}
+}
+
+func ipv4(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
+}
+
+// events are of n prefixes by some nodes, each its own next hop.
+func events(tb testing.TB, n, nodes int) [][]*apiutil.Path {
+	tb.Helper()
+	peer := netip.MustParseAddr("192.168.0.2")
+	all := make([][]*apiutil.Path, n)
+	for i := range all {
+		prefix := netip.PrefixFrom(ipv4(10<<24|uint32(i)<<8), 24)
+		all[i] = []*apiutil.Path{event(tb, prefix, peer, ipv4(172<<24|16<<16|uint32(i%nodes)))}
+	}
+	return all
+}
+
+func TestWhatIsSaidAgainCostsNothing(t *testing.T) {
+	table, all := newTable(ownASN), events(t, 100, 10)
+	for _, e := range all {
+		table.update(e)
+	}
+	require.Len(t, table.drain(), 100)
+	require.Len(t, table.sets.sets, 10, "prefixes with the same paths share one set")
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		for _, e := range all {
+			table.update(e)
+		}
+	}))
+	require.Empty(t, table.drain(), "nothing has changed")
+
+	for _, e := range all {
+		withdrawn := *e[0]
+		withdrawn.Withdrawal = true
+		table.update([]*apiutil.Path{&withdrawn})
+	}
+	require.Len(t, table.drain(), 100)
+	require.Empty(t, table.prefixes)
+	require.Empty(t, table.sets.sets)
+}
+
+func TestABurstIsHandedOverInParts(t *testing.T) {
+	table := newTable(ownASN)
+	for _, e := range events(t, drainLimit+5, 10) {
+		table.update(e)
+	}
+	<-table.changed
+	require.Len(t, table.drain(), drainLimit)
+	<-table.changed // there is more
+	require.Len(t, table.drain(), 5)
+	require.Empty(t, table.drain())
+}
+
+// TestAdditionsAreHeldBackInABurstOnly: a second path that comes alone is heard of at once.
+func TestAdditionsAreHeldBackInABurstOnly(t *testing.T) {
+	table, b := newTable(ownASN), netip.MustParseAddr("192.168.0.3")
+	table.addSession(Peer{Transport: Transport{Address: b}})
+	all := events(t, 100, 10)
+	second := func(i int) {
+		prefix, _ := prefixOf(all[i][0])
+		table.update([]*apiutil.Path{event(t, prefix, b, b)})
+	}
+	for _, e := range all {
+		table.update(e)
+	}
+	require.Len(t, table.drain(), 100)
+	second(0)
+	require.Len(t, table.drain(), 1)
+	for i := range all {
+		second(i)
+	}
+	require.Len(t, table.drain(), addBurst-1, "and those that came first")
+	require.Eventually(t, func() bool { return len(table.drain()) == 100-addBurst }, 10*addRest, time.Millisecond)
+}
+
+func BenchmarkTableUpdate(b *testing.B) {
+	all := events(b, 100_000, 4000)
+	for name, fresh := range map[string]bool{"new": true, "the same again": false} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			table := newTable(ownASN)
+			for i := range b.N {
+				if fresh && i%len(all) == 0 {
+					table = newTable(ownASN)
+				}
+				table.update(all[i%len(all)])
+			}
+		})
+	}
+}
