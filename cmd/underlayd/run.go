@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 const defaultConfig = "/etc/underlayd/config.yaml"
 
 func newRun() *cobra.Command {
-	var file string
+	var file, profile string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon",
@@ -39,14 +40,38 @@ does a change of the file.`,
 			if err != nil {
 				return err
 			}
+			stop, err := profileCPU(profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
 			log := newLog(cmd.ErrOrStderr(), cfg.Log)
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
 			return run(cmd.Context(), cfg, watcher, log)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile of the whole run to `file`, for developers")
 	config.BindFlags(cmd.Flags())
 	return cmd
+}
+
+// profileCPU profiles until the returned function is called, which completes the file; an empty name does nothing.
+func profileCPU(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("CPU profile: %w", err), f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 func newLog(out io.Writer, c config.Log) *logrus.Logger {

@@ -77,7 +77,7 @@ func TestASmallContest(t *testing.T) {
 	require.NoError(t, err)
 	list, err := chosen(workloads(), "spread,packed6,backup,single", func(w workload) string { return w.name })
 	require.NoError(t, err)
-	c := &contest{options: o, workloads: list, speakers: speakers("underlayd")[1:], results: newResults(), out: t.Output()}
+	c := &contest{options: o, workloads: list, speakers: speakers(options{underlayd: "underlayd"})[1:], results: newResults(), out: t.Output()}
 	require.NoError(t, c.run(t.Context()))
 	require.Empty(t, c.results.failed)
 	text, err := os.ReadFile(o.out)

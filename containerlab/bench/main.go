@@ -25,6 +25,7 @@ import (
 // options are what a run may be told.
 type options struct {
 	root, underlayd, out string
+	profiles             string
 	workloads, speakers  string
 	routes, million      int
 	rounds, probes       int
@@ -55,6 +56,7 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.underlayd, "underlayd", "bin/underlayd", "the binary to measure")
 	f.StringVar(&o.out, "out", "bench.json", "where the figures go")
+	f.StringVar(&o.profiles, "profiles", "", "a folder for CPU profiles of underlayd, one of each measurement; it is slower meanwhile")
 	f.StringVar(&o.workloads, "workloads", "", "only these, with commas: "+workloadNames())
 	f.StringVar(&o.speakers, "speakers", "", "only these, with commas: underlayd,BIRD,FRR")
 	f.IntVar(&o.routes, "routes", fromEnv("ROUTES", 100_000), "prefixes in most workloads")
@@ -119,6 +121,14 @@ func run(ctx context.Context, o options) error {
 	if o.underlayd, err = filepath.Abs(o.underlayd); err != nil {
 		return err
 	}
+	if o.profiles != "" {
+		if o.profiles, err = filepath.Abs(o.profiles); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return err
+		}
+	}
 	if o.topology, err = containerlab.Load(filepath.Join(o.root, "containerlab", "bench", "bench.clab.yml")); err != nil {
 		return err
 	}
@@ -126,7 +136,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	field, err := chosen(speakers(o.underlayd), o.speakers, func(s speaker) string { return s.name })
+	field, err := chosen(speakers(o), o.speakers, func(s speaker) string { return s.name })
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/underlayd/underlayd/containerlab"
 )
@@ -41,12 +42,16 @@ const ours = "underlayd"
 const configFolder = "/etc/bench/"
 
 // speakers returns those compared, ours first.
-func speakers(underlayd string) []speaker {
+func speakers(o options) []speaker {
 	return []speaker{
 		{
-			name: ours, config: "underlayd.yaml", path: "/etc/underlayd/config.yaml", ask: []string{underlayd, "version"},
+			name: ours, config: "underlayd.yaml", path: "/etc/underlayd/config.yaml", ask: []string{o.underlayd, "version"},
 			start: func(_ context.Context, n *containerlab.Node, _ bool) ([]*containerlab.Process, error) {
-				return started(n.Start("underlayd", underlayd, "run"))
+				argv := []string{o.underlayd, "run"}
+				if o.profiles != "" {
+					argv = append(argv, "--cpu-profile", filepath.Join(o.profiles, fmt.Sprintf("%d.pprof", time.Now().UnixNano())))
+				}
+				return started(n.Start("underlayd", argv...))
 			},
 		},
 		{

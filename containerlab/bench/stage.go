@@ -85,9 +85,24 @@ func (s *stage) addAddresses() error {
 // down ends everything.
 func (s *stage) down() error {
 	s.fail(errors.New("the measurement is over"))
-	errs := []error{s.lab.Down()}
+	errs := []error{s.finishProfiles(), s.lab.Down()}
 	if s.kernel != nil {
 		errs = append(errs, s.kernel.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// finishProfiles lets the speaker end by itself, which completes its profile.
+func (s *stage) finishProfiles() error {
+	if s.options.profiles == "" || s.speaker.name != ours {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var errs []error
+	for _, p := range s.programs {
+		s.release(p)
+		errs = append(errs, p.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }
