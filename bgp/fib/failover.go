@@ -14,8 +14,7 @@ type Move struct{ From, To []netip.Addr }
 
 // A set that was moved has a detour: its groups have the members of another set. The entries
 // that want it, and what is to be done for them, stay as they are; only what its groups should
-// look like is asked of the other set. A detour leads to the other set's own next hops, never on
-// along a detour of that set.
+// look like is asked of the other set. A detour leads to a set that has none itself.
 //
 // An entry that wants the other set and whose route names such a group has what it wants, and is
 // left alone. So when Ensure says prefix by prefix what the failover anticipated, no route is
@@ -29,7 +28,7 @@ type Move struct{ From, To []netip.Addr }
 // wants the From set for a prefix anew (for one, which ends it for all), or until Failover is
 // called with To equal to From; that a prefix which wanted it all along is said to want it still
 // does not end it. A second move of a set takes the place of the first; what was sent to a set
-// that is moved itself goes along. A next hop of To that cannot be used is left out, as in a
+// that is moved itself goes along, and what is sent to one that has been moved follows it. A next hop of To that cannot be used is left out, as in a
 // route; MaxNextHops applies to both sides as in Ensure.
 //
 // A From that is no set in use is ignored. When none of To's next hops can be used, or the kernel
@@ -52,10 +51,11 @@ func (t *Table) Failover(ctx context.Context, moves []Move) error {
 	}
 	unresolved := t.resolveStale(ctx)
 	for _, d := range all {
-		if d.to.pins--; unresolved == nil {
+		to := d.to
+		if to.pins--; unresolved == nil {
 			d.start(t, &bad)
 		}
-		t.forget(d.to)
+		t.forget(to)
 	}
 	err := unresolved
 	if err == nil {
@@ -92,7 +92,7 @@ func (t *Table) plan(moves []Move, bad *failures) []*diversion {
 			continue // no set of ours
 		}
 		from := t.lookup(addrs)
-		if from == nil || !from.inUse() {
+		if from == nil {
 			continue
 		}
 		if addrs, err = t.choose(netip.Prefix{}, m.To); err == nil && len(addrs) == 0 {
@@ -112,18 +112,20 @@ func (t *Table) plan(moves []Move, bad *failures) []*diversion {
 // start sets the detour, or ends it when it leads back.
 func (d *diversion) start(t *Table, bad *failures) {
 	from, to := d.from, d.to
-	switch {
+	if to != from && to.detour != from {
+		to = to.way()
+	}
+	switch d.to = to; {
+	case !from.inUse():
 	case from == to:
 		t.endDetour(from)
 	case !to.usable():
 		bad.add(fmt.Errorf("failover from %s to %s: %s", from, to, whyDown(to)))
 	case from.detour != to:
-		for _, s := range slices.Clone(from.carries) {
+		for _, s := range append(slices.Clone(from.carries), from) {
 			d.groups = append(d.groups, s.groups...)
 			t.divert(s, to)
 		}
-		d.groups = append(d.groups, from.groups...)
-		t.divert(from, to)
 	}
 }
 
@@ -145,9 +147,9 @@ func (d *diversion) undo(t *Table, bad *failures) bool {
 	return false
 }
 
-// inUse says whether anybody wants s or a route names a group of it.
+// inUse says whether anybody wants s, a detour leads to it or a route names a group of it.
 func (s *pathSet) inUse() bool {
-	return s.wants > 0 || slices.ContainsFunc(s.groups, func(g *group) bool { return g.routes > 0 })
+	return s.wants > 0 || len(s.carries) > 0 || slices.ContainsFunc(s.groups, func(g *group) bool { return g.routes > 0 })
 }
 
 // way is the set whose next hops carry the traffic of s.
