@@ -33,7 +33,9 @@ func (o *oracle) ensure(dst, set string) {
 	}
 }
 
-func (o *oracle) inUse(set string) bool { return slices.Contains(slices.Collect(maps.Values(o.want)), set) }
+func (o *oracle) inUse(set string) bool {
+	return slices.Contains(slices.Collect(maps.Values(o.want)), set)
+}
 
 func (o *oracle) failover(from, to string) {
 	if from == to {

@@ -103,6 +103,19 @@ func TestAProgramThatKeepsDeletingAGroupMakesUsGiveWay(t *testing.T) {
 	s.wantRoutes(pods2 + " metric 512 via " + n3)
 }
 
+func TestAFailoverOfIPv6RoutesToAnIPv4NextHopIsRefusedAndNothingIsLost(t *testing.T) {
+	_, s := newLinuxScene(t, ModeObjects)
+	s.run()
+	s.ensure(to(pods6, x2), to(pods, n3))
+	err := s.Failover(t.Context(), []Move{{addrs(x2), addrs(n2)}, {addrs(n3), addrs(m2)}})
+	require.ErrorContains(t, err, "failover from 2001:db8:1::2 to 192.0.2.2: next-hop group")
+	s.wantRoutes(ours4+m2, ours6+x2)
+	within(t, func() bool { return len(s.objects(t, ourMark)) == 5 }, "the object of %s to go", n2)
+	s.ensure(to(pods6, x3), to(pods, m2))
+	s.wantRoutes(ours4+m2, ours6+x3)
+	require.Len(t, s.objects(t, ourMark), 4)
+}
+
 func TestLinkLocalNextHopsAreToldApartByTheirLink(t *testing.T) {
 	for _, mode := range []Mode{ModeObjects, ModeInline} {
 		t.Run(string(mode), func(t *testing.T) {
