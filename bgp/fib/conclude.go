@@ -35,6 +35,12 @@ func (p *pass) judge(e *entry) {
 		p.judgeUnwanted(e)
 		return
 	}
+	if e.want.detour != nil {
+		e.want.followed = true
+	}
+	if e.usual != nil && e.usual.set != e.want {
+		e.usual.set.followed = true
+	}
 	foreign, rivalled := t.rival(e)
 	switch {
 	case rivalled:
@@ -44,12 +50,6 @@ func (p *pass) judge(e *entry) {
 	case t.installed(e) >= 0:
 		e.settled = true
 		o := p.success(e.want)
-		if e.want.detour != nil {
-			e.want.followed = true
-		}
-		if e.usual != nil && e.usual.set != e.want {
-			e.usual.set.followed = true
-		}
 		if o.Reason != "" {
 			t.later(e, p.now)
 		} else {

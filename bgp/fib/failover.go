@@ -122,7 +122,8 @@ func (d *diversion) start(t *Table, bad *failures) {
 	case !to.usable():
 		bad.add(fmt.Errorf("failover from %s to %s: %s", from, to, whyDown(to)))
 	case from.detour != to:
-		for _, s := range append(slices.Clone(from.carries), from) {
+		// First the set itself: those that it carries go along, which needs no second look.
+		for _, s := range append([]*pathSet{from}, from.carries...) {
 			d.groups = append(d.groups, s.groups...)
 			t.divert(s, to)
 		}
@@ -200,7 +201,11 @@ func (t *Table) divert(s, to *pathSet) {
 		t.forget(s)
 		return
 	}
-	if s.followed {
+	switch {
+	case !s.followed || old == nil:
+	case old.way() == to:
+		old.followed = true // what wants it and was left at groups of s goes along for now
+	default:
 		t.revisit(s)
 	}
 	s.detour = to
@@ -257,6 +262,6 @@ func (t *Table) handOver(s, to *pathSet) {
 			t.idles(g)
 		}
 	}
-	s.groups = nil
+	s.groups, to.followed = nil, to.followed || s.followed
 	t.touch(to)
 }

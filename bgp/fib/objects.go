@@ -51,7 +51,7 @@ type pathSet struct {
 	// See failover.go.
 	detour   *pathSet   // where its traffic goes instead; nil: its own way
 	carries  []*pathSet // whose detour leads here
-	followed bool       // something was said or left in place because of its detour
+	followed bool       // entries were concluded because of its detour, or left at its groups
 }
 
 // group is a next-hop group in the kernel.
