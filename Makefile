@@ -56,14 +56,6 @@ bench: ## against BIRD and FRR, in one run; ROUTES=1000000, ARGS='-quick' or '-w
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/bench $(ARGS)
 
-# The workloads whose profiles guide the compiler: what a busy daemon does.
-PGO_WORKLOADS = spread,packed,spread6,packed6,million,ecmp,backup,single,peers
-.PHONY: pgo
-pgo: ## measure anew what the compiler optimises for, after changes of the hot paths: cmd/underlayd/default.pgo (root)
-	@rm -rf bin/profiles && $(MAKE) --no-print-directory build
-	@go run ./containerlab/bench -speakers underlayd -rounds 1 -workloads $(PGO_WORKLOADS) -profiles bin/profiles -out bin/pgo.json
-	@go tool pprof -proto bin/profiles/*.pprof >bin/default.pgo && mv bin/default.pgo cmd/underlayd/default.pgo
-
 .PHONY: image
 image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }

@@ -126,8 +126,8 @@ func (t *table) unseenChanges() (changes uint64, established int) {
 func (t *table) known() []netip.Prefix {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]netip.Prefix, 0, len(t.prefixes))
-	for prefix, l := range t.prefixes {
+	all := make([]netip.Prefix, 0, t.prefixes.Len())
+	for prefix, l := range t.prefixes.All() {
 		if l.best != nil {
 			all = append(all, prefix)
 		}
@@ -140,7 +140,7 @@ func (t *table) known() []netip.Prefix {
 func (t *table) setSpare(prefix netip.Prefix, all []*apiutil.Path, reader *pathReader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.prefixes[prefix]
+	l := t.prefixes.Get(prefix)
 	if l == nil {
 		return
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/underlayd/underlayd/bgp/prefixmap"
 )
 
 // table is what GoBGP's callbacks write and the agent reads: the best paths of each learned prefix,
@@ -16,7 +18,7 @@ type table struct {
 	changed chan struct{} // capacity one: "look again"
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
-	prefixes map[netip.Prefix]*learned
+	prefixes prefixmap.Map[*learned]
 	dirty    []*learned // those marked so, each once
 	whole    bool       // dirty holds something that is to be handed over in one piece
 	last     *learned   // looked up last: the events of one prefix come together
@@ -47,7 +49,6 @@ const (
 func newTable(ownASN uint32) *table {
 	return &table{
 		changed:  make(chan struct{}, 1),
-		prefixes: map[netip.Prefix]*learned{},
 		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
 		reader:   pathReader{ownASN: ownASN},
@@ -129,7 +130,7 @@ func (t *table) adds(event *apiutil.Path) bool {
 // get finds a prefix; nil if it is not known.
 func (t *table) get(prefix netip.Prefix) *learned {
 	if t.last == nil || t.last.prefix != prefix {
-		t.last = t.prefixes[prefix]
+		t.last = t.prefixes.Get(prefix)
 	}
 	return t.last
 }
@@ -142,7 +143,8 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 			return
 		}
 		l = &learned{prefix: prefix}
-		t.prefixes[prefix], t.last = l, l
+		t.prefixes.Set(prefix, l)
+		t.last = l
 	}
 	at, count := l.best.from(event.PeerAddress), 0
 	paths := append(t.scratch[:0], l.best.All()...)
@@ -228,7 +230,7 @@ func (t *table) drain() []Change {
 		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare}
 		l.mark = clean
 		if l.best == nil {
-			delete(t.prefixes, l.prefix)
+			t.prefixes.Delete(l.prefix)
 		}
 	}
 	t.last = nil

@@ -63,7 +63,7 @@ func TestWhatIsSaidAgainCostsNothing(t *testing.T) {
 		table.update([]*apiutil.Path{&withdrawn})
 	}
 	require.Len(t, table.drain(), 100)
-	require.Empty(t, table.prefixes)
+	require.Zero(t, table.prefixes.Len())
 	require.Empty(t, table.sets.sets)
 }
 

@@ -211,7 +211,7 @@ func BenchmarkRepair(b *testing.B) {
 		l.ip(b, "route", "del", routes[i].Dst.String(), "proto", "200")
 		one += wait(was + 1)
 		table.mu.Lock()
-		id := table.entries.get(routes[i+500].Dst).usual.id
+		id := table.entries.Get(routes[i+500].Dst).usual.id
 		table.mu.Unlock()
 		was = table.Stats().Repairs
 		l.ip(b, "nexthop", "del", "id", fmt.Sprint(id))

@@ -58,7 +58,7 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 
 // desire records one wish and returns its entry, nil when it is fulfilled already.
 func (t *Table) desire(r *Route) (*entry, error) {
-	e := t.entries.get(r.Dst)
+	e := t.entries.Get(r.Dst)
 	if e != nil && e.want != nil && e.outcome.Status == Installed && e.want.is(r.NextHops) {
 		return nil, nil
 	}

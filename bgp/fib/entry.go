@@ -56,7 +56,7 @@ const slab = 128
 
 // entry returns the entry of dst, making it.
 func (t *Table) entry(dst netip.Prefix) *entry {
-	if e := t.entries.get(dst); e != nil {
+	if e := t.entries.Get(dst); e != nil {
 		return e
 	}
 	var e *entry
@@ -79,14 +79,14 @@ func (t *Table) entry(dst netip.Prefix) *entry {
 		e.outcome = t.nothing
 	}
 	e.dst, e.contested = dst, len(t.foreign) > 0 && len(t.foreign[dst]) > 0
-	t.entries.put(e)
+	t.entries.Set(e.dst, e)
 	return e
 }
 
 // retire forgets an entry of which nothing is left but, perhaps, to tell so.
 func (t *Table) retire(e *entry) {
 	*e = entry{dst: e.dst, outcome: e.outcome, told: e.told}
-	t.entries.remove(e)
+	t.entries.Delete(e.dst)
 	delete(t.troubled, e)
 	t.gone[e.dst] = e
 }

@@ -49,7 +49,7 @@ func (t *Table) doubtRivals(link int) {
 	if t.tally.conflict == 0 || t.reread {
 		return
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if e.outcome.Status == Conflict && slices.ContainsFunc(t.foreign[e.dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
 			t.reread = true
 			return
@@ -117,7 +117,7 @@ func (t *Table) interfered(f *fight, what string, id uint32, now time.Time) bool
 
 // handleOurs: somebody else, or the kernel, touched a route with our mark.
 func (t *Table) handleOurs(e *event, now time.Time) {
-	x := t.entries.get(e.route.dst)
+	x := t.entries.Get(e.route.dst)
 	if e.kind == routeRemoved {
 		if x == nil {
 			return
@@ -174,7 +174,7 @@ func (t *Table) disturbed(x *entry, now time.Time) {
 // handleForeign keeps track of what other programs have in our table.
 func (t *Table) handleForeign(e *event) {
 	dst, r := e.route.dst, newForeign(&e.route)
-	x := t.entries.get(dst)
+	x := t.entries.Get(dst)
 	all := t.foreign[dst]
 	if e.kind == routeRemoved {
 		if at := slices.Index(all, r); at >= 0 {

@@ -126,7 +126,7 @@ func TestFailoverAndEnsureInAnyOrder(t *testing.T) {
 		require.Empty(t, s.objects(t, ourMark))
 		require.Empty(t, s.sets)
 		require.Empty(t, s.hops)
-		require.Zero(t, s.entries.len())
+		require.Zero(t, s.entries.Len())
 	}
 	for seed := range uint64(500) {
 		t.Run(fmt.Sprintf("model/%d", seed), func(t *testing.T) { body(t, newFake(), seed, 80) })

@@ -20,7 +20,7 @@ func (t *Table) flush(ctx context.Context) error {
 		return err
 	}
 	for _, e := range doubted {
-		if t.entries.get(e.dst) == e {
+		if t.entries.Get(e.dst) == e {
 			t.markDirty(e)
 		}
 	}
@@ -119,7 +119,7 @@ func (t *Table) markConcerned(sets map[*pathSet]struct{}) {
 	if len(sets) == 0 {
 		return
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if e.want == nil {
 			continue
 		}

@@ -20,7 +20,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	var gone []*entry
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if e.want == nil && e.routes() > 0 {
 			e.removing = true
 			t.markDirty(e)
@@ -63,7 +63,7 @@ func (t *Table) deleteStrays(ctx context.Context) error {
 		return nil
 	}
 	named := map[uint32]struct{}{}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		for _, h := range e.others() { // a usual one names a group of ours
 			named[h.nextHop] = struct{}{}
 			for _, member := range t.strays[h.nextHop].members {
@@ -103,7 +103,7 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	if t.closed {
 		return 0, ErrClosed
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if e.outcome != t.nothing {
 			t.publish(e, t.absent)
 		}

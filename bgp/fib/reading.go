@@ -35,7 +35,7 @@ func (r *reading) take(k *kernelRoute) {
 		}
 		return
 	}
-	e := t.entries.get(k.dst)
+	e := t.entries.Get(k.dst)
 	if e != nil && e.usual != nil && !e.seen && k.nextHop == e.usual.id && k.metric == uint32(t.cfg.Metric) && k.tos == 0 {
 		e.seen = true
 		return
@@ -80,7 +80,7 @@ func (r *reading) otherForeign() bool {
 // forget undoes a reading that failed.
 func (r *reading) forget() {
 	*r = reading{t: r.t, all: r.all, ours: r.ours[:0], foreign: r.foreign[:0], run: r.run[:0]}
-	for e := range r.t.entries.all() {
+	for _, e := range r.t.entries.All() {
 		e.seen = false
 	}
 }
@@ -91,7 +91,7 @@ func (r *reading) absorb() {
 	for _, g := range t.groups {
 		g.routes = 0
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		r.confirm(e)
 	}
 	for i := range r.ours {
@@ -105,7 +105,7 @@ func (r *reading) absorb() {
 	if r.all {
 		r.absorbForeign()
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if t.differs(e) {
 			t.markDirty(e)
 		}
@@ -136,7 +136,7 @@ func (r *reading) absorbForeign() {
 		f := &r.foreign[i]
 		t.foreign[f.dst] = append(t.foreign[f.dst], f.foreignRoute)
 	}
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		now := t.foreign[e.dst]
 		e.contested = len(now) > 0
 		if !slices.Equal(before[e.dst], now) {

@@ -38,7 +38,7 @@ func (t *Table) Drain() []State {
 func (t *Table) Lookup(dst netip.Prefix) (State, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries.get(dst)
+	e := t.entries.Get(dst)
 	if e == nil {
 		return State{Dst: dst, Outcome: t.absent}, false
 	}
@@ -49,8 +49,8 @@ func (t *Table) Lookup(dst netip.Prefix) (State, bool) {
 func (t *Table) All() []State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]State, 0, t.entries.len())
-	for e := range t.entries.all() {
+	all := make([]State, 0, t.entries.Len())
+	for _, e := range t.entries.All() {
 		all = append(all, e.state())
 	}
 	slices.SortFunc(all, func(a, b State) int { return a.Dst.Compare(b.Dst) })
@@ -70,7 +70,7 @@ func (t *Table) Stats() Stats {
 		}
 	}
 	s := t.stats
-	s.Routes, s.Groups = t.entries.len(), len(t.groups)
+	s.Routes, s.Groups = t.entries.Len(), len(t.groups)
 	s.Installed, s.Failed = t.tally.installed, t.tally.failed
 	s.Conflicts, s.Adopted = t.tally.conflict, t.tally.adopted
 	return s

@@ -22,7 +22,7 @@ func (t *Table) Adopt(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	n := 0
-	for e := range t.entries.all() {
+	for _, e := range t.entries.All() {
 		if e.routes() > 0 {
 			n++
 		}

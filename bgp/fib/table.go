@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp/prefixmap"
 )
 
 // Table is our part of one kernel routing table. All methods may be called from any goroutine;
@@ -28,7 +30,7 @@ type Table struct {
 
 	mu sync.Mutex // guards all that follows
 
-	entries index
+	entries prefixmap.Map[*entry]
 	sets    map[string]*pathSet
 	hops    map[netip.Addr]*hop
 	groups  map[uint32]*group
@@ -136,7 +138,7 @@ func newTable(c Config, mode Mode, k kernel, h host) *Table {
 
 // reset forgets all that is desired and all that was read.
 func (t *Table) reset() {
-	t.entries = newIndex()
+	t.entries = prefixmap.Map[*entry]{}
 	t.sets = map[string]*pathSet{}
 	t.hops = map[netip.Addr]*hop{}
 	t.groups = map[uint32]*group{}

@@ -227,7 +227,7 @@ func (a *agent) tick(ctx context.Context) {
 	if changes := a.speaker.Drain(); len(changes) > 0 { // held back, and released by time alone
 		a.learn(ctx, changes)
 	}
-	a.logSessions()
+	a.logSessions(ctx)
 	a.converge(ctx)
 	if !a.peersSet {
 		a.setPeers(ctx)
@@ -246,57 +246,5 @@ func (a *agent) tick(ctx context.Context) {
 	// Time alone changes the condition, and repairs leave no trace but their count.
 	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
 		a.stale = true
-	}
-}
-
-// converge prunes what no peer announced any more since the start, once all of them have had their say or the
-// start limit has passed. As long as no session came up there is nothing to go by: the last routes stay.
-func (a *agent) converge(ctx context.Context) {
-	if a.converged || !a.peersSet {
-		return
-	}
-	sessions := a.speaker.Sessions()
-	complete := len(sessions) > 0
-	for _, s := range sessions {
-		a.everUp = a.everUp || s.Established
-		complete = complete && s.Complete
-	}
-	if a.held != nil && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral {
-		a.release(ctx)
-	}
-	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
-	if !complete && !late {
-		return
-	}
-	a.learn(ctx, a.speaker.Drain()) // what arrived before the last End-of-RIB counts
-	a.release(ctx)
-	pruned, err := a.kernel.Prune(ctx)
-	if err != nil {
-		a.log.WithError(err).Warn("not all stale routes are gone from the kernel; trying again")
-		return
-	}
-	a.converged, a.stale = true, true
-	a.log.WithFields(logrus.Fields{
-		"after": time.Since(a.started).Round(time.Millisecond), "routes": a.kernel.Stats().Routes, "pruned": pruned, "complete": complete,
-	}).Info("converged")
-}
-
-// logSessions says once when a session comes or goes.
-func (a *agent) logSessions() {
-	last := a.sessions
-	a.sessions = make(map[string]bool, len(last))
-	for _, s := range a.speaker.Sessions() {
-		a.sessions[s.Peer] = s.Established
-		if last[s.Peer] == s.Established {
-			continue
-		}
-		a.stale = true
-		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
-		if s.Established {
-			delete(a.gone, s.Address)
-			log.Info("session established")
-		} else {
-			log.WithField("reason", s.LastError).Warn("session lost")
-		}
 	}
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/bgp/prefixmap"
 	"github.com/underlayd/underlayd/ipam"
 )
 
@@ -26,7 +29,7 @@ type tally struct{ accepted, refused, routable int }
 
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
-	records  map[netip.Prefix]*record
+	records  prefixmap.Map[*record]
 	ways     map[wayKey]*way
 	changed  []netip.Prefix // since the last snapshot
 	fallen   map[netip.Prefix]struct{}
@@ -36,38 +39,36 @@ type book struct {
 
 func newBook() *book {
 	return &book{
-		records: map[netip.Prefix]*record{}, ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{},
+		ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{},
 		clusters: map[string]*tally{}, unheard: &ipam.Verdict{},
 	}
 }
 
-func (b *book) get(prefix netip.Prefix) *record { return b.records[prefix] }
+func (b *book) get(prefix netip.Prefix) *record { return b.records.Get(prefix) }
 
 // prefixes returns all of them.
-func (b *book) prefixes() []netip.Prefix { return keys(b.records) }
-
-// fallbacks returns those whose best path was unusable.
-func (b *book) fallbacks() []netip.Prefix { return keys(b.fallen) }
-
-func keys[V any](m map[netip.Prefix]V) []netip.Prefix {
-	out := make([]netip.Prefix, 0, len(m))
-	for k := range m {
-		out = append(out, k)
+func (b *book) prefixes() []netip.Prefix {
+	out := make([]netip.Prefix, 0, b.records.Len())
+	for prefix := range b.records.All() {
+		out = append(out, prefix)
 	}
 	return out
 }
+
+// fallbacks returns those whose best path was unusable.
+func (b *book) fallbacks() []netip.Prefix { return slices.Collect(maps.Keys(b.fallen)) }
 
 // edit returns the record of a prefix to be changed, given the one there is, and notes the change.
 func (b *book) edit(prefix netip.Prefix, r *record) *record {
 	switch {
 	case r == nil:
 		r = &record{prefix: prefix, verdict: b.unheard}
-		b.records[prefix] = r
+		b.records.Set(prefix, r)
 	case r.listed:
 		copied := *r
 		copied.listed = false
 		r = &copied
-		b.records[prefix] = r
+		b.records.Set(prefix, r)
 	}
 	if !r.changed {
 		r.changed = true
@@ -151,7 +152,7 @@ func (b *book) accepted() map[netip.Addr]int {
 // observe takes the kernel's state of a prefix; an adopted route nobody announced gets a record too. Owner says which
 // cluster may send a prefix.
 func (b *book) observe(s fib.State, owner func(netip.Prefix) *ipam.Verdict, now time.Time) {
-	old, absent := b.records[s.Dst], s.Status == fib.Absent
+	old, absent := b.records.Get(s.Dst), s.Status == fib.Absent
 	if old == nil && absent {
 		return
 	}
@@ -174,7 +175,7 @@ func (b *book) observe(s fib.State, owner func(netip.Prefix) *ipam.Verdict, now 
 // settle drops a record that says nothing any more.
 func (b *book) settle(r *record) {
 	if r.way == nil && r.kernel == nil {
-		delete(b.records, r.prefix)
+		b.records.Delete(r.prefix)
 		delete(b.fallen, r.prefix)
 	}
 }

@@ -54,7 +54,7 @@ func (b *book) world() string {
 	}
 	peers := b.accepted()
 	return fmt.Sprintf("%d records, %d ways, west %d accepted %d refused, peers %d %d, routable %d, fallen %d",
-		len(b.records), len(b.ways), t.accepted, t.refused, peers[peerA], peers[peerB], t.routable, len(b.fallen))
+		b.records.Len(), len(b.ways), t.accepted, t.refused, peers[peerA], peers[peerB], t.routable, len(b.fallen))
 }
 
 // TestBookKeepsItsSums applies one event after the other to one book and looks at the whole of it each time.

@@ -28,6 +28,23 @@ func (a *agent) failover(ctx context.Context, lost []netip.Addr) {
 	}
 }
 
+// returned ends what was anticipated for a peer that is back, should its withdrawals never have come.
+func (a *agent) returned(ctx context.Context, peer netip.Addr) {
+	if !a.gone[peer] {
+		return
+	}
+	delete(a.gone, peer)
+	var back []fib.Move
+	for _, w := range a.book.ways {
+		if len(w.hops) > 0 && slices.ContainsFunc(w.usable, func(h hop) bool { return h.peer == peer }) {
+			back = append(back, fib.Move{From: w.hops, To: w.hops})
+		}
+	}
+	if err := a.kernel.Failover(ctx, back); err != nil {
+		a.log.WithError(brief(err)).Warn("back after a failover")
+	}
+}
+
 // moves returns where the traffic of whole sets of next hops goes without the peers that are gone.
 func (a *agent) moves() []fib.Move {
 	type group struct {

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// converge prunes what no peer announced any more since the start, once all of them have had their say or the
+// start limit has passed. As long as no session came up there is nothing to go by: the last routes stay.
+func (a *agent) converge(ctx context.Context) {
+	if a.converged || !a.peersSet {
+		return
+	}
+	sessions := a.speaker.Sessions()
+	complete := len(sessions) > 0
+	for _, s := range sessions {
+		a.everUp = a.everUp || s.Established
+		complete = complete && s.Complete
+	}
+	if a.held != nil && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral {
+		a.release(ctx)
+	}
+	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
+	if !complete && !late {
+		return
+	}
+	a.learn(ctx, a.speaker.Drain()) // what arrived before the last End-of-RIB counts
+	a.release(ctx)
+	pruned, err := a.kernel.Prune(ctx)
+	if err != nil {
+		a.log.WithError(err).Warn("not all stale routes are gone from the kernel; trying again")
+		return
+	}
+	a.converged, a.stale = true, true
+	a.log.WithFields(logrus.Fields{
+		"after": time.Since(a.started).Round(time.Millisecond), "routes": a.kernel.Stats().Routes, "pruned": pruned, "complete": complete,
+	}).Info("converged")
+}
+
+// logSessions says once when a session comes or goes.
+func (a *agent) logSessions(ctx context.Context) {
+	last := a.sessions
+	a.sessions = make(map[string]bool, len(last))
+	for _, s := range a.speaker.Sessions() {
+		a.sessions[s.Peer] = s.Established
+		if last[s.Peer] == s.Established {
+			continue
+		}
+		a.stale = true
+		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
+		if s.Established {
+			a.returned(ctx, s.Address)
+			log.Info("session established")
+		} else {
+			log.WithField("reason", s.LastError).Warn("session lost")
+		}
+	}
+}
