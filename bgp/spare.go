@@ -17,7 +17,7 @@ import (
 const (
 	spareLook  = 500 * time.Millisecond // how often it is looked whether there is something to read; changes that still come wait
 	spareBatch = 1000                   // prefixes in one request, which holds GoBGP up for some milliseconds
-	spareDuty  = 4                      // the pause after a request, in times of what it took
+	spareDuty  = 1                      // the pause after a request, in times of what it took
 	spareRest  = 50                     // the pause after a reading, likewise: 2 % of a core while things change all the time
 )
 

@@ -193,13 +193,14 @@ func (p *pass) writeLateGroups() error {
 	return p.rewriteGroups(true)
 }
 
+// rewriteGroups writes what is not as it should be, groups of few routes first: unless the host turns
+// nexthop_compat_mode off, the kernel tells of each route of a rewritten group before it goes on to
+// the next, so that what comes after a large one waits.
 func (p *pass) rewriteGroups(late bool) error {
 	t := p.t
-	reqs := t.requests[:0]
 	var targets []*group
 	for _, s := range p.sets {
-		w := s.way()
-		if len(w.up) == 0 || s.fight.held(p.now) {
+		if len(s.way().up) == 0 || s.fight.held(p.now) {
 			continue
 		}
 		for _, g := range s.groups {
@@ -207,7 +208,6 @@ func (p *pass) rewriteGroups(late bool) error {
 				continue // adopted, and nobody asked for it: it stays as it is
 			}
 			if g.late == late && !g.current() {
-				reqs = append(reqs, request{op: opReplaceGroup, id: g.id, members: w.memberIDs()})
 				targets = append(targets, g)
 			}
 		}
@@ -217,9 +217,17 @@ func (p *pass) rewriteGroups(late bool) error {
 				s.problem = "no free next-hop id"
 				continue
 			}
-			reqs = append(reqs, request{op: opCreateGroup, id: g.id, members: w.memberIDs()})
 			targets = append(targets, g)
 		}
+	}
+	slices.SortFunc(targets, func(a, b *group) int { return a.routes - b.routes })
+	reqs := t.requests[:0]
+	for _, g := range targets {
+		r := request{op: opReplaceGroup, id: g.id, members: g.set.way().memberIDs()}
+		if t.groups[g.id] != g {
+			r.op = opCreateGroup
+		}
+		reqs = append(reqs, r)
 	}
 	t.requests = reqs
 	if err := t.apply(p.ctx, reqs); err != nil {

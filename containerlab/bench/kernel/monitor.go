@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,9 +22,10 @@ const datagram = 64 << 10
 // Monitor watches the routing table of a network namespace. Its methods may be called from any goroutine, Await by
 // one at a time.
 type Monitor struct {
-	socket *os.File
-	dump   int // socket for dumps
-	done   chan struct{}
+	socket  int
+	dump    int // socket for dumps
+	closing atomic.Bool
+	done    chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	model   *Model
@@ -36,20 +38,20 @@ type Monitor struct {
 // Open starts to watch the namespace of the calling thread. Watched says which routes matter; it is called for each
 // notification. The caller must Close.
 func Open(watched func(Key) bool) (*Monitor, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("netlink socket: %w", err)
 	}
 	if err := prepare(fd); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	m := &Monitor{socket: os.NewFile(uintptr(fd), "netlink"), done: make(chan struct{}), model: newModel(watched)}
+	m := &Monitor{socket: fd, done: make(chan struct{}), model: newModel(watched)}
 	m.dump, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("netlink socket: %w", err), m.socket.Close())
+		return nil, errors.Join(fmt.Errorf("netlink socket: %w", err), unix.Close(fd))
 	}
 	if err := m.read(m.model); err != nil {
-		return nil, errors.Join(err, m.socket.Close(), unix.Close(m.dump))
+		return nil, errors.Join(err, unix.Close(fd), unix.Close(m.dump))
 	}
 	m.model.counts = Counts{}
 	go m.run()
@@ -59,6 +61,10 @@ func Open(watched func(Key) bool) (*Monitor, error) {
 func prepare(fd int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
 		return fmt.Errorf("netlink receive buffer: %w", err)
+	}
+	wait := unix.NsecToTimeval(int64(closeWait))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+		return fmt.Errorf("netlink receive timeout: %w", err)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("netlink bind: %w", err)
@@ -73,24 +79,38 @@ func prepare(fd int) error {
 
 // Close ends the watching.
 func (m *Monitor) Close() error {
-	err := m.socket.Close()
+	m.closing.Store(true)
 	<-m.done
-	return errors.Join(err, unix.Close(m.dump))
+	return errors.Join(unix.Close(m.socket), unix.Close(m.dump))
 }
+
+// closeWait is how long Close may have to wait for the reader.
+const closeWait = 100 * time.Millisecond
+
+// priority is the nice value of the thread that reads: on a machine whose cores are all busy the time at which a
+// notification is read would otherwise say more about the scheduler than about the speaker.
+const priority = -19
 
 func (m *Monitor) run() {
 	defer close(m.done)
+	runtime.LockOSThread() // and never unlocked: the thread ends with its priority
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), priority); err != nil {
+		m.fail(fmt.Errorf("priority: %w", err))
+		return
+	}
 	buffer := make([]byte, datagram)
 	hops := make([]netip.Addr, 0, 64)
-	for {
-		n, err := m.socket.Read(buffer)
+	for !m.closing.Load() {
+		n, _, err := unix.Recvfrom(m.socket, buffer, 0)
 		at := time.Now()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue
+		}
 		m.mu.Lock()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			err = m.reread()
-			at = time.Now()
-			m.check(at)
+			m.check(time.Now())
 		case err == nil:
 			for h, body := range messages(buffer[:n]) {
 				if m.model.take(h, body, hops) {
@@ -98,14 +118,18 @@ func (m *Monitor) run() {
 				}
 			}
 		}
-		if err != nil {
-			m.err = err
-		}
 		m.mu.Unlock()
 		if err != nil {
+			m.fail(err)
 			return
 		}
 	}
+}
+
+func (m *Monitor) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
 }
 
 // tell passes on that the model changed.
