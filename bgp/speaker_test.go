@@ -161,6 +161,10 @@ func (r *remote) received() []string {
 			})
 		require.NoError(r.t, err)
 	}
+	// GoBGP reads the paths without a lock, and writes to them when the session ends. A call that takes its lock keeps
+	// the two apart.
+	_, err := r.server.GetBgp(r.t.Context(), &api.GetBgpRequest{})
+	require.NoError(r.t, err)
 	slices.Sort(got)
 	return got
 }

@@ -18,9 +18,10 @@ const (
 // memory sets the collector to what is going on. An environment that sets GOGC has its way; GOMEMLIMIT is heeded in any
 // case: near the limit the collector takes less room.
 type memory struct {
-	fixed bool // by the environment
-	busy  bool
-	last  time.Time // of the last burst
+	fixed   bool // by the environment
+	busy    bool
+	last    time.Time // when it was busy last
+	changes int       // since the last tick
 }
 
 // newMemory expects a burst: the start is one.
@@ -34,7 +35,8 @@ func newMemory() memory {
 
 // changed tells of changes that came together.
 func (m *memory) changed(n int) {
-	if m.fixed || n < burst {
+	m.changes += n
+	if m.fixed || m.changes < burst {
 		return
 	}
 	m.last = time.Now()
@@ -44,8 +46,9 @@ func (m *memory) changed(n int) {
 	}
 }
 
-// settle gives up what the last burst has left, beside everything else, once it is over.
+// settle is called at each tick. Once a burst is over it gives up what is left of it, beside everything else.
 func (m *memory) settle() {
+	m.changes = 0
 	if m.fixed || !m.busy || time.Since(m.last) < quietAfter {
 		return
 	}
