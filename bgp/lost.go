@@ -3,7 +3,6 @@ package bgp
 import (
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -45,7 +44,9 @@ func (t *table) fall(peer netip.Addr) {
 	s := t.sessions[peer]
 	if s != nil && !s.falling {
 		for _, other := range t.sessions {
-			t.landed(other) // what was no more than an addition may be all there is now
+			if !other.falling {
+				t.landed(other) // what was no more than an addition may be all there is now
+			}
 		}
 		s.falling, s.fell = true, time.Now()
 		t.lost = append(t.lost, peer)
@@ -105,5 +106,5 @@ func (s *Speaker) Lost() []netip.Addr {
 	defer s.table.mu.Unlock()
 	lost := s.table.lost
 	s.table.lost = nil
-	return slices.Compact(lost)
+	return lost
 }

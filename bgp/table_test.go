@@ -116,3 +116,42 @@ func BenchmarkTableUpdate(b *testing.B) {
 		})
 	}
 }
+
+// TestTwoSessionsThatEndTogether: what the first one took along is not torn apart by the end of the second.
+func TestTwoSessionsThatEndTogether(t *testing.T) {
+	table := newTable(ownASN)
+	a, b, c := netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("192.168.0.3"), netip.MustParseAddr("192.168.0.4")
+	for _, peer := range []netip.Addr{a, b, c} {
+		table.addSession(Peer{Transport: Transport{Address: peer}})
+	}
+	all := events(t, 10, 1)
+	say := func(i int, peer netip.Addr, withdrawn bool) {
+		prefix, _ := prefixOf(all[i][0])
+		e := event(t, prefix, peer, peer)
+		e.Withdrawal = withdrawn
+		table.update([]*apiutil.Path{e})
+	}
+	for i := range all {
+		say(i, a, false)
+		say(i, b, false)
+	}
+	require.Len(t, table.drain(), 10)
+	for i := range all { // a burst of additions: some are still held back
+		say(i, c, false)
+	}
+	table.drain()
+	table.fall(a)
+	require.Equal(t, []netip.Addr{a}, table.lost)
+	say(0, a, true)
+	require.Empty(t, table.drain(), "held back until all of it is withdrawn")
+	table.fall(b)
+	say(1, a, true)
+	say(2, b, true)
+	require.Empty(t, table.drain())
+	table.landed(table.sessions[a])
+	require.Len(t, table.drain(), 2)
+	table.landed(table.sessions[b])
+	changes := table.drain()
+	require.Len(t, changes, 1)
+	require.Equal(t, 2, changes[0].Paths.Len())
+}

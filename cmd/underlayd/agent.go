@@ -122,10 +122,8 @@ func (a *agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-learned:
-			a.failover(ctx, a.speaker.Lost())
-			changes := a.speaker.Drain()
-			a.learn(ctx, changes)
-			if len(changes) >= burst {
+			a.stale = true // a session's state may be all that is new
+			if a.hear(ctx) >= burst {
 				learned = nil
 				resume.Reset(gather)
 			}
@@ -224,9 +222,7 @@ func (a *agent) failed(err error) {
 
 // tick does what no event asks for.
 func (a *agent) tick(ctx context.Context) {
-	if changes := a.speaker.Drain(); len(changes) > 0 { // held back, and released by time alone
-		a.learn(ctx, changes)
-	}
+	a.hear(ctx) // what was held back may be released by time alone
 	a.logSessions(ctx)
 	a.converge(ctx)
 	if !a.peersSet {

@@ -26,7 +26,8 @@ func (a *agent) converge(ctx context.Context) {
 	if !complete && !late {
 		return
 	}
-	a.learn(ctx, a.speaker.Drain()) // what arrived before the last End-of-RIB counts
+	for a.hear(ctx) > 0 { // what arrived before the last End-of-RIB counts, all of it
+	}
 	a.release(ctx)
 	pruned, err := a.kernel.Prune(ctx)
 	if err != nil {

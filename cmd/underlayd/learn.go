@@ -13,11 +13,13 @@ import (
 	"github.com/underlayd/underlayd/ipam"
 )
 
-// learn judges what the speaker learned and hands the result to the kernel, in one batch.
-func (a *agent) learn(ctx context.Context, changes []bgp.Change) {
+// hear takes in what the speaker has to say: first whose sessions ended, then what changed, or the first part of it,
+// which is judged and handed to the kernel in one batch. It returns how many prefixes those were.
+func (a *agent) hear(ctx context.Context) int {
+	a.failover(ctx, a.speaker.Lost())
+	changes := a.speaker.Drain()
 	if len(changes) == 0 {
-		a.stale = true // a session's state, then
-		return
+		return 0
 	}
 	a.memory.changed(len(changes))
 	b := a.newBatch(len(changes))
@@ -25,6 +27,7 @@ func (a *agent) learn(ctx context.Context, changes []bgp.Change) {
 		b.decide(c)
 	}
 	b.finish(ctx)
+	return len(changes)
 }
 
 // judgeAgain takes a new decision on known prefixes: the plan changed, or a better path may be usable by now.
