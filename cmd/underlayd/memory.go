@@ -11,7 +11,7 @@ import (
 // one, which halves what it costs, and little afterwards, when what is left over is returned to the system.
 const (
 	busyPercent  = 200 // GOGC: the heap may grow to three times of what is in use
-	quietPercent = 20
+	quietPercent = 50
 	quietAfter   = 2 * time.Second
 )
 

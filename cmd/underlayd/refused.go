@@ -26,11 +26,11 @@ type refusedPoller struct {
 
 // The pauses between two readings: after a change that did not show, and to look after what is not announced at all
 // (paths with our own AS in them). Both grow with what a reading takes, so that it costs at most 2 % of a core while
-// hidden things change all the time, and 0.1 % while nothing does.
+// hidden things change all the time, and 0.02 % while nothing does.
 const (
 	refusedRest      = 50
 	refusedPatience  = time.Minute
-	refusedQuietRest = 1000
+	refusedQuietRest = 5000
 )
 
 type refusedResult struct {
