@@ -48,8 +48,8 @@ func (t *table) fall(peer netip.Addr) {
 				t.landed(other) // what was no more than an addition may be all there is now
 			}
 		}
-		s.falling, s.fell = true, time.Now()
-		t.lost = append(t.lost, peer)
+		s.falling, s.gone, s.fell = true, true, time.Now()
+		t.fallen = true
 	}
 	t.mu.Unlock()
 	t.poke()
@@ -98,13 +98,25 @@ func (s *session) burst(now time.Time) bool {
 	return s.coming || s.adds > addBurst
 }
 
-// Lost returns the peers whose sessions ended since the last call. It is told of a peer before the first of its
-// paths is withdrawn; from then on its paths are of no use, except those of a peer that restarts gracefully,
-// which is not among them. Changed is poked.
+// Lost returns the peers whose sessions ended and have not come up again, if one has ended since the last call; nil
+// otherwise. It knows of a peer before the first of its paths is withdrawn; from then on its paths are of no use. A peer
+// that restarts gracefully is not among them. Changed is poked.
 func (s *Speaker) Lost() []netip.Addr {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
-	lost := s.table.lost
-	s.table.lost = nil
-	return lost
+	return s.table.lost()
+}
+
+func (t *table) lost() []netip.Addr {
+	if !t.fallen {
+		return nil
+	}
+	t.fallen = false
+	var gone []netip.Addr
+	for peer, s := range t.sessions {
+		if s.gone {
+			gone = append(gone, peer)
+		}
+	}
+	return gone
 }

@@ -55,7 +55,7 @@ func TestALossIsToldBeforeTheWithdrawalsAndTheseComeInOnePiece(t *testing.T) {
 		return len(lost) == 1 && lost[0] == a.addr
 	}, patience, time.Millisecond)
 	var changes []Change
-	require.Eventually(t, func() bool { changes = s.Drain(); return len(changes) > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
 	require.Len(t, changes, len(rows))
 	for _, c := range changes {
 		require.Equal(t, 1, c.Paths.Len())
@@ -90,7 +90,7 @@ func TestTheNextBestPathsAreFoundOut(t *testing.T) {
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
 	spares := map[netip.Prefix]*PathSet{}
 	require.Eventually(t, func() bool {
-		for _, c := range s.Drain() {
+		for _, c := range s.Drain(0) {
 			delete(spares, c.Prefix)
 			if c.Spare != nil {
 				spares[c.Prefix] = c.Spare
@@ -111,7 +111,7 @@ func TestTheNextBestPathsAreFoundOut(t *testing.T) {
 
 	a.withdraw(prefixes[0])
 	require.Eventually(t, func() bool {
-		for _, c := range s.Drain() {
+		for _, c := range s.Drain(0) {
 			if c.Prefix == prefixes[0] && c.Paths.Len() == 1 && c.Paths.All()[0].Peer == b.addr {
 				return c.Spare == nil
 			}
@@ -131,13 +131,13 @@ func TestWhatANewSessionAddsComesInOnePiece(t *testing.T) {
 	b.announce(west6) // known from nobody else
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
 	count := 0
-	require.Eventually(t, func() bool { count += len(s.Drain()); return count == len(prefixes) }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { count += len(s.Drain(0)); return count == len(prefixes) }, patience, time.Millisecond)
 
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), b.peer("b")}))
 	var pieces []int
 	require.Eventually(t, func() bool {
 		added := 0
-		for _, c := range s.Drain() {
+		for _, c := range s.Drain(0) {
 			if c.Prefix != west6 {
 				require.Equal(t, 2, c.Paths.Len())
 				added++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -21,16 +22,18 @@ func familyOf(prefix netip.Prefix) gobgp.Family {
 // selection. The agent asks for it when the best ones turn out to be unusable.
 func (s *Speaker) Paths(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix][]Path, error) {
 	paths := make(map[netip.Prefix][]Path, len(prefixes))
-	for _, group := range splitFamilies(prefixes) {
-		err := s.list(ctx, group, func(prefix netip.Prefix, found []*apiutil.Path) {
-			for _, p := range found {
-				if p.PeerAddress.IsValid() {
-					paths[prefix] = append(paths[prefix], newPath(p, s.cfg.ASN))
+	for _, family := range splitFamilies(prefixes) {
+		for part := range slices.Chunk(family, listBatch) {
+			err := s.list(ctx, part, func(prefix netip.Prefix, found []*apiutil.Path) {
+				for _, p := range found {
+					if p.PeerAddress.IsValid() {
+						paths[prefix] = append(paths[prefix], newPath(p, s.cfg.ASN))
+					}
 				}
+			})
+			if err != nil {
+				return nil, fmt.Errorf("paths of %d prefixes: %w", len(prefixes), err)
 			}
-		})
-		if err != nil {
-			return nil, fmt.Errorf("paths of %d prefixes: %w", len(prefixes), err)
 		}
 	}
 	return paths, nil

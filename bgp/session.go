@@ -56,6 +56,7 @@ type session struct {
 	spares   int       // of it among the next best
 	coming   bool      // it is established, and its initial routes are still arriving
 	falling  bool      // it ended, and its paths are being withdrawn
+	gone     bool      // it ended so and has not come up again
 	fell     time.Time
 	adds     int        // additions that came one close after the other
 	added    time.Time  // the last of them
@@ -102,7 +103,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
 	switch {
 	case s.Established && !was:
-		s.Since, s.up, s.coming = at, at, true
+		s.Since, s.up, s.coming, s.gone = at, at, true, false
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
 		clear(s.endOfRIB)

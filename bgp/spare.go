@@ -15,10 +15,9 @@ import (
 // withdrawals. GoBGP does not announce them; it only lets know, by an event without paths, that something changed
 // which is not among the best. So the table is gone through after such changes, in the background.
 const (
-	spareLook  = 500 * time.Millisecond // how often it is looked whether there is something to read; changes that still come wait
-	spareBatch = 1000                   // prefixes in one request, which holds GoBGP up for some milliseconds
-	spareDuty  = 1                      // the pause after a request, in times of what it took
-	spareRest  = 50                     // the pause after a reading, likewise: 2 % of a core while things change all the time
+	spareLook = 500 * time.Millisecond // how often it is looked whether there is something to read; changes that still come wait
+	spareDuty = 1                      // the pause after a request, in times of what it took
+	spareRest = 50                     // the pause after a reading, likewise: 2 % of a core while things change all the time
 )
 
 // followSpares keeps what is known of the next best paths up to date until ctx is cancelled.
@@ -56,7 +55,7 @@ func (s *Speaker) readSpares(ctx context.Context) (time.Duration, error) {
 	busy := time.Duration(0)
 	reader := pathReader{ownASN: s.cfg.ASN}
 	for _, all := range splitFamilies(s.table.known()) {
-		for prefixes := range slices.Chunk(all, spareBatch) {
+		for prefixes := range slices.Chunk(all, listBatch) {
 			started := time.Now()
 			err := s.list(ctx, prefixes, func(prefix netip.Prefix, found []*apiutil.Path) {
 				s.table.setSpare(prefix, found, &reader)
@@ -77,12 +76,12 @@ func (s *Speaker) readSpares(ctx context.Context) (time.Duration, error) {
 	return busy, nil
 }
 
+// listBatch is how many prefixes are asked for in one request, which holds GoBGP up for some milliseconds.
+const listBatch = 1000
+
 // list calls f with all imported paths of each of the prefixes, which are of one family; the best come first and are
 // marked.
 func (s *Speaker) list(ctx context.Context, prefixes []netip.Prefix, f func(netip.Prefix, []*apiutil.Path)) error {
-	if len(prefixes) == 0 {
-		return nil
-	}
 	lookup := make([]*apiutil.LookupPrefix, len(prefixes))
 	for i, prefix := range prefixes {
 		lookup[i] = &apiutil.LookupPrefix{Prefix: prefix.String(), LookupOption: apiutil.LOOKUP_EXACT}

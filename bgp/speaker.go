@@ -205,9 +205,10 @@ func (s *Speaker) call(ctx context.Context, what string, f func(context.Context)
 // Changed is poked when Drain or Sessions has something new. It has capacity one and is never closed.
 func (s *Speaker) Changed() <-chan struct{} { return s.table.changed }
 
-// Drain returns the present best paths of each prefix that changed since the last Drain. A prefix
-// that changed several times appears once; a prefix without paths was withdrawn.
-func (s *Speaker) Drain() []Change { return s.table.drain() }
+// Drain returns the present best paths of prefixes that changed since they were last returned, at most limit of them
+// unless it is 0; Changed is poked if there are more. What belongs together, such as all that a session that ended took
+// along, is returned whole. A prefix that changed several times appears once; one without paths was withdrawn.
+func (s *Speaker) Drain(limit int) []Change { return s.table.drain(limit) }
 
 // seconds converts a duration to whole seconds for GoBGP, rounding up so that a limit is never shortened.
 func seconds(d time.Duration) uint64 { return uint64(math.Ceil(d.Seconds())) }

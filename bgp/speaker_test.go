@@ -181,7 +181,7 @@ func newWorld(t *testing.T, s *subject) *world {
 }
 
 func (w *world) text() []string {
-	for _, c := range w.s.Drain() {
+	for _, c := range w.s.Drain(0) {
 		if c.Paths.Len() == 0 {
 			delete(w.table, c.Prefix)
 			continue

@@ -24,8 +24,8 @@ type table struct {
 	last     *learned   // looked up last: the events of one prefix come together
 	sets     pathSets
 	sessions map[netip.Addr]*session
-	lost     []netip.Addr // peers whose sessions ended since the agent asked last
-	unseen   uint64       // changes that did not show in the best paths
+	fallen   bool   // a session ended since the agent asked last
+	unseen   uint64 // changes that did not show in the best paths
 	reader   pathReader
 	scratch  []Path
 }
@@ -213,17 +213,14 @@ func (t *table) countSpares(set *PathSet, by int) {
 	}
 }
 
-// drainLimit is how many changes are handed over at a time: whoever takes them looks after other things in between.
-const drainLimit = 8192
-
 // drain hands changed prefixes over, and pokes if there are more.
-func (t *table) drain() []Change {
+func (t *table) drain(limit int) []Change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settle(time.Now())
 	n := len(t.dirty)
-	if !t.whole {
-		n = min(n, drainLimit)
+	if limit > 0 && !t.whole {
+		n = min(n, limit)
 	}
 	changes := make([]Change, n)
 	for i, l := range t.dirty[:n] {

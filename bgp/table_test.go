@@ -48,35 +48,40 @@ func TestWhatIsSaidAgainCostsNothing(t *testing.T) {
 	for _, e := range all {
 		table.update(e)
 	}
-	require.Len(t, table.drain(), 100)
+	require.Len(t, table.drain(0), 100)
 	require.Len(t, table.sets.sets, 10, "prefixes with the same paths share one set")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		for _, e := range all {
 			table.update(e)
 		}
 	}))
-	require.Empty(t, table.drain(), "nothing has changed")
+	require.Empty(t, table.drain(0), "nothing has changed")
 
 	for _, e := range all {
 		withdrawn := *e[0]
 		withdrawn.Withdrawal = true
 		table.update([]*apiutil.Path{&withdrawn})
 	}
-	require.Len(t, table.drain(), 100)
+	require.Len(t, table.drain(0), 100)
 	require.Zero(t, table.prefixes.Len())
 	require.Empty(t, table.sets.sets)
 }
 
 func TestABurstIsHandedOverInParts(t *testing.T) {
 	table := newTable(ownASN)
-	for _, e := range events(t, drainLimit+5, 10) {
+	for _, e := range events(t, 25, 10) {
 		table.update(e)
 	}
 	<-table.changed
-	require.Len(t, table.drain(), drainLimit)
+	require.Len(t, table.drain(10), 10)
 	<-table.changed // there is more
-	require.Len(t, table.drain(), 5)
-	require.Empty(t, table.drain())
+	require.Len(t, table.drain(10), 10)
+	require.Len(t, table.drain(10), 5)
+	require.Empty(t, table.drain(10))
+	for _, e := range events(t, 50, 10) {
+		table.update(e)
+	}
+	require.Len(t, table.drain(0), 25, "no limit, and what is known is no news")
 }
 
 // TestAdditionsAreHeldBackInABurstOnly: a second path that comes alone is heard of at once.
@@ -91,14 +96,14 @@ func TestAdditionsAreHeldBackInABurstOnly(t *testing.T) {
 	for _, e := range all {
 		table.update(e)
 	}
-	require.Len(t, table.drain(), 100)
+	require.Len(t, table.drain(0), 100)
 	second(0)
-	require.Len(t, table.drain(), 1)
+	require.Len(t, table.drain(0), 1)
 	for i := range all {
 		second(i)
 	}
-	require.Len(t, table.drain(), addBurst-1, "and those that came first")
-	require.Eventually(t, func() bool { return len(table.drain()) == 100-addBurst }, 10*addRest, time.Millisecond)
+	require.Len(t, table.drain(0), addBurst-1, "and those that came first")
+	require.Eventually(t, func() bool { return len(table.drain(0)) == 100-addBurst }, 10*addRest, time.Millisecond)
 }
 
 func BenchmarkTableUpdate(b *testing.B) {
@@ -135,23 +140,25 @@ func TestTwoSessionsThatEndTogether(t *testing.T) {
 		say(i, a, false)
 		say(i, b, false)
 	}
-	require.Len(t, table.drain(), 10)
+	require.Len(t, table.drain(0), 10)
 	for i := range all { // a burst of additions: some are still held back
 		say(i, c, false)
 	}
-	table.drain()
+	table.drain(0)
 	table.fall(a)
-	require.Equal(t, []netip.Addr{a}, table.lost)
+	require.Equal(t, []netip.Addr{a}, table.lost())
+	require.Empty(t, table.lost(), "no news")
 	say(0, a, true)
-	require.Empty(t, table.drain(), "held back until all of it is withdrawn")
+	require.Empty(t, table.drain(0), "held back until all of it is withdrawn")
 	table.fall(b)
+	require.ElementsMatch(t, []netip.Addr{a, b}, table.lost(), "the first one is still gone")
 	say(1, a, true)
 	say(2, b, true)
-	require.Empty(t, table.drain())
+	require.Empty(t, table.drain(0))
 	table.landed(table.sessions[a])
-	require.Len(t, table.drain(), 2)
+	require.Len(t, table.drain(0), 2)
 	table.landed(table.sessions[b])
-	changes := table.drain()
+	changes := table.drain(0)
 	require.Len(t, changes, 1)
 	require.Equal(t, 2, changes[0].Paths.Len())
 }

@@ -23,9 +23,9 @@
 // is ours and undesired. A route is replaced by adding the new one and then deleting the old one
 // by its exact identity, never by NLM_F_REPLACE: that takes the first route with the prefix and
 // metric whoever owns it, in IPv4 and in IPv6, and no flag makes it look at the protocol. A foreign
-// route that got there between our last look and our request would be overwritten. What is ours is repaired within a second when someone
-// else removes or changes it; after five such repairs of one thing within a minute, one repair a
-// minute is made and the state says why.
+// route that got there between our last look and our request would be overwritten. What is ours is
+// repaired within a second when someone else removes or changes it; after five such repairs of one
+// thing within a minute, one repair a minute is made and the state says why.
 //
 // # Foreign routes
 //

@@ -28,8 +28,9 @@ type Move struct{ From, To []netip.Addr }
 // wants the From set for a prefix anew (for one, which ends it for all), or until Failover is
 // called with To equal to From; that a prefix which wanted it all along is said to want it still
 // does not end it. A second move of a set takes the place of the first; what was sent to a set
-// that is moved itself goes along, and what is sent to one that has been moved follows it. A next hop of To that cannot be used is left out, as in a
-// route; MaxNextHops applies to both sides as in Ensure.
+// that is moved itself goes along, and what is sent to one that has been moved follows it. A next
+// hop of To that cannot be used is left out, as in a route; MaxNextHops applies to both sides as
+// in Ensure.
 //
 // A From that is no set in use is ignored. When none of To's next hops can be used, or the kernel
 // refuses, the move is not made and the error says which. Saying the same twice writes nothing.
@@ -204,7 +205,7 @@ func (t *Table) divert(s, to *pathSet) {
 	switch {
 	case !s.followed || old == nil:
 	case old.way() == to:
-		old.followed = true // what wants it and was left at groups of s goes along for now
+		old.followed = true // what wants it and was left at groups of s goes along meanwhile
 	default:
 		t.revisit(s)
 	}

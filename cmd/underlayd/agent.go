@@ -23,12 +23,15 @@ import (
 const (
 	tick          = 250 * time.Millisecond // convergence, retries, the snapshot after a burst
 	retryInterval = 5 * time.Second        // what the speaker refused, prefixes that fell back to a worse path
+	retryLimit    = 1000                   // how many of those at a time
 	refusedPoll   = 5 * time.Second        // what peers send that the import policy keeps out
 	refusedLimit  = 1000                   // how many of those are remembered
 
 	// In a burst what belongs together is gathered; a change that comes alone waits for nothing.
 	burst  = 32
 	gather = 5 * time.Millisecond
+	// hearLimit is how many changes are taken in at a time: lost sessions are looked after in between.
+	hearLimit = 8192
 	// publishRest is the least pause between two snapshots, in times of what one takes.
 	publishRest = 20
 )
@@ -55,7 +58,6 @@ type agent struct {
 	book     *book                    // the one record of each prefix
 	verdicts map[string]*ipam.Verdict // accepted, as last given, by cluster
 	owners   map[string]*ipam.Verdict // that only name a cluster, by cluster
-	gone     map[netip.Addr]bool      // peers whose sessions ended, until they are back
 
 	refusedPaths []byte // scratch of judge
 	memory       memory
@@ -91,7 +93,7 @@ func (a *agent) prepare() error {
 	a.routerID, why = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
-	a.verdicts, a.owners, a.gone = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}, map[netip.Addr]bool{}
+	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.refused = newRefusedPoller()
 	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
 	a.takePlan(facts)
@@ -123,7 +125,7 @@ func (a *agent) Run(ctx context.Context) error {
 			return nil
 		case <-learned:
 			a.stale = true // a session's state may be all that is new
-			if a.hear(ctx) >= burst {
+			if a.hear(ctx, hearLimit) >= burst {
 				learned = nil
 				resume.Reset(gather)
 			}
@@ -222,7 +224,7 @@ func (a *agent) failed(err error) {
 
 // tick does what no event asks for.
 func (a *agent) tick(ctx context.Context) {
-	a.hear(ctx) // what was held back may be released by time alone
+	a.hear(ctx, hearLimit) // what was held back may be released by time alone
 	a.logSessions(ctx)
 	a.converge(ctx)
 	if !a.peersSet {
@@ -235,7 +237,7 @@ func (a *agent) tick(ctx context.Context) {
 			a.advertise(ctx)
 			a.setPeers(ctx)
 		}
-		a.judgeAgain(ctx, a.book.fallbacks())
+		a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
 	}
 	a.refused.poll(ctx, a.speaker)
 	a.memory.settle()

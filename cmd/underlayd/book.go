@@ -1,9 +1,7 @@
 package main
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp/fib"
@@ -55,8 +53,17 @@ func (b *book) prefixes() []netip.Prefix {
 	return out
 }
 
-// fallbacks returns those whose best path was unusable.
-func (b *book) fallbacks() []netip.Prefix { return slices.Collect(maps.Keys(b.fallen)) }
+// fallbacks returns some of those whose best path was unusable, others each time.
+func (b *book) fallbacks(limit int) []netip.Prefix {
+	var out []netip.Prefix
+	for prefix := range b.fallen {
+		if len(out) == limit {
+			break
+		}
+		out = append(out, prefix)
+	}
+	return out
+}
 
 // edit returns the record of a prefix to be changed, given the one there is, and notes the change.
 func (b *book) edit(prefix netip.Prefix, r *record) *record {

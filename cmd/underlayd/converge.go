@@ -26,8 +26,7 @@ func (a *agent) converge(ctx context.Context) {
 	if !complete && !late {
 		return
 	}
-	for a.hear(ctx) > 0 { // what arrived before the last End-of-RIB counts, all of it
-	}
+	a.hear(ctx, 0) // what arrived before the last End-of-RIB counts, all of it
 	a.release(ctx)
 	pruned, err := a.kernel.Prune(ctx)
 	if err != nil {

@@ -23,7 +23,7 @@ func deciding(limit int) *agent {
 	}
 	c.Clusters[0].PrefixLength.IPv4.Min, c.Clusters[0].PrefixLength.IPv4.Max = 8, 28
 	a := &agent{
-		config: c, ledger: ipam.NewLedger(), book: newBook(), gone: map[netip.Addr]bool{},
+		config: c, ledger: ipam.NewLedger(), book: newBook(),
 		verdicts: map[string]*ipam.Verdict{}, owners: map[string]*ipam.Verdict{},
 	}
 	a.takePlan(fib.Facts{})
@@ -83,10 +83,47 @@ func TestTheSparePathIsNoNewsForTheKernel(t *testing.T) {
 	c.Spare = bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerB, ClusterIDs: []uint32{2}}})
 	b.decide(c)
 	require.Len(t, b.routes, 1)
-	require.Equal(t, []netip.Addr{peerB}, a.book.get(c.Prefix).way.without(map[netip.Addr]bool{peerA: true}))
+	require.Equal(t, []netip.Addr{peerB}, a.book.get(c.Prefix).way.without([]netip.Addr{peerA}))
 	c.Spare = bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerB, ClusterIDs: []uint32{3}}})
 	b.decide(c)
 	require.Empty(t, a.book.get(c.Prefix).way.backup, "the plan judges it like any other path")
+}
+
+// TestAFallbackStands: looking again for something better neither takes the route away meanwhile nor makes any news.
+func TestAFallbackStands(t *testing.T) {
+	a, c := deciding(1000), announced(1, 1)[0]
+	wrong := bgp.Path{Peer: peerA, NextHop: peerA, ClusterIDs: []uint32{3}}
+	right := bgp.Path{Peer: peerB, NextHop: peerB, ClusterIDs: []uint32{2}, ASPath: []uint32{1, 2, 3}}
+	c.Paths = bgp.NewPathSet([]bgp.Path{wrong})
+	all := map[netip.Prefix][]bgp.Path{c.Prefix: {wrong, right}}
+
+	b := a.newBatch(1)
+	b.decide(c)
+	require.Empty(t, b.routes)
+	require.Nil(t, a.book.get(c.Prefix), "nothing is decided before the other paths are known")
+	b.raise(all, true)
+	require.Equal(t, []fib.Route{{Dst: c.Prefix, NextHops: []netip.Addr{peerB}}}, b.routes)
+	a.book.observe(fib.State{Dst: c.Prefix, Outcome: &fib.Outcome{Status: fib.Installed}}, a.owner, time.Now())
+	before := *a.book.get(c.Prefix)
+	require.Equal(t, []netip.Prefix{c.Prefix}, a.book.fallbacks(10))
+
+	for _, known := range []bool{true, false} {
+		again := a.newBatch(1)
+		again.again(c.Prefix)
+		if known {
+			again.raise(all, true)
+		} else {
+			again.raise(nil, false) // the speaker did not answer
+		}
+		require.Empty(t, again.routes)
+		require.Equal(t, before, *a.book.get(c.Prefix))
+	}
+
+	gone := a.newBatch(1)
+	gone.again(c.Prefix)
+	gone.raise(map[netip.Prefix][]bgp.Path{c.Prefix: {wrong}}, true)
+	require.Equal(t, []fib.Route{{Dst: c.Prefix}}, gone.routes)
+	require.Equal(t, ipam.ClusterMismatch, a.book.get(c.Prefix).verdict.Reason)
 }
 
 func TestWhoHasNoSeatWaitsAndTakesTheNextFreeOne(t *testing.T) {

@@ -12,14 +12,11 @@ import (
 // common to thousands of prefixes, the set of their next hops, is rewritten once. It anticipates what the speaker is
 // about to say of each prefix. Where prefixes that share their next hops disagree about what comes next, nothing is
 // anticipated.
-func (a *agent) failover(ctx context.Context, lost []netip.Addr) {
-	if len(lost) == 0 {
+func (a *agent) failover(ctx context.Context, gone []netip.Addr) {
+	if len(gone) == 0 {
 		return
 	}
-	for _, peer := range lost {
-		a.gone[peer] = true
-	}
-	moves := a.moves()
+	moves := a.book.moves(gone)
 	if len(moves) == 0 {
 		return
 	}
@@ -30,13 +27,9 @@ func (a *agent) failover(ctx context.Context, lost []netip.Addr) {
 
 // returned ends what was anticipated for a peer that is back, should its withdrawals never have come.
 func (a *agent) returned(ctx context.Context, peer netip.Addr) {
-	if !a.gone[peer] {
-		return
-	}
-	delete(a.gone, peer)
 	var back []fib.Move
 	for _, w := range a.book.ways {
-		if len(w.hops) > 0 && slices.ContainsFunc(w.usable, func(h hop) bool { return h.peer == peer }) {
+		if slices.ContainsFunc(w.usable, func(h hop) bool { return h.peer == peer }) {
 			back = append(back, fib.Move{From: w.hops, To: w.hops})
 		}
 	}
@@ -46,18 +39,18 @@ func (a *agent) returned(ctx context.Context, peer netip.Addr) {
 }
 
 // moves returns where the traffic of whole sets of next hops goes without the peers that are gone.
-func (a *agent) moves() []fib.Move {
+func (b *book) moves(gone []netip.Addr) []fib.Move {
 	type group struct {
 		fib.Move
 		split bool
 	}
 	groups := map[string]*group{}
 	var key []byte
-	for _, w := range a.book.ways {
+	for _, w := range b.ways {
 		if len(w.hops) == 0 {
 			continue
 		}
-		to := w.without(a.gone)
+		to := w.without(gone)
 		key = appendHops(key[:0], w.hops)
 		if g := groups[string(key)]; g != nil {
 			g.split = g.split || !slices.Equal(g.To, to)

@@ -13,11 +13,11 @@ import (
 	"github.com/underlayd/underlayd/ipam"
 )
 
-// hear takes in what the speaker has to say: first whose sessions ended, then what changed, or the first part of it,
-// which is judged and handed to the kernel in one batch. It returns how many prefixes those were.
-func (a *agent) hear(ctx context.Context) int {
+// hear takes in what the speaker has to say: first whose sessions ended, then what changed, at most limit prefixes unless
+// it is 0, which are judged and handed to the kernel in one batch. It returns how many those were.
+func (a *agent) hear(ctx context.Context, limit int) int {
 	a.failover(ctx, a.speaker.Lost())
-	changes := a.speaker.Drain()
+	changes := a.speaker.Drain(limit)
 	if len(changes) == 0 {
 		return 0
 	}
@@ -47,7 +47,13 @@ type batch struct {
 	*agent
 	now    time.Time
 	routes []fib.Route
-	fallen []bgp.Change // whose best paths are all unusable
+	fallen []fallen // whose best paths are all unusable, and which are not decided yet
+}
+
+// fallen is a prefix with the decision on its best paths alone.
+type fallen struct {
+	bgp.Change
+	decision
 }
 
 func (a *agent) newBatch(size int) *batch {
@@ -57,8 +63,8 @@ func (a *agent) newBatch(size int) *batch {
 // finish gives prefixes that waited for room in their cluster's contract the places that became free, and hands all
 // that follows to the kernel.
 func (b *batch) finish(ctx context.Context) {
-	b.fallBack(ctx)
 	for {
+		b.fallBack(ctx)
 		waiting := b.ledger.Again()
 		if len(waiting) == 0 {
 			break
@@ -88,7 +94,8 @@ func (b *batch) again(prefix netip.Prefix) {
 	}
 }
 
-// decide takes the one decision on a prefix. The kernel hears of it unless it has been asked for just that.
+// decide takes the one decision on a prefix, or leaves it to fallBack. The kernel hears of it unless it has been asked
+// for just that.
 func (b *batch) decide(c bgp.Change) {
 	if c.Paths.Len() == 0 {
 		b.withdraw(c.Prefix)
@@ -96,7 +103,8 @@ func (b *batch) decide(c bgp.Change) {
 	}
 	d := b.judge(c, c.Paths)
 	if len(d.way.hops) == 0 {
-		b.fallen = append(b.fallen, c)
+		b.fallen = append(b.fallen, fallen{c, d})
+		return
 	}
 	b.take(c.Prefix, d)
 }
@@ -215,30 +223,37 @@ func (a *agent) owner(prefix netip.Prefix) *ipam.Verdict {
 	return shared
 }
 
-// fallBackLimit is for how many prefixes at a time other paths are looked for; the others have their turn later.
-const fallBackLimit = 1000
-
-// fallBack looks for usable paths among those that lost the best-path selection to unusable ones: a peer that
-// announces nonsense must not hide another that does not.
+// fallBack decides on the fallen. It looks for usable paths among those that lost the best-path selection to unusable
+// ones: a peer that announces nonsense must not hide another that does not.
 func (b *batch) fallBack(ctx context.Context) {
 	if len(b.fallen) == 0 {
 		return
 	}
-	fallen := b.fallen[:min(len(b.fallen), fallBackLimit)]
-	prefixes := make([]netip.Prefix, len(fallen))
-	for i, c := range fallen {
-		prefixes[i] = c.Prefix
+	prefixes := make([]netip.Prefix, len(b.fallen))
+	for i, f := range b.fallen {
+		prefixes[i] = f.Prefix
 	}
 	all, err := b.speaker.Paths(ctx, prefixes)
 	if err != nil {
 		b.log.WithError(err).Warn("looking for other paths")
-		return
 	}
-	for _, c := range fallen {
-		if paths := b.firstUsable(c, all[c.Prefix]); paths != nil {
-			b.take(c.Prefix, b.judge(c, paths))
+	b.raise(all, err == nil)
+}
+
+// raise decides on the fallen, given all paths of each. If those are not known, what was decided about the same best
+// paths stands.
+func (b *batch) raise(all map[netip.Prefix][]bgp.Path, known bool) {
+	for _, f := range b.fallen {
+		old := b.book.get(f.Prefix)
+		if !known && old != nil && old.way != nil && old.way.best == f.Paths {
+			continue
 		}
+		if paths := b.firstUsable(f.Change, all[f.Prefix]); paths != nil {
+			f.decision = b.judge(f.Change, paths)
+		}
+		b.take(f.Prefix, f.decision)
 	}
+	b.fallen = nil
 }
 
 // firstUsable returns the unusable best paths of a prefix with the best of all those that are usable, nil if none is.

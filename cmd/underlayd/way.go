@@ -78,7 +78,7 @@ func (w *way) refuses(i int) bool {
 }
 
 // without returns the next hops that are left without some peers: those of the other paths, or else the backup's.
-func (w *way) without(gone map[netip.Addr]bool) []netip.Addr {
+func (w *way) without(gone []netip.Addr) []netip.Addr {
 	if hops := addresses(w.usable, gone); len(hops) > 0 {
 		return hops
 	}
@@ -86,10 +86,10 @@ func (w *way) without(gone map[netip.Addr]bool) []netip.Addr {
 }
 
 // addresses returns where the peers that are not gone want the traffic sent: sorted, each once.
-func addresses(hops []hop, gone map[netip.Addr]bool) []netip.Addr {
+func addresses(hops []hop, gone []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, h := range hops {
-		if !gone[h.peer] {
+		if !slices.Contains(gone, h.peer) {
 			out = append(out, h.address)
 		}
 	}
