@@ -20,7 +20,7 @@ type handler struct {
 	log    logrus.FieldLogger
 	fields logrus.Fields
 	seen   *repeats
-	down   func(peer netip.Addr) // is told of each session that ends
+	down   func(netip.Addr, Cause) // is told of each session that ends
 }
 
 // repeats remembers when each warning was last logged.
@@ -29,7 +29,7 @@ type repeats struct {
 	last map[string]time.Time
 }
 
-func newLogger(log logrus.FieldLogger, down func(peer netip.Addr)) *slog.Logger {
+func newLogger(log logrus.FieldLogger, down func(netip.Addr, Cause)) *slog.Logger {
 	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, down: down})
 }
 
@@ -61,8 +61,8 @@ func (h *handler) wanted(level slog.Level) bool {
 // Handle implements slog.Handler. GoBGP's Info is our Debug: what operators need of it is in Session.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	if key, ok := h.fields[downPeer].(string); ok {
-		if peer, over := lostPeer(r, key); over {
-			h.down(peer)
+		if peer, cause, over := lostPeer(r, key); over {
+			h.down(peer, cause)
 		}
 	}
 	if !h.wanted(r.Level) {

@@ -3,6 +3,7 @@ package bgp
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -10,10 +11,9 @@ import (
 // Its log is first: this record is made when the session's state machine leaves Established, before anything else
 // happens. Should another version word it differently, a failover waits for the withdrawals; a test would notice.
 const (
-	downMessage  = "Peer Down"
-	downReason   = "Reason"
-	downPeer     = "Key" // set on the logger of each peer
-	downGraceful = "graceful-restart"
+	downMessage = "Peer Down"
+	downReason  = "Reason"
+	downPeer    = "Key" // set on the logger of each peer
 )
 
 // Changes are held back (see table.note) for at most holdLimit; additions that come one close after the other, until
@@ -24,22 +24,67 @@ const (
 	addRest   = 100 * time.Millisecond
 )
 
-// lostPeer returns the peer whose session a record says is over, if it says that. A graceful restart keeps the routes.
-func lostPeer(r slog.Record, key string) (netip.Addr, bool) {
-	if r.Message != downMessage {
-		return netip.Addr{}, false
+// Cause is why a session ended, as far as the routes it carried are concerned.
+type Cause uint8
+
+// The causes.
+const (
+	// Closed on purpose: by the peer, which withdraws its routes that way, or by us.
+	Closed Cause = iota
+	// Disconnected: the session was lost, and the peer has said nothing about its routes. They may well be good.
+	Disconnected
+	// Restarting: likewise, and the peer had promised to go on forwarding meanwhile (RFC 4724).
+	Restarting
+	// Unreachable: the way to the peer does not carry packets any more, see Speaker.Fail.
+	Unreachable
+)
+
+// Loss is the end of a session, until it is established again.
+type Loss struct {
+	Peer  netip.Addr
+	Cause Cause
+	At    time.Time
+	// RestartTime is for how long the peer asked to keep its routes; 0 unless it is Restarting.
+	RestartTime time.Duration
+}
+
+// causes are GoBGP's words for an end that is not a loss. A notification says why: a peer that shuts a session down
+// takes its routes back, while one that complains about ours does not. Subcode 9 is the Hard Reset of RFC 8538.
+func causeOf(reason string) Cause {
+	switch {
+	case reason == "graceful-restart":
+		return Restarting
+	case reason == "hard-reset", reason == "admin-down", reason == "dying", reason == "unknown": // unknown: deleted by us
+		return Closed
+	case !strings.HasPrefix(reason, "notification-received code 6("):
+		return Disconnected
 	}
-	graceful := false
+	for _, closing := range []string{"subcode 2(", "subcode 3(", "subcode 9("} {
+		if strings.Contains(reason, closing) {
+			return Closed
+		}
+	}
+	return Disconnected
+}
+
+// lostPeer returns the peer whose session a record says is over, and why, if it says that.
+func lostPeer(r slog.Record, key string) (netip.Addr, Cause, bool) {
+	if r.Message != downMessage {
+		return netip.Addr{}, Closed, false
+	}
+	reason := ""
 	r.Attrs(func(a slog.Attr) bool {
-		graceful = graceful || a.Key == downReason && a.Value.String() == downGraceful
+		if a.Key == downReason {
+			reason = a.Value.String()
+		}
 		return true
 	})
 	peer, err := netip.ParseAddr(key)
-	return peer, err == nil && !graceful
+	return peer, causeOf(reason), err == nil
 }
 
-// fall notes that a session ended and that its routes are about to be withdrawn.
-func (t *table) fall(peer netip.Addr) {
+// fall notes that a session ended and that its routes are about to be withdrawn, or kept.
+func (t *table) fall(peer netip.Addr, cause Cause) {
 	t.mu.Lock()
 	s := t.sessions[peer]
 	if s != nil && !s.falling {
@@ -48,7 +93,9 @@ func (t *table) fall(peer netip.Addr) {
 				t.landed(other) // what was no more than an addition may be all there is now
 			}
 		}
-		s.falling, s.gone, s.fell = true, true, time.Now()
+		now := time.Now()
+		s.falling, s.holding = true, now
+		s.gone, s.fell, s.cause = true, now, cause
 		t.fallen = true
 	}
 	t.mu.Unlock()
@@ -81,7 +128,7 @@ func (t *table) settle(now time.Time) {
 func (s *session) settled(now time.Time) bool {
 	switch {
 	case s.falling:
-		return now.Sub(s.fell) > holdLimit
+		return now.Sub(s.holding) > holdLimit
 	case s.coming:
 		return s.complete(now) || now.Sub(s.up) > holdLimit
 	default:
@@ -98,24 +145,27 @@ func (s *session) burst(now time.Time) bool {
 	return s.coming || s.adds > addBurst
 }
 
-// Lost returns the peers whose sessions ended and have not come up again, if one has ended since the last call; nil
-// otherwise. It knows of a peer before the first of its paths is withdrawn; from then on its paths are of no use. A peer
-// that restarts gracefully is not among them. Changed is poked.
-func (s *Speaker) Lost() []netip.Addr {
+// Lost returns the sessions that ended and have not come up again, if one has ended since the last call; nil otherwise.
+// It knows of a session before the first of its paths is withdrawn. Changed is poked.
+func (s *Speaker) Lost() []Loss {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	return s.table.lost()
 }
 
-func (t *table) lost() []netip.Addr {
+func (t *table) lost() []Loss {
 	if !t.fallen {
 		return nil
 	}
 	t.fallen = false
-	var gone []netip.Addr
+	var gone []Loss
 	for peer, s := range t.sessions {
 		if s.gone {
-			gone = append(gone, peer)
+			loss := Loss{Peer: peer, Cause: s.cause, At: s.fell}
+			if s.cause == Restarting {
+				loss.RestartTime = s.restartTime
+			}
+			gone = append(gone, loss)
 		}
 	}
 	return gone

@@ -52,7 +52,7 @@ func TestALossIsToldBeforeTheWithdrawalsAndTheseComeInOnePiece(t *testing.T) {
 	require.Eventually(t, func() bool {
 		lost := s.Lost()
 		require.LessOrEqual(t, len(lost), 1)
-		return len(lost) == 1 && lost[0] == a.addr
+		return len(lost) == 1 && lost[0].Peer == a.addr && lost[0].Cause == Closed
 	}, patience, time.Millisecond)
 	var changes []Change
 	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
@@ -64,18 +64,86 @@ func TestALossIsToldBeforeTheWithdrawalsAndTheseComeInOnePiece(t *testing.T) {
 	require.Empty(t, s.Lost(), "a loss is told once")
 }
 
-func TestAGracefulRestartIsNoLoss(t *testing.T) {
+func TestAPeerThatRestartsKeepsItsPathsForAWhile(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	a.restarts(t, 3)
+	a.announce(west)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+
+	// A broken connection, not a Cease: those with the N bit unset end graceful restart.
+	require.NoError(t, a.server.StopBgp(t.Context(), &api.StopBgpRequest{AllowGracefulRestart: true}))
+	var lost []Loss
+	require.Eventually(t, func() bool { lost = s.Lost(); return len(lost) > 0 }, patience, time.Millisecond)
+	require.Equal(t, Restarting, lost[0].Cause)
+	require.Equal(t, 3*time.Second, lost[0].RestartTime)
+	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
+	require.Empty(t, s.Drain(0), "the path stays")
+
+	var changes []Change
+	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
+	require.Equal(t, []Change{{Prefix: west, Lost: true}}, changes, "nobody withdrew it")
+}
+
+func TestAWithdrawalIsNoLoss(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	a.announce(west)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
+	newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.2]")
+	next := func() []Change {
+		var changes []Change
+		require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
+		return changes
+	}
+	a.withdraw(west)
+	require.Equal(t, []Change{{Prefix: west}}, next(), "by a peer that is up")
+	a.announce(west)
+	require.False(t, next()[0].Lost)
+	a.shutDown()
+	require.Equal(t, []Change{{Prefix: west}}, next(), "by one that leaves on purpose")
+}
+
+func TestAnUnreachablePeerLosesItsPathsAtOnce(t *testing.T) {
 	s := start(t, nil)
 	a := startRemote(t, "192.168.0.2", 65000, s)
 	a.announce(west)
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
 	w := newWorld(t, s)
 	w.becomes("10.20.1.0/24 from [192.168.0.2]")
-	// A broken connection, not a Cease: those with the N bit unset end graceful restart.
-	require.NoError(t, a.server.StopBgp(t.Context(), &api.StopBgpRequest{AllowGracefulRestart: true}))
-	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
-	require.Empty(t, s.Lost())
-	w.becomes("10.20.1.0/24 from [192.168.0.2]")
+	require.NoError(t, s.Fail(t.Context(), a.addr, "BFD: no packet for 150ms"))
+	require.Equal(t, Unreachable, s.Lost()[0].Cause, "before anything is withdrawn")
+	w.becomes()
+	w.becomes("10.20.1.0/24 from [192.168.0.2]") // the session comes back by itself
+}
+
+// TestWhyASessionEnded knows GoBGP's words for it.
+func TestWhyASessionEnded(t *testing.T) {
+	for reason, want := range map[string]Cause{
+		"read-failed":        Disconnected,
+		"hold-timer-expired": Disconnected,
+		"graceful-restart":   Restarting,
+		"hard-reset":         Closed,
+		"admin-down":         Closed,
+		"notification-sent code 4(hold timer expired) subcode 0(undefined)":                      Disconnected,
+		"notification-received code 4(hold timer expired) subcode 0(undefined)":                  Disconnected,
+		"notification-received code 6(cease) subcode 1(maximum number of prefixes reached)":      Disconnected,
+		"notification-received code 6(cease) subcode 2(administrative shutdown)":                 Closed,
+		"notification-received code 6(cease) subcode 3(peer deconfigured)":                       Closed,
+		"notification-received code 6(cease) subcode 4(administrative reset)":                    Disconnected,
+		"notification-received code 6(cease) subcode 9(undefined)":                               Closed,
+		"notification-received code 3(update message error) subcode 1(malformed attribute list)": Disconnected,
+		"notification-received code 2(open message error) subcode 2(bad peer as)":                Disconnected,
+		"something that another version of GoBGP may say of a session that is not up any more":   Disconnected,
+	} {
+		require.Equal(t, want, causeOf(reason), reason)
+	}
+	for _, subcode := range []uint8{2, 3, 9} {
+		words := gobgp.NewNotificationErrorCode(6, subcode).String()
+		require.Equal(t, Closed, causeOf("notification-received "+words), words)
+	}
 }
 
 func TestTheNextBestPathsAreFoundOut(t *testing.T) {

@@ -25,6 +25,8 @@ type Change struct {
 	// Spare are those that would be the best without them, as far as is known: it is found out in the
 	// background, some seconds after a change, and is a hint of what is about to come if the best are lost.
 	Spare *PathSet
+	// Lost says of a prefix without paths that nobody withdrew its last one: the session was disconnected.
+	Lost bool
 }
 
 // Path is one path to a prefix as learned from one peer. It is immutable.

@@ -56,12 +56,17 @@ type session struct {
 	spares   int       // of it among the next best
 	coming   bool      // it is established, and its initial routes are still arriving
 	falling  bool      // it ended, and its paths are being withdrawn
-	gone     bool      // it ended so and has not come up again
-	fell     time.Time
-	adds     int        // additions that came one close after the other
-	added    time.Time  // the last of them
-	adding   time.Time  // the first of them
-	held     []*learned // changes of its that are held back, see table.note
+	holding  time.Time // since when such withdrawals are held back
+	gone     bool      // it ended and has not come up again
+	fell     time.Time // when
+	cause    Cause     // why
+
+	restartTime time.Duration // what the peer asked for in its last OPEN
+
+	adds   int        // additions that came one close after the other
+	added  time.Time  // the last of them
+	adding time.Time  // the first of them
+	held   []*learned // changes of its that are held back, see table.note
 }
 
 // complete says whether all initial routes of the session have arrived.
@@ -127,19 +132,23 @@ func (s *session) negotiate(state apiutil.PeerState) {
 	remote, graceful := families(state.RemoteCap)
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
-	s.GracefulRestart = graceful
+	s.GracefulRestart, s.restartTime = graceful != nil, 0
+	if graceful != nil {
+		s.restartTime = time.Duration(graceful.Time) * time.Second
+	}
 }
 
 // families returns the address families of a set of capabilities. A speaker that lists none speaks
-// IPv4 unicast (RFC 4760, section 8).
-func families(capabilities []gobgp.ParameterCapabilityInterface) (map[gobgp.Family]bool, bool) {
-	set, graceful := map[gobgp.Family]bool{}, false
+// IPv4 unicast (RFC 4760, section 8). With them comes the graceful restart capability, nil if there is none.
+func families(capabilities []gobgp.ParameterCapabilityInterface) (map[gobgp.Family]bool, *gobgp.CapGracefulRestart) {
+	var graceful *gobgp.CapGracefulRestart
+	set := map[gobgp.Family]bool{}
 	for _, c := range capabilities {
 		switch c := c.(type) {
 		case *gobgp.CapMultiProtocol:
 			set[c.CapValue] = true
 		case *gobgp.CapGracefulRestart:
-			graceful = true
+			graceful = c
 		}
 	}
 	if len(set) == 0 {

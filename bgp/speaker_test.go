@@ -105,6 +105,16 @@ func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	return r
 }
 
+// restarts makes the remote ask for its routes to be kept for so many seconds; before the first session.
+func (r *remote) restarts(t *testing.T, seconds uint32) {
+	t.Helper()
+	var peer *api.Peer
+	require.NoError(t, r.server.ListPeer(t.Context(), &api.ListPeerRequest{}, func(p *api.Peer) { peer = p }))
+	peer.GracefulRestart.RestartTime = seconds
+	_, err := r.server.UpdatePeer(t.Context(), &api.UpdatePeerRequest{Peer: peer})
+	require.NoError(t, err)
+}
+
 func (r *remote) peer(name string) Peer {
 	return Peer{
 		Transport: Transport{

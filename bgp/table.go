@@ -36,6 +36,7 @@ type learned struct {
 	best   *PathSet
 	spare  *PathSet // the next best, as far as known
 	mark   mark
+	lost   bool // the last path was not withdrawn, its session was disconnected
 }
 
 type mark uint8
@@ -107,6 +108,9 @@ func (t *table) holder(events []*apiutil.Path, now time.Time) *session {
 		switch {
 		case s == nil:
 		case event.Withdrawal:
+			if !s.Established && !s.falling && s.gone {
+				s.falling, s.holding = true, now // what was kept for a restart is given up
+			}
 			if s.falling {
 				return s
 			}
@@ -159,7 +163,8 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		paths[at] = t.reader.read(event)
 	}
 	t.scratch = paths
-	if s := t.sessions[event.PeerAddress]; s != nil {
+	s := t.sessions[event.PeerAddress]
+	if s != nil {
 		s.paths += count
 	}
 	best := t.sets.intern(paths)
@@ -175,6 +180,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		t.putSpare(l, nil)
 	}
 	l.best = best
+	l.lost = best == nil && s != nil && s.gone && (s.cause == Disconnected || s.cause == Restarting)
 	t.note(l, hold)
 }
 
@@ -224,7 +230,7 @@ func (t *table) drain(limit int) []Change {
 	}
 	changes := make([]Change, n)
 	for i, l := range t.dirty[:n] {
-		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare}
+		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare, Lost: l.lost}
 		l.mark = clean
 		if l.best == nil {
 			t.prefixes.Delete(l.prefix)

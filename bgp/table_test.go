@@ -145,13 +145,20 @@ func TestTwoSessionsThatEndTogether(t *testing.T) {
 		say(i, c, false)
 	}
 	table.drain(0)
-	table.fall(a)
-	require.Equal(t, []netip.Addr{a}, table.lost())
-	require.Empty(t, table.lost(), "no news")
+	gone := func() []netip.Addr {
+		var peers []netip.Addr
+		for _, loss := range table.lost() {
+			peers = append(peers, loss.Peer)
+		}
+		return peers
+	}
+	table.fall(a, Disconnected)
+	require.Equal(t, []netip.Addr{a}, gone())
+	require.Empty(t, gone(), "no news")
 	say(0, a, true)
 	require.Empty(t, table.drain(0), "held back until all of it is withdrawn")
-	table.fall(b)
-	require.ElementsMatch(t, []netip.Addr{a, b}, table.lost(), "the first one is still gone")
+	table.fall(b, Closed)
+	require.ElementsMatch(t, []netip.Addr{a, b}, gone(), "the first one is still gone")
 	say(1, a, true)
 	say(2, b, true)
 	require.Empty(t, table.drain(0))
