@@ -2,8 +2,10 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 )
@@ -31,4 +33,63 @@ func (t *table) established(peer netip.Addr) bool {
 	defer t.mu.Unlock()
 	s := t.sessions[peer]
 	return s != nil && s.Established
+}
+
+// Renew builds the session with a peer anew, so that GoBGP forgets all it holds of it. GoBGP keeps the paths of a peer
+// that restarts until its End-of-RIB; if that never comes, because the peer does not know graceful restart any more or
+// because it stays silent, nothing else ends that (RFC 4724, section 4.2). The paths are withdrawn as those of a lost
+// session; Lost tells that they may be kept for the time of grace.
+func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, grace time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.peers[peer]
+	if !ok {
+		return nil
+	}
+	s.table.renew(peer, grace)
+	return s.rebuild(ctx, p)
+}
+
+// rebuild deletes and adds a peer; the record of its session stays.
+func (s *Speaker) rebuild(ctx context.Context, p Peer) error {
+	err := s.call(ctx, "renew peer", func(ctx context.Context) error {
+		if err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()}); err != nil {
+			return err
+		}
+		return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(p)})
+	})
+	if err != nil {
+		return fmt.Errorf("renew peer %s (%s): %w", p.Name, p.Address, err)
+	}
+	return nil
+}
+
+// Restarted ends our own restart for peers whose sessions have not come up since (RFC 4724, section 4.1): GoBGP would
+// tell them whenever they come that we have just restarted, and wait for the End-of-RIB of all others before it
+// advertises anything to them.
+func (s *Speaker) Restarted(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.cfg.Restarting {
+		return nil
+	}
+	var errs []error
+	for address, p := range s.peers {
+		if !s.table.established(address) {
+			errs = append(errs, s.rebuild(ctx, p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// renew notes that we end a session for a moment.
+func (t *table) renew(peer netip.Addr, grace time.Duration) {
+	t.mu.Lock()
+	if s := t.sessions[peer]; s != nil {
+		now := time.Now()
+		s.gone, s.fell, s.cause, s.grace = true, now, Disconnected, grace
+		s.falling, s.holding = true, now
+		t.fallen = true
+	}
+	t.mu.Unlock()
 }

@@ -44,8 +44,9 @@ type Loss struct {
 	Peer  netip.Addr
 	Cause Cause
 	At    time.Time
-	// RestartTime is for how long the peer asked to keep its routes; 0 unless it is Restarting.
-	RestartTime time.Duration
+	// Grace is for how long its routes are to be kept: what the peer asked for if it is Restarting, and what Renew was
+	// given; otherwise 0.
+	Grace time.Duration
 }
 
 // causes are GoBGP's words for an end that is not a loss. A notification says why: a peer that shuts a session down
@@ -95,7 +96,10 @@ func (t *table) fall(peer netip.Addr, cause Cause) {
 		}
 		now := time.Now()
 		s.falling, s.holding = true, now
-		s.gone, s.fell, s.cause = true, now, cause
+		s.gone, s.fell, s.cause, s.grace = true, now, cause, 0
+		if cause == Restarting {
+			s.grace = s.restartTime
+		}
 		t.fallen = true
 	}
 	t.mu.Unlock()
@@ -161,11 +165,7 @@ func (t *table) lost() []Loss {
 	var gone []Loss
 	for peer, s := range t.sessions {
 		if s.gone {
-			loss := Loss{Peer: peer, Cause: s.cause, At: s.fell}
-			if s.cause == Restarting {
-				loss.RestartTime = s.restartTime
-			}
-			gone = append(gone, loss)
+			gone = append(gone, Loss{Peer: peer, Cause: s.cause, At: s.fell, Grace: s.grace})
 		}
 	}
 	return gone

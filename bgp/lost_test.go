@@ -78,7 +78,7 @@ func TestAPeerThatRestartsKeepsItsPathsForAWhile(t *testing.T) {
 	var lost []Loss
 	require.Eventually(t, func() bool { lost = s.Lost(); return len(lost) > 0 }, patience, time.Millisecond)
 	require.Equal(t, Restarting, lost[0].Cause)
-	require.Equal(t, 3*time.Second, lost[0].RestartTime)
+	require.Equal(t, 3*time.Second, lost[0].Grace)
 	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
 	require.Empty(t, s.Drain(0), "the path stays")
 

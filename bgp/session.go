@@ -60,6 +60,7 @@ type session struct {
 	gone     bool      // it ended and has not come up again
 	fell     time.Time // when
 	cause    Cause     // why
+	grace    time.Duration
 
 	restartTime time.Duration // what the peer asked for in its last OPEN
 

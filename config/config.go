@@ -45,6 +45,7 @@ type BGP struct {
 	ConnectRetry    time.Duration
 	StartLimit      time.Duration // how long stale routes may wait for the peers after a start
 	GracefulRestart GracefulRestart
+	Brake           Brake
 	Peers           []Peer // in the order of the file
 }
 
@@ -53,6 +54,13 @@ type GracefulRestart struct {
 	Enabled     bool
 	RestartTime time.Duration // told to the peers, at most 4095 s
 	Deferral    time.Duration // Selection_Deferral_Timer; shorter than BGP.StartLimit
+	StaleTime   time.Duration // how long a restarting peer's routes are kept at most
+}
+
+// Brake keeps routes that vanish in masses because sessions were lost.
+type Brake struct {
+	Share int           // percent of a cluster's routes; more than that must vanish
+	Hold  time.Duration // since the session was lost; 0: off
 }
 
 // Peer is one BGP neighbour. At most one of Hops and Multihop is not 0.

@@ -81,6 +81,8 @@ func bgpKeys() []field[BGP] {
 			seconds(time.Second, time.Hour, ""), func(b *BGP) *time.Duration { return &b.StartLimit }),
 		section(key{name: "gracefulRestart", doc: "RFC 4724: peers keep our routes while the daemon restarts"}, gracefulRestartKeys(),
 			func(b *BGP) *GracefulRestart { return &b.GracefulRestart }),
+		section(key{name: "brake", doc: "what is kept when lost sessions take most of a cluster's routes along"}, brakeKeys(),
+			func(b *BGP) *Brake { return &b.Brake }),
 		sections(key{name: "peers", doc: "the BGP neighbours"}, peerKeys(),
 			func(b *BGP) *[]Peer { return &b.Peers }),
 	}
@@ -98,6 +100,20 @@ func gracefulRestartKeys() []field[GracefulRestart] {
 		scalar(key{name: "deferral", fallback: "10s",
 			doc: "how long after a start routes are held back for peers that have not sent all of theirs"},
 			seconds(time.Second, time.Hour, ""), func(g *GracefulRestart) *time.Duration { return &g.Deferral }),
+		scalar(key{name: "staleTime", fallback: "120s",
+			doc: "how long the routes of a peer that restarts are kept at most, whatever it asks for"},
+			seconds(time.Second, 4095*time.Second, ""), func(g *GracefulRestart) *time.Duration { return &g.StaleTime }),
+	}
+}
+
+func brakeKeys() []field[Brake] {
+	return []field[Brake]{
+		scalar(key{name: "share", fallback: "50",
+			doc: "percent of a cluster's routes; if lost sessions take more along, those without another path are kept"},
+			number[int](0, 100), func(b *Brake) *int { return &b.Share }),
+		scalar(key{name: "hold", fallback: "300s",
+			doc: "how long after the loss they are kept; 0s for never"},
+			seconds(0, 24*time.Hour, ""), func(b *Brake) *time.Duration { return &b.Hold }),
 	}
 }
 
