@@ -119,6 +119,7 @@ type RemoteCluster struct {
 	PeersUp     int            `json:"peersUp"`
 	Accepted    int            `json:"accepted"`
 	Installed   int            `json:"installed"`
+	Kept        int            `json:"kept,omitempty"` // accepted ones that no session announces any more
 	Refused     int            `json:"refused"`
 	MaxPrefixes int            `json:"maxPrefixes"`
 }

@@ -59,7 +59,9 @@ type agent struct {
 	verdicts map[string]*ipam.Verdict // accepted, as last given, by cluster
 	owners   map[string]*ipam.Verdict // that only name a cluster, by cluster
 
-	refusedPaths []byte // scratch of judge
+	losses       map[netip.Addr]bgp.Loss // sessions whose routes have not all been told again
+	away         *away                   // the same, for the views
+	refusedPaths []byte                  // scratch of judge
 	memory       memory
 
 	advertised  []netip.Prefix
@@ -94,6 +96,7 @@ func (a *agent) prepare() error {
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
+	a.losses, a.away = map[netip.Addr]bgp.Loss{}, &away{}
 	a.refused = newRefusedPoller()
 	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
 	a.takePlan(facts)
@@ -225,7 +228,10 @@ func (a *agent) failed(err error) {
 // tick does what no event asks for.
 func (a *agent) tick(ctx context.Context) {
 	a.hear(ctx, hearLimit) // what was held back may be released by time alone
-	a.logSessions(ctx)
+	sessions := a.speaker.Sessions()
+	a.logSessions(sessions)
+	a.followLosses(ctx, sessions)
+	a.releaseKept(ctx)
 	a.converge(ctx)
 	if !a.peersSet {
 		a.setPeers(ctx)

@@ -20,10 +20,11 @@ type record struct {
 	since   int64         // when verdict or kernel state changed last, in nanoseconds of Unix time
 	listed  bool          // it is on the board: from now on it is replaced and not changed
 	changed bool          // it is in book.changed
+	kept    bool          // nobody announces it any more, see brake.go
 }
 
 // tally counts the prefixes of one cluster. Routable ones are those to which packets find their way now.
-type tally struct{ accepted, refused, routable int }
+type tally struct{ accepted, refused, routable, kept int }
 
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
@@ -31,13 +32,14 @@ type book struct {
 	ways     map[wayKey]*way
 	changed  []netip.Prefix // since the last snapshot
 	fallen   map[netip.Prefix]struct{}
+	kept     map[keepKey]*keep
 	clusters map[string]*tally
 	unheard  *ipam.Verdict // on what nobody has announced, of no known cluster
 }
 
 func newBook() *book {
 	return &book{
-		ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{},
+		ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{}, kept: map[keepKey]*keep{},
 		clusters: map[string]*tally{}, unheard: &ipam.Verdict{},
 	}
 }
@@ -95,6 +97,7 @@ type decision struct {
 func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) {
 	r := b.edit(prefix, old)
 	b.count(r, -1)
+	b.unkeep(r)
 	if d.way != nil {
 		d.way.users++
 	}
@@ -125,6 +128,9 @@ func (b *book) leave(w *way) {
 func (b *book) count(r *record, by int) {
 	if r.way != nil {
 		t := b.tally(r.verdict.Cluster)
+		if r.kept {
+			t.kept += by
+		}
 		if r.verdict.Accepted {
 			t.accepted += by
 		} else {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp"
 )
 
 // converge prunes what no peer announced any more since the start, once all of them have had their say or the
@@ -40,10 +42,10 @@ func (a *agent) converge(ctx context.Context) {
 }
 
 // logSessions says once when a session comes or goes.
-func (a *agent) logSessions(ctx context.Context) {
+func (a *agent) logSessions(sessions []bgp.Session) {
 	last := a.sessions
 	a.sessions = make(map[string]bool, len(last))
-	for _, s := range a.speaker.Sessions() {
+	for _, s := range sessions {
 		a.sessions[s.Peer] = s.Established
 		if last[s.Peer] == s.Established {
 			continue
@@ -51,7 +53,6 @@ func (a *agent) logSessions(ctx context.Context) {
 		a.stale = true
 		log := a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "asn": s.ASN})
 		if s.Established {
-			a.returned(ctx, s.Address)
 			log.Info("session established")
 		} else {
 			log.WithField("reason", s.LastError).Warn("session lost")

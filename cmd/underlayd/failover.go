@@ -25,7 +25,8 @@ func (a *agent) failover(ctx context.Context, gone []netip.Addr) {
 	}
 }
 
-// returned ends what was anticipated for a peer that is back, should its withdrawals never have come.
+// returned ends what was anticipated for a peer that has told all of its routes again: after a graceful restart they never
+// were withdrawn.
 func (a *agent) returned(ctx context.Context, peer netip.Addr) {
 	var back []fib.Move
 	for _, w := range a.book.ways {

@@ -16,7 +16,7 @@ import (
 // hear takes in what the speaker has to say: first whose sessions ended, then what changed, at most limit prefixes unless
 // it is 0, which are judged and handed to the kernel in one batch. It returns how many those were.
 func (a *agent) hear(ctx context.Context, limit int) int {
-	a.failover(ctx, a.speaker.Lost())
+	a.lose(ctx, a.speaker.Lost())
 	changes := a.speaker.Drain(limit)
 	if len(changes) == 0 {
 		return 0
@@ -47,7 +47,8 @@ type batch struct {
 	*agent
 	now    time.Time
 	routes []fib.Route
-	fallen []fallen // whose best paths are all unusable, and which are not decided yet
+	fallen []fallen       // whose best paths are all unusable, and which are not decided yet
+	lost   []netip.Prefix // whose last path went with its session, likewise
 }
 
 // fallen is a prefix with the decision on its best paths alone.
@@ -63,6 +64,7 @@ func (a *agent) newBatch(size int) *batch {
 // finish gives prefixes that waited for room in their cluster's contract the places that became free, and hands all
 // that follows to the kernel.
 func (b *batch) finish(ctx context.Context) {
+	b.brake()
 	for {
 		b.fallBack(ctx)
 		waiting := b.ledger.Again()
@@ -89,7 +91,11 @@ func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
 
 // again decides on a prefix as it was announced last.
 func (b *batch) again(prefix netip.Prefix) {
-	if r := b.book.get(prefix); r != nil && r.way != nil {
+	switch r := b.book.get(prefix); {
+	case r == nil || r.way == nil:
+	case r.kept:
+		b.keepAgain(r)
+	default:
 		b.decide(bgp.Change{Prefix: prefix, Paths: r.way.best, Spare: r.way.spare})
 	}
 }
@@ -98,7 +104,7 @@ func (b *batch) again(prefix netip.Prefix) {
 // for just that.
 func (b *batch) decide(c bgp.Change) {
 	if c.Paths.Len() == 0 {
-		b.withdraw(c.Prefix)
+		b.withdraw(c)
 		return
 	}
 	d := b.judge(c, c.Paths)
@@ -109,11 +115,14 @@ func (b *batch) decide(c bgp.Change) {
 	b.take(c.Prefix, d)
 }
 
-func (b *batch) withdraw(prefix netip.Prefix) {
-	if b.book.get(prefix) == nil {
-		return
+func (b *batch) withdraw(c bgp.Change) {
+	switch r := b.book.get(c.Prefix); {
+	case r == nil, c.Lost && r.kept:
+	case c.Lost && len(r.hops()) > 0:
+		b.lost = append(b.lost, c.Prefix)
+	default:
+		b.take(c.Prefix, decision{verdict: b.owner(c.Prefix)})
 	}
-	b.take(prefix, decision{verdict: b.owner(prefix)})
 }
 
 // take records a decision.
@@ -133,7 +142,7 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 		d.seat = nil
 	}
 	asked := asked(old, d)
-	if old == nil || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
+	if old == nil || old.kept || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
 		b.book.put(prefix, old, d, b.now)
 	}
 	switch {

@@ -37,7 +37,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.facts = facts
 	a.plan = newPlan(a.config, facts)
 	a.ledger.SetLimits(a.plan)
-	a.view = newView(a.config, a.plan)
+	a.view = newView(a.config, a.plan, a.away)
 	clear(a.verdicts)
 	clear(a.owners)
 	a.stale = true

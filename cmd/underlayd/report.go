@@ -29,6 +29,7 @@ func (a *agent) publish() {
 		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
+	s.Problems = a.keptProblems()
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
 	}
@@ -110,7 +111,7 @@ func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {
 			Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs, MaxPrefixes: c.MaxPrefixes,
 		}
 		t := a.book.tally(c.Name)
-		r.Accepted, r.Refused, r.Installed = t.accepted, t.refused, t.routable
+		r.Accepted, r.Refused, r.Installed, r.Kept = t.accepted, t.refused, t.routable, t.kept
 		for _, p := range a.config.BGP.Peers {
 			if len(p.Clusters) > 0 && !slices.Contains(p.Clusters, c.Name) {
 				continue
@@ -137,6 +138,8 @@ func clusterState(c status.RemoteCluster) (state status.ClusterState, reason, se
 		return status.Unreachable, k8s.ReasonInstallFailed, "none of its routes is in the kernel"
 	case c.Installed < c.Accepted:
 		return status.Partial, k8s.ReasonInstallFailed, "not all of its routes are in the kernel"
+	case c.Kept > 0:
+		return status.Partial, "RoutesKept", "routes whose sessions were lost are kept for a while"
 	case c.PeersUp < c.Peers:
 		return status.Partial, k8s.ReasonPartialPeers, "not all sessions with peers that may announce it are established"
 	default:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp"
@@ -20,10 +21,14 @@ type view struct {
 	names   map[netip.Addr]string // of the peers, by address
 	asn     uint32
 	cluster uint32
+	away    *away // the same one in every view
 }
 
-func newView(c *config.Config, plan *ipam.Plan) *view {
-	v := &view{plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID}
+// away are the peers whose paths await confirmation: the session ended, and they have not told all of them again.
+type away = atomic.Pointer[map[netip.Addr]bool]
+
+func newView(c *config.Config, plan *ipam.Plan, gone *away) *view {
+	v := &view{away: gone, plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID}
 	for _, p := range c.BGP.Peers {
 		v.names[p.Address] = p.Name
 	}
@@ -46,9 +51,14 @@ func (v *view) expected(p bgp.Path, verdict ipam.Verdict) bool {
 func (v *view) path(p bgp.Path, verdict ipam.Verdict) status.Path {
 	return status.Path{
 		Peer: cmp.Or(v.names[p.Peer], p.Peer.String()), NextHop: p.NextHop, ASPath: p.ASPath, ClusterIDs: p.ClusterIDs,
-		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale,
+		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale || v.isAway(p.Peer),
 		Accepted: verdict.Accepted, Verdict: string(verdict.Reason), Detail: verdict.Detail,
 	}
+}
+
+func (v *view) isAway(peer netip.Addr) bool {
+	away := v.away.Load()
+	return away != nil && (*away)[peer]
 }
 
 // Key implements status.Row.

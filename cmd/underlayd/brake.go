@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/status"
+)
+
+// When a session is lost, nobody has said that its routes are bad. A route that has another path changes to that one. One
+// that has none is kept in two cases: for a peer that restarts gracefully, which has promised to go on forwarding
+// (RFC 4724), and when so many routes of a cluster would go at once that a fault of the control plane is likelier than
+// the end of the cluster: that is the brake. Both last for a limited time, and until the peers have told all of their
+// routes again. A withdrawal by a peer that is up is obeyed at once.
+
+// keep is routes that are kept: of one cluster, and all of which went the same way.
+type keep struct {
+	until    time.Time
+	braked   bool
+	prefixes map[netip.Prefix]struct{}
+}
+
+// brake decides on the prefixes whose last path went with its session.
+func (b *batch) brake() {
+	if len(b.lost) == 0 {
+		return
+	}
+	lost := map[string]int{}
+	for _, prefix := range b.lost {
+		lost[b.book.get(prefix).verdict.Cluster]++
+	}
+	braked := map[string]bool{}
+	for cluster, n := range lost {
+		braked[cluster] = b.massive(cluster, n)
+	}
+	kept := map[string]int{}
+	for _, prefix := range b.lost {
+		r := b.book.get(prefix)
+		cluster := r.verdict.Cluster
+		until := b.keepUntil(r.way, braked[cluster])
+		if !until.After(b.now) {
+			b.take(prefix, decision{verdict: b.owner(prefix)})
+			continue
+		}
+		b.book.keep(r, until, braked[cluster])
+		kept[cluster]++
+	}
+	b.lost = nil
+	for cluster, n := range kept {
+		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": braked[cluster]}).
+			Warn("sessions were lost; routes without another path are kept")
+	}
+}
+
+// massive says whether a cluster loses more of its routes than the brake lets go.
+func (a *agent) massive(cluster string, lost int) bool {
+	brake, t := a.config.BGP.Brake, a.book.tally(cluster)
+	return brake.Hold > 0 && (lost+t.kept)*100 > brake.Share*t.accepted
+}
+
+// keepUntil is until when the route of a way whose sessions are lost is kept.
+func (a *agent) keepUntil(w *way, braked bool) time.Time {
+	var until time.Time
+	for _, h := range w.usable {
+		loss, lost := a.losses[h.peer]
+		if !lost {
+			continue
+		}
+		patience := a.grace(loss)
+		if braked {
+			patience = max(patience, a.config.BGP.Brake.Hold)
+		}
+		if end := loss.At.Add(patience); end.After(until) {
+			until = end
+		}
+	}
+	return until
+}
+
+// releaseKept withdraws the kept routes whose time is over.
+func (a *agent) releaseKept(ctx context.Context) {
+	if len(a.book.overdue(a.losses, time.Now())) == 0 {
+		return
+	}
+	a.hear(ctx, 0) // what was announced again before now counts
+	for _, k := range a.book.overdue(a.losses, time.Now()) {
+		b := a.newBatch(len(k.prefixes))
+		n := b.letGo(k)
+		b.finish(ctx)
+		a.log.WithFields(logrus.Fields{"routes": n, "brake": k.braked}).Warn("routes of lost sessions are not kept any longer")
+	}
+}
+
+// letGo withdraws what was kept and returns how many routes those were.
+func (b *batch) letGo(k *keep) int {
+	prefixes := slices.Collect(maps.Keys(k.prefixes)) // taking them changes k
+	for _, prefix := range prefixes {
+		b.take(prefix, decision{verdict: b.owner(prefix)})
+	}
+	return len(prefixes)
+}
+
+// overdue returns what has been kept for long enough: for as long as it may be, or until the peers that had announced it
+// told all of their routes again, and this was not among them.
+func (b *book) overdue(losses map[netip.Addr]bgp.Loss, now time.Time) []*keep {
+	var out []*keep
+	for key, k := range b.kept {
+		awaited := slices.ContainsFunc(key.way.usable, func(h hop) bool {
+			_, lost := losses[h.peer]
+			return lost
+		})
+		if !awaited || !now.Before(k.until) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// keepKey is what they have in common.
+type keepKey struct {
+	way     *way
+	cluster string
+}
+
+func (r *record) keepKey() keepKey { return keepKey{r.way, r.verdict.Cluster} }
+
+// keep keeps the route of a record that nobody announces any more.
+func (b *book) keep(r *record, until time.Time, braked bool) {
+	old := r
+	r = b.edit(r.prefix, old)
+	b.count(r, -1)
+	r.kept = true
+	b.count(r, +1)
+	k := b.kept[r.keepKey()]
+	if k == nil {
+		k = &keep{prefixes: map[netip.Prefix]struct{}{}}
+		b.kept[r.keepKey()] = k
+	}
+	k.until, k.braked = until, k.braked || braked
+	k.prefixes[r.prefix] = struct{}{}
+}
+
+// unkeep ends that, whatever comes instead.
+func (b *book) unkeep(r *record) {
+	if !r.kept {
+		return
+	}
+	r.kept = false
+	k := b.kept[r.keepKey()]
+	delete(k.prefixes, r.prefix)
+	if len(k.prefixes) == 0 {
+		delete(b.kept, r.keepKey())
+	}
+}
+
+// keepAgain judges a kept route by a new plan.
+func (b *batch) keepAgain(r *record) {
+	k := b.book.kept[r.keepKey()]
+	d := b.judge(bgp.Change{Prefix: r.prefix, Paths: r.way.best}, r.way.paths)
+	if len(d.way.hops) == 0 {
+		b.take(r.prefix, decision{verdict: b.owner(r.prefix)})
+		return
+	}
+	b.take(r.prefix, d)
+	if r = b.book.get(r.prefix); r.verdict.Accepted {
+		b.book.keep(r, k.until, k.braked)
+	}
+}
+
+// keptProblems tells of routes that are kept, by cluster.
+func (a *agent) keptProblems() []status.Problem {
+	until, braked := map[string]time.Time{}, map[string]bool{}
+	for key, k := range a.book.kept {
+		braked[key.cluster] = braked[key.cluster] || k.braked
+		if k.until.After(until[key.cluster]) {
+			until[key.cluster] = k.until
+		}
+	}
+	var out []status.Problem
+	for _, cluster := range slices.Sorted(maps.Keys(until)) {
+		t := a.book.tally(cluster)
+		why := "their peers restart gracefully"
+		if braked[cluster] {
+			why = fmt.Sprintf("more than %d %% of its routes went at once, which bgp.brake takes for a fault of the sessions", a.config.BGP.Brake.Share)
+		}
+		out = append(out, status.Problem{Severity: status.Warning, Subject: "cluster " + cluster, Message: fmt.Sprintf(
+			"%d of its %d routes have lost every session that announced them and are kept until %s: %s",
+			t.kept, t.accepted, until[cluster].Format(time.TimeOnly), why)})
+	}
+	return out
+}

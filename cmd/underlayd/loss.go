@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp"
+)
+
+// renewGrace is for how long the routes of a peer are kept whose session we end for a moment.
+const renewGrace = 30 * time.Second
+
+// lose notes sessions that ended. They stay noted until the peer has told all of its routes again.
+func (a *agent) lose(ctx context.Context, gone []bgp.Loss) {
+	if len(gone) == 0 {
+		return
+	}
+	peers := make([]netip.Addr, len(gone))
+	for i, loss := range gone {
+		a.losses[loss.Peer] = loss
+		peers[i] = loss.Peer
+	}
+	a.failover(ctx, peers)
+	a.showAway()
+}
+
+// followLosses looks after sessions that ended: those that are back, and those that have been waited for long enough.
+func (a *agent) followLosses(ctx context.Context, sessions []bgp.Session) {
+	if len(a.losses) == 0 {
+		return
+	}
+	known := make(map[netip.Addr]bgp.Session, len(sessions))
+	for _, s := range sessions {
+		known[s.Address] = s
+	}
+	for peer, loss := range a.losses {
+		s, configured := known[peer]
+		switch {
+		case !configured:
+			delete(a.losses, peer)
+		case s.Established && loss.Cause == bgp.Restarting && !s.GracefulRestart:
+			a.giveUp(ctx, loss, s, "the peer has come back without graceful restart")
+		case s.Complete:
+			delete(a.losses, peer)
+			a.returned(ctx, peer)
+		case loss.Cause == bgp.Restarting && time.Since(loss.At) >= a.grace(loss):
+			a.giveUp(ctx, loss, s, "the peer has not told all of its routes again in time")
+		}
+	}
+	a.showAway()
+}
+
+// giveUp ends the graceful restart of a peer: what it has not confirmed by now is not believed any more.
+func (a *agent) giveUp(ctx context.Context, loss bgp.Loss, s bgp.Session, why string) {
+	a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "since": time.Since(loss.At).Round(time.Second)}).
+		Warn("graceful restart is over: " + why)
+	loss.Cause = bgp.Disconnected
+	a.losses[loss.Peer] = loss
+	grace := time.Duration(0)
+	if s.Established {
+		grace = renewGrace // it is sent all again in a moment
+	}
+	if err := a.speaker.Renew(ctx, loss.Peer, grace); err != nil {
+		a.failed(err)
+	}
+}
+
+// grace is for how long the routes of a lost session are kept whatever else happens.
+func (a *agent) grace(loss bgp.Loss) time.Duration {
+	return min(loss.Grace, a.config.BGP.GracefulRestart.StaleTime)
+}
+
+// showAway lets the views tell which paths await confirmation.
+func (a *agent) showAway() {
+	away := make(map[netip.Addr]bool, len(a.losses))
+	for peer := range a.losses {
+		away[peer] = true
+	}
+	a.away.Store(&away)
+}
