@@ -8,14 +8,20 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// GoBGP checks the TTL of an accepted connection only once the session's state machine takes it. What a
-// distant attacker sent right after its SYN is in the receive queue by then, OPEN and UPDATE included. So the
-// listeners get a filter of their own: the kernel asks it for every packet of a connection from the SYN on,
-// and accepted sockets inherit it.
+// The listeners have a filter of their own: the kernel asks it for every packet of a connection from the SYN on, and
+// accepted sockets inherit it. It does what GoBGP does too late or not at all.
+//
+// GoBGP checks the TTL of an accepted connection only once the session's state machine takes it. What a distant attacker
+// sent right after its SYN is in the receive queue by then, OPEN and UPDATE included.
+//
+// GoBGP listens before it can know a peer, and it closes connections that come before that or at the same time as one of
+// its own. A peer may take a closed connection for the end of our graceful restart and drop our routes. A SYN that gets no
+// answer is harmless: it is sent again a second later. See turns.
 
 const (
 	filterAccept = 0xffffffff // bytes of the packet to keep: all
@@ -24,27 +30,34 @@ const (
 	maxFilter    = 4096       // instructions, BPF_MAXINSNS
 )
 
-// guardListeners makes the listening sockets drop packets of GTSM peers that came too far (RFC 5082, section 3).
-// It is called before a peer is added, so that there is no moment without.
-func (s *Speaker) guardListeners(peers []Peer) error {
-	if s.cfg.Port <= 0 {
-		return nil
-	}
-	program, err := ttlFilter(peers)
+// closeListeners makes the listening sockets hear nobody, for as long as the peers are not known.
+func (s *Speaker) closeListeners() error {
+	return s.attach([]unix.SockFilter{ret(filterDrop)})
+}
+
+// guardListeners makes the listening sockets drop packets of GTSM peers that came too far (RFC 5082, section 3), and of
+// peers whose turn to connect it is not. It is called before a peer is added, so that there is no moment without.
+func (s *Speaker) guardListeners(peers []Peer, now time.Time) error {
+	program, err := listenFilter(peers, s.table.waiting(peers, now))
 	if err != nil {
 		return err
 	}
-	if slices.Equal(program, s.filter) {
+	return s.attach(program)
+}
+
+// attach puts a filter on the listening sockets.
+func (s *Speaker) attach(program []unix.SockFilter) error {
+	if s.cfg.Port <= 0 || slices.Equal(program, s.filter) {
 		return nil
 	}
 	listeners, err := listening(s.cfg.Port)
 	if err != nil {
-		return fmt.Errorf("GTSM: %w", err)
+		return fmt.Errorf("filter on port %d: %w", s.cfg.Port, err)
 	}
 	for _, fd := range listeners {
 		fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
-			return fmt.Errorf("GTSM: filter on port %d: %w", s.cfg.Port, err)
+			return fmt.Errorf("filter on port %d: %w", s.cfg.Port, err)
 		}
 	}
 	s.filter = program
@@ -87,17 +100,21 @@ func listening(port int) ([]int, error) {
 	return found, nil
 }
 
-// ttlFilter is the classic BPF program for a set of peers.
-func ttlFilter(peers []Peer) ([]unix.SockFilter, error) {
-	var four, six []Peer
-	for _, p := range peers {
-		if p.Address.Is4() {
-			four = append(four, p)
-		} else {
-			six = append(six, p)
-		}
+// listenFilter is the classic BPF program for a set of peers, some of which are not to be heard at all. These are left
+// out if there are too many of them.
+func listenFilter(peers, deaf []Peer) ([]unix.SockFilter, error) {
+	program, err := buildFilter(peers, deaf)
+	if err != nil && len(deaf) > 0 {
+		return buildFilter(peers, nil)
 	}
-	v4, v6 := familyFilter(four, 12, 8), familyFilter(six, 8, 7)
+	return program, err
+}
+
+func buildFilter(peers, deaf []Peer) ([]unix.SockFilter, error) {
+	four, six := splitPeers(peers)
+	deaf4, deaf6 := splitPeers(deaf)
+	v4 := append(deafFilter(deaf4, 12), familyFilter(four, 12, 8)...)
+	v6 := append(deafFilter(deaf6, 8), familyFilter(six, 8, 7)...)
 	program := slices.Concat([]unix.SockFilter{
 		load(unix.BPF_B, 0),
 		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 4}, // the version
@@ -109,6 +126,27 @@ func ttlFilter(peers []Peer) ([]unix.SockFilter, error) {
 			"but for any number of peers that all have the same")
 	}
 	return program, nil
+}
+
+func splitPeers(peers []Peer) (four, six []Peer) {
+	for _, p := range peers {
+		if p.Address.Is4() {
+			four = append(four, p)
+		} else {
+			six = append(six, p)
+		}
+	}
+	return four, six
+}
+
+// deafFilter drops the packets of some peers, whose header has the source address at this offset.
+func deafFilter(peers []Peer, source uint32) []unix.SockFilter {
+	slices.SortFunc(peers, func(a, b Peer) int { return a.Address.Compare(b.Address) })
+	var out []unix.SockFilter
+	for _, p := range peers {
+		out = append(append(out, matchAddress(p.Address, source, 1)...), ret(filterDrop))
+	}
+	return out
 }
 
 // familyFilter decides over the packets of one address family, whose header has the source address and the TTL at
@@ -125,21 +163,21 @@ func familyFilter(peers []Peer, source, ttl uint32) []unix.SockFilter {
 	var out []unix.SockFilter
 	for _, p := range peers {
 		if p.Hops > 0 {
-			out = append(out, matchAddress(p.Address, source)...)
+			out = append(out, matchAddress(p.Address, source, ttlLength)...)
 			out = append(out, needTTL(ttl, p.Hops)...)
 		}
 	}
 	return append(out, ret(filterAccept))
 }
 
-// matchAddress skips the needTTL that follows unless the source address at the offset is this one. The last word
-// is compared first: it is the one that differs.
-func matchAddress(a netip.Addr, offset uint32) []unix.SockFilter {
+// matchAddress skips the instructions that follow, so many, unless the source address at the offset is this one. The last
+// word is compared first: it is the one that differs.
+func matchAddress(a netip.Addr, offset uint32, skip int) []unix.SockFilter {
 	raw := a.WithZone("").AsSlice()
 	words := len(raw) / 4
 	var out []unix.SockFilter
 	for i := words - 1; i >= 0; i-- {
-		rest := uint8(2*i + ttlLength) // instructions to skip: those of the words left and the check
+		rest := uint8(2*i + skip) // those of the words left, too
 		out = append(out, load(unix.BPF_W, offset+uint32(4*i)), unix.SockFilter{
 			Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: binary.BigEndian.Uint32(raw[4*i:]), Jf: rest,
 		})

@@ -134,12 +134,12 @@ func TestSizeOfTheFilter(t *testing.T) {
 		address = address.Next()
 		peers = append(peers, Peer{Transport: Transport{Address: address, Hops: 1}})
 	}
-	program, err := ttlFilter(peers)
+	program, err := buildFilter(peers, nil)
 	require.NoError(t, err)
 	require.Less(t, len(program), 20, "peers that want the same are not told apart")
 	peers[0].Hops = 2
-	_, err = ttlFilter(peers)
+	_, err = buildFilter(peers, nil)
 	require.ErrorContains(t, err, "too many")
-	_, err = ttlFilter(peers[:600])
+	_, err = buildFilter(peers[:600], nil)
 	require.NoError(t, err)
 }

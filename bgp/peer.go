@@ -66,8 +66,9 @@ type Range struct {
 }
 
 // SetPeers makes the configured peers exactly these. Sessions whose Transport did not change are not
-// touched. Policies and the TTL filter are in place before a peer is added. Failures of single peers are joined and do
-// not stop the others; calling again with the same set repairs them.
+// touched. Policies and the filter of the listeners are in place before a peer is added; the first time nobody is heard
+// before all of them are in. Failures of single peers are joined and do not stop the others; calling again with the same
+// set repairs them.
 func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +76,11 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	for _, p := range peers {
 		want[p.Address] = p
 	}
-	if err := errors.Join(s.applyPolicies(ctx, peers), s.guardListeners(peers)); err != nil {
+	err := s.applyPolicies(ctx, peers)
+	if s.started {
+		err = errors.Join(err, s.guardListeners(peers, time.Now()))
+	}
+	if err != nil {
 		return err
 	}
 	var errs []error
@@ -92,6 +97,9 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 		case old.Transport == p.Transport: // else its deletion failed and was reported
 			errs = append(errs, s.refreshPeer(ctx, old, p))
 		}
+	}
+	if !s.started {
+		errs = append(errs, s.guardListeners(peers, time.Now()))
 	}
 	s.started = true
 	return errors.Join(errs...)

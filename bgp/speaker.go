@@ -111,6 +111,9 @@ func (s *Speaker) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start BGP speaker as AS %d on port %d: %w", s.cfg.ASN, s.cfg.Port, err)
 	}
+	if err := s.closeListeners(); err != nil {
+		return err
+	}
 	// Deny before the first peer exists: GoBGP accepts everything by default.
 	if err := s.applyPolicies(ctx, nil); err != nil {
 		return err
@@ -142,14 +145,12 @@ func (s *Speaker) watch(ctx context.Context) error {
 func (s *Speaker) Run(ctx context.Context) error {
 	defer s.shutdown()
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.followSpares(ctx)
-	}()
+	var background sync.WaitGroup
+	background.Go(func() { s.followSpares(ctx) })
+	background.Go(func() { s.followTurns(ctx) })
 	defer func() {
 		cancel()
-		<-done
+		background.Wait()
 	}()
 	tick := time.NewTicker(callTimeout)
 	defer tick.Stop()

@@ -1,0 +1,79 @@
+package bgp
+
+import (
+	"context"
+	"time"
+)
+
+// Two speakers that know of each other both try to connect, and when they do so at the same time one of the connections
+// is closed (RFC 4271, section 6.8). In a graceful restart that is dangerous: some speakers take the closed one for a
+// second failure and drop the routes they keep. So the side with the lower address goes first: for a while after the end
+// of a session it does not hear the other side's connections. Then both may, in case that the first one can't.
+const (
+	firstTurn = 10 * time.Second
+	turnLook  = 250 * time.Millisecond
+)
+
+// waiting returns the peers whose turn to connect it is not.
+func (t *table) waiting(peers []Peer, now time.Time) []Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Peer
+	for _, p := range peers {
+		s := t.sessions[p.Address]
+		if !p.weFirst() || s != nil && (s.Established || now.Sub(s.apart()) >= firstTurn) {
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// apart is since when there is no session.
+func (s *session) apart() time.Time {
+	if s.gone {
+		return s.fell
+	}
+	return s.Since
+}
+
+// weFirst says whether it is for us to connect.
+func (p Peer) weFirst() bool {
+	ours := p.LocalAddress
+	if !ours.IsValid() {
+		ours = p.NextHop4
+		if p.Address.Is6() {
+			ours = p.NextHop6
+		}
+	}
+	return !p.Passive && ours.IsValid() && ours.WithZone("").Less(p.Address.WithZone(""))
+}
+
+// followTurns keeps the filter of the listeners up to date until ctx is cancelled.
+func (s *Speaker) followTurns(ctx context.Context) {
+	tick := time.NewTicker(turnLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if err := s.takeTurns(now); err != nil {
+				s.log.WithError(err).Debug("who connects first is not enforced")
+			}
+		}
+	}
+}
+
+func (s *Speaker) takeTurns(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		return nil
+	}
+	peers := make([]Peer, 0, len(s.peers))
+	for _, p := range s.peers {
+		peers = append(peers, p)
+	}
+	return s.guardListeners(peers, now)
+}

@@ -1,0 +1,66 @@
+package bgp
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNobodyIsHeardBeforeAllPeersAreIn: a connection that is accepted and closed could end our graceful restart.
+func TestNobodyIsHeardBeforeAllPeersAreIn(t *testing.T) {
+	s := start(t, nil)
+	_, err := impatient(t, s, "192.168.0.2", 64)
+	require.ErrorContains(t, err, "timeout")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{{Transport: Transport{
+		Name: "fabric", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, HoldTime: 9 * time.Second, IPv4: true,
+	}, ConnectRetry: time.Second}}))
+	_, err = impatient(t, s, "192.168.0.2", 64)
+	require.NoError(t, err)
+}
+
+// TestTheSideWithTheLowerAddressGoesFirst: the other one is not heard for a while after a start and after each loss.
+func TestTheSideWithTheLowerAddressGoesFirst(t *testing.T) {
+	s := start(t, nil)
+	fabric, other := startRemote(t, "192.168.0.2", 65000, s), netip.MustParseAddr("192.168.0.3")
+	peer := fabric.peer("fabric")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	_, err := impatient(t, s, "192.168.0.2", 255)
+	require.ErrorContains(t, err, "timeout")
+	_, err = impatient(t, s, other.String(), 255)
+	require.NoError(t, err, "it is about peers only")
+	established(t, s, "fabric")
+	now := time.Now()
+	require.Empty(t, s.table.waiting([]Peer{peer}, now), "what comes while a session is established is for GoBGP to refuse")
+	s.table.fall(peer.Address, Disconnected)
+	session := s.table.sessions[peer.Address]
+	session.Established = false
+	require.Equal(t, []Peer{peer}, s.table.waiting([]Peer{peer}, now))
+	require.Empty(t, s.table.waiting([]Peer{peer}, session.fell.Add(firstTurn)), "then both may")
+}
+
+func TestWhoGoesFirst(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*Peer)
+		want   bool
+	}{
+		"our address is the lower one": {func(p *Peer) { p.NextHop4 = netip.MustParseAddr("192.168.0.1") }, true},
+		"theirs is":                    {func(p *Peer) { p.NextHop4 = netip.MustParseAddr("192.168.0.3") }, false},
+		"the configured one counts": {func(p *Peer) {
+			p.LocalAddress, p.NextHop4 = netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("192.168.0.3")
+		}, true},
+		"ours is not known":                    {func(*Peer) {}, false},
+		"we never connect":                     {func(p *Peer) { p.Passive, p.NextHop4 = true, netip.MustParseAddr("192.168.0.1") }, false},
+		"that of the session's family is used": {func(p *Peer) { p.NextHop4, p.NextHop6 = netip.MustParseAddr("192.168.0.3"), netip.MustParseAddr("::1") }, false},
+		"link-local ones of one link": {func(p *Peer) {
+			p.Address, p.NextHop6 = netip.MustParseAddr("fe80::2%eth0"), netip.MustParseAddr("fe80::1%eth0")
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := Peer{Transport: Transport{Address: netip.MustParseAddr("192.168.0.2")}}
+			row.change(&p)
+			require.Equal(t, row.want, p.weFirst())
+		})
+	}
+}
