@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -46,6 +47,42 @@ func (s *Speaker) Advertise(ctx context.Context, prefixes []netip.Prefix) error 
 	return errors.Join(errs...)
 }
 
+// Leave says of all own prefixes, those of later calls of Advertise included, that they are about to go, so that peers
+// prefer other paths before that (GRACEFUL_SHUTDOWN, RFC 8326); or takes that back.
+func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving == leaving {
+		return nil
+	}
+	s.leaving = leaving
+	var errs []error
+	for prefix := range s.advertised {
+		if err := s.originate(ctx, prefix); err != nil {
+			delete(s.advertised, prefix) // the next Advertise tries again
+			errs = append(errs, fmt.Errorf("advertise %s: %w", prefix, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends the sessions on purpose, with the reason for the peers' operators (RFC 9003), and keeps them closed until
+// SetPeers takes the peers away. The peers drop our routes at once, whatever was agreed about a restart.
+func (s *Speaker) Close(ctx context.Context, why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for address, p := range s.peers {
+		err := s.call(ctx, "shut down peer", func(ctx context.Context) error {
+			return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address.String(), Communication: why})
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("shut down the session with %s (%s): %w", p.Name, address, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (s *Speaker) originate(ctx context.Context, prefix netip.Prefix) error {
 	path, err := s.ownPath(prefix)
 	if err != nil {
@@ -79,6 +116,9 @@ func (s *Speaker) ownPath(prefix netip.Prefix) (*apiutil.Path, error) {
 			gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID),
 		}),
 	}}
+	if s.leaving {
+		path.Attrs = append(path.Attrs, gobgp.NewPathAttributeCommunities([]uint32{gracefulShutdown}))
+	}
 	nextHop := s.cfg.RouterID
 	if prefix.Addr().Is6() {
 		path.Family, nextHop = familyIPv6, discardOnly()

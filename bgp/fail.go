@@ -66,13 +66,14 @@ func (s *Speaker) rebuild(ctx context.Context, p Peer) error {
 
 // Restarted ends our own restart for peers whose sessions have not come up since (RFC 4724, section 4.1): GoBGP would
 // tell them whenever they come that we have just restarted, and wait for the End-of-RIB of all others before it
-// advertises anything to them.
+// advertises anything to them. Calling it again does nothing.
 func (s *Speaker) Restarted(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.cfg.Restarting {
+	if !s.restarting {
 		return nil
 	}
+	s.restarting = false
 	var errs []error
 	for address, p := range s.peers {
 		if !s.table.established(address) {

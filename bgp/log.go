@@ -20,7 +20,13 @@ type handler struct {
 	log    logrus.FieldLogger
 	fields logrus.Fields
 	seen   *repeats
-	down   func(netip.Addr, Cause) // is told of each session that ends
+	hear   hearer
+}
+
+// hearer is told what GoBGP says in its log alone.
+type hearer struct {
+	down   func(peer netip.Addr, why Cause)    // a session ended
+	reason func(peer netip.Addr, words string) // the peer said why; hostile input
 }
 
 // repeats remembers when each warning was last logged.
@@ -29,8 +35,8 @@ type repeats struct {
 	last map[string]time.Time
 }
 
-func newLogger(log logrus.FieldLogger, down func(netip.Addr, Cause)) *slog.Logger {
-	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, down: down})
+func newLogger(log logrus.FieldLogger, hear hearer) *slog.Logger {
+	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, hear: hear})
 }
 
 // Enabled implements slog.Handler. GoBGP has several records for each path, all of them Debug: what logrus would drop
@@ -61,9 +67,7 @@ func (h *handler) wanted(level slog.Level) bool {
 // Handle implements slog.Handler. GoBGP's Info is our Debug: what operators need of it is in Session.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	if key, ok := h.fields[downPeer].(string); ok {
-		if peer, cause, over := lostPeer(r, key); over {
-			h.down(peer, cause)
-		}
+		h.listen(r, key)
 	}
 	if !h.wanted(r.Level) {
 		return nil
@@ -90,6 +94,32 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// listen looks at a record that is about one peer.
+func (h *handler) listen(r slog.Record, key string) {
+	switch r.Message {
+	case downMessage:
+		if peer, err := netip.ParseAddr(key); err == nil {
+			h.hear.down(peer, causeOf(attr(r, downReason)))
+		}
+	case reasonMessage:
+		if peer, err := netip.ParseAddr(key); err == nil {
+			h.hear.reason(peer, attr(r, reasonWords))
+		}
+	}
+}
+
+// attr returns an attribute of a record as text, empty if it has none of that name.
+func attr(r slog.Record, key string) string {
+	text := ""
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == key {
+			text = a.Value.String()
+		}
+		return text == ""
+	})
+	return text
+}
+
 // WithAttrs implements slog.Handler.
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	fields := make(logrus.Fields, len(h.fields)+len(attrs))
@@ -99,7 +129,7 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		fields[a.Key] = a.Value.Resolve().Any()
 	}
-	return &handler{log: h.log, fields: fields, seen: h.seen, down: h.down}
+	return &handler{log: h.log, fields: fields, seen: h.seen, hear: h.hear}
 }
 
 // WithGroup implements slog.Handler. GoBGP uses no groups.

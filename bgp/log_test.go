@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"log/slog"
-	"net/netip"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -14,7 +13,7 @@ func TestNoRecordEndsTheProcess(t *testing.T) {
 	logger, hook := test.NewNullLogger()
 	logger.SetLevel(logrus.TraceLevel)
 	logger.ExitFunc = func(int) { t.Fatal("the process was ended by a log record") }
-	log := newLogger(logger, func(netip.Addr, Cause) {})
+	log := newLogger(logger, hearer{})
 	for level, want := range map[slog.Level]logrus.Level{
 		slog.LevelDebug:      logrus.DebugLevel,
 		slog.LevelInfo:       logrus.DebugLevel,
@@ -32,7 +31,7 @@ func TestNoRecordEndsTheProcess(t *testing.T) {
 
 func TestRepeatedWarningsAreNotRepeated(t *testing.T) {
 	logger, hook := test.NewNullLogger()
-	log := newLogger(logger, func(netip.Addr, Cause) {})
+	log := newLogger(logger, hearer{})
 	for range 1000 {
 		log.Warn("Can't find configuration for a new passive connection", "Key", "192.0.2.9")
 	}

@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -14,6 +13,9 @@ const (
 	downMessage = "Peer Down"
 	downReason  = "Reason"
 	downPeer    = "Key" // set on the logger of each peer
+
+	reasonMessage = "received notification"
+	reasonWords   = "Communicated-Reason"
 )
 
 // Changes are held back (see table.note) for at most holdLimit; additions that come one close after the other, until
@@ -68,20 +70,13 @@ func causeOf(reason string) Cause {
 	return Disconnected
 }
 
-// lostPeer returns the peer whose session a record says is over, and why, if it says that.
-func lostPeer(r slog.Record, key string) (netip.Addr, Cause, bool) {
-	if r.Message != downMessage {
-		return netip.Addr{}, Closed, false
+// explain notes what a peer said about the end of its session (RFC 9003).
+func (t *table) explain(peer netip.Addr, words string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.sessions[peer]; s != nil {
+		s.words = printable(words, 128)
 	}
-	reason := ""
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == downReason {
-			reason = a.Value.String()
-		}
-		return true
-	})
-	peer, err := netip.ParseAddr(key)
-	return peer, causeOf(reason), err == nil
 }
 
 // fall notes that a session ended and that its routes are about to be withdrawn, or kept.
@@ -96,6 +91,9 @@ func (t *table) fall(peer netip.Addr, cause Cause) {
 		}
 		now := time.Now()
 		s.falling, s.holding = true, now
+		if cause == Restarting && s.restartTime == 0 {
+			cause = Disconnected // it knows graceful restart, and keeps nothing itself
+		}
 		s.gone, s.fell, s.cause, s.grace = true, now, cause, 0
 		if cause == Restarting {
 			s.grace = s.restartTime

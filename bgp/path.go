@@ -17,6 +17,9 @@ const (
 // originates from: ASN:1:clusterID (RFC 8092, section 3; the layout follows RFC 8195).
 const functionCluster = 1
 
+// gracefulShutdown is the community GRACEFUL_SHUTDOWN, 65535:0: the path is about to go (RFC 8326).
+const gracefulShutdown = 0xffff0000
+
 // Change is the state of one prefix.
 type Change struct {
 	Prefix netip.Prefix

@@ -189,7 +189,7 @@ func (s *Speaker) apiPeer(p Peer) *api.Peer {
 			RestartTime:         uint32(seconds(gr.RestartTime)),
 			DeferralTime:        uint32(seconds(p.Deferral)),
 			NotificationEnabled: gr.Enabled,
-			LocalRestarting:     gr.Enabled && s.cfg.Restarting && !s.started,
+			LocalRestarting:     gr.Enabled && s.restarting,
 		},
 	}
 	if p.LocalAddress.IsValid() {

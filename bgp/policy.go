@@ -116,6 +116,7 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 	})
+	b.lowerLeaving()
 	var key strings.Builder
 	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
@@ -152,6 +153,23 @@ func exportNextHop(p Peer, v6 bool) string {
 	default:
 		return ""
 	}
+}
+
+// leavingLocalPref is the preference of paths that are about to go. RFC 8326 has 0, which GoBGP takes for none.
+const leavingLocalPref = 1
+
+// lowerLeaving makes paths that are about to go the least preferred of all (RFC 8326, section 4.2). What else the policy
+// says of them is said by the statements that follow.
+func (b *policyBuilder) lowerLeaving() {
+	set := &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: b.names[0] + "-leaving", List: []string{"^65535:0$"},
+	}
+	b.sets = append(b.sets, set)
+	b.imports = append(b.imports, &api.Statement{
+		Name:       b.names[0] + "-leaving",
+		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name}},
+		Actions:    &api.Actions{LocalPref: &api.LocalPrefAction{Value: leavingLocalPref}},
+	})
 }
 
 // importFrom accepts the ranges from the peers, and changes nothing about the paths: GoBGP would keep a copy of each.

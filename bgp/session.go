@@ -61,8 +61,9 @@ type session struct {
 	fell     time.Time // when
 	cause    Cause     // why
 	grace    time.Duration
+	words    string // of the peer, about the end of the session
 
-	restartTime time.Duration // what the peer asked for in its last OPEN
+	restartTime time.Duration // for how long the peer asked to keep its routes, in its last OPEN
 
 	adds   int        // additions that came one close after the other
 	added  time.Time  // the last of them
@@ -109,7 +110,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
 	switch {
 	case s.Established && !was:
-		s.Since, s.up, s.coming, s.gone = at, at, true, false
+		s.Since, s.up, s.coming, s.gone, s.words = at, at, true, false, ""
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
 		clear(s.endOfRIB)
@@ -123,6 +124,9 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	if !s.Established {
 		if reason := disconnectReason(peer.State); reason != "" {
 			s.LastError = reason
+			if s.words != "" {
+				s.LastError += ": " + s.words
+			}
 		}
 	}
 }
@@ -134,9 +138,22 @@ func (s *session) negotiate(state apiutil.PeerState) {
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
 	s.GracefulRestart, s.restartTime = graceful != nil, 0
-	if graceful != nil {
+	if s.preserves(graceful) {
 		s.restartTime = time.Duration(graceful.Time) * time.Second
 	}
+}
+
+// preserves says whether a peer goes on forwarding while it restarts. The capability alone says no more than that it
+// knows what that is; it lists the families it keeps (RFC 4724, section 3).
+func (s *session) preserves(c *gobgp.CapGracefulRestart) bool {
+	if c == nil {
+		return false
+	}
+	kept := map[gobgp.Family]bool{}
+	for _, t := range c.Tuples {
+		kept[gobgp.NewFamily(t.AFI, t.SAFI)] = true
+	}
+	return (!s.IPv4 || kept[familyIPv4]) && (!s.IPv6 || kept[familyIPv6])
 }
 
 // families returns the address families of a set of capabilities. A speaker that lists none speaks

@@ -61,13 +61,15 @@ type Speaker struct {
 	policies   policies
 	filter     []unix.SockFilter // on the listeners
 	started    bool              // the first set of peers is in
+	restarting bool              // we have restarted, and not all peers are back
+	leaving    bool              // what is advertised says so
 }
 
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 	table := newTable(cfg.ASN)
-	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, table.fall), nil)}
+	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hearer{table.fall, table.explain}), nil)}
 	if cfg.Socket != "" {
 		if err := removeStaleSocket(cfg.Socket); err != nil {
 			return nil, err
@@ -81,6 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		table:      table,
 		peers:      map[netip.Addr]Peer{},
 		advertised: map[netip.Prefix]struct{}{},
+		restarting: cfg.Restarting,
 	}
 	go s.server.Serve()
 	if err := s.start(ctx); err != nil {

@@ -3,10 +3,12 @@ package bgp
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,11 +86,32 @@ type remote struct {
 	asn    uint32
 	addr   netip.Addr
 	port   int
+	log    *syncBuffer
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	t.Helper()
-	r := &remote{t: t, server: server.NewBgpServer(), asn: asn, addr: netip.MustParseAddr(host), port: freePort(t)}
+	log := &syncBuffer{}
+	logger := server.LoggerOption(slog.New(slog.NewTextHandler(log, nil)), nil)
+	r := &remote{t: t, log: log, server: server.NewBgpServer(logger), asn: asn, addr: netip.MustParseAddr(host), port: freePort(t)}
 	go r.server.Serve()
 	require.NoError(t, r.server.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
 		Asn: asn, RouterId: host, ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,

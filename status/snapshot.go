@@ -24,7 +24,8 @@ const (
 	Learning Phase = "Learning" // peers are connecting or still sending; old routes are kept meanwhile
 	Ready    Phase = "Ready"    // converged: what the peers said is what the kernel has
 	Degraded Phase = "Degraded" // running, but something listed in Problems stands in the way
-	Draining Phase = "Draining" // withdrawing on request
+	Draining Phase = "Draining" // leaving on request
+	Drained  Phase = "Drained"  // nothing is left: no sessions, no routes
 )
 
 // Snapshot is all that an operator may ask, at one moment. The agent fills it and publishes it; from then on it

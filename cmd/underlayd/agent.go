@@ -49,7 +49,10 @@ type agent struct {
 	node     *k8s.Node // nil outside Kubernetes
 	routerID netip.Addr
 
-	lastKnown *lastKnown // pod CIDRs
+	keeper      *keeper
+	memo        memo                // what the next run is to know
+	memoProblem error               // why it will not
+	lastPeers   map[string]memoPeer // that had a session in the last run; nil if there was none to tell
 
 	facts    fib.Facts
 	plan     *ipam.Plan
@@ -68,6 +71,9 @@ type agent struct {
 	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
 	podsKnown   bool
 	peersSet    bool
+	drain       drain
+	crashed     bool // the last run ended by a fault of its own
+	probation   probation
 	peers       []bgp.Peer // as last handed to the speaker
 	adopted     int
 	held        map[netip.Prefix]struct{} // decisions deferred after a restart; nil when none is any more
@@ -98,7 +104,7 @@ func (a *agent) prepare() error {
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away = map[netip.Addr]bgp.Loss{}, &away{}
 	a.refused = newRefusedPoller()
-	a.lastKnown = newLastKnown(a.config.Runtime.Directory, a.config.Node.Name)
+	a.recall()
 	a.takePlan(facts)
 	if a.adopted > 0 {
 		a.held = map[netip.Prefix]struct{}{}
@@ -115,9 +121,16 @@ func (a *agent) Run(ctx context.Context) error {
 		pods = a.node.Changed()
 	}
 	a.observe(a.kernel.Drain()) // what was adopted
+	a.beginProbation(time.Now())
+	if order := readOrder(a.config.Runtime.Directory); order != nil {
+		a.log.WithField("reason", order.Reason).Warn("drain: the node has left; it stays so until the order is taken back")
+		a.drain = drain{stage: drained, since: a.started, order: *order}
+		a.leaveKernel(ctx)
+	}
 	a.advertise(ctx)
 	a.setPeers(ctx)
 	a.publish()
+	defer a.conclude()
 	timer, resume := time.NewTicker(tick), time.NewTimer(0)
 	defer timer.Stop()
 	defer resume.Stop()
@@ -161,9 +174,8 @@ func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
 	cidrs, err := a.node.PodCIDRs()
 	switch {
 	case err == nil:
-		if err := a.lastKnown.write(cidrs); err != nil {
-			a.log.WithError(err).Warn("a restart without the Kubernetes API will not know the pod CIDRs")
-		}
+		a.memo.PodCIDRs = cidrs
+		a.remember()
 		return cidrs, true
 	case !errors.Is(err, k8s.ErrNotSynced):
 		a.log.WithError(err).Error("pod CIDRs of this node")
@@ -171,11 +183,7 @@ func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
 	case a.podsKnown:
 		return nil, false // what is advertised stays
 	}
-	cidrs, err = a.lastKnown.read()
-	if err != nil {
-		a.log.WithError(err).Warn("pod CIDRs are unknown until the Kubernetes API says them")
-	}
-	if len(cidrs) > 0 {
+	if cidrs = a.memo.PodCIDRs; len(cidrs) > 0 {
 		a.log.WithField("podCIDRs", cidrs).Info("using the pod CIDRs of the last run until the Kubernetes API says them")
 	}
 	return cidrs, len(cidrs) > 0
@@ -189,6 +197,9 @@ func (a *agent) advertise(ctx context.Context) {
 		return
 	}
 	a.podsKnown = true
+	if a.drain.stage >= withdrawn {
+		cidrs = nil
+	}
 	want, refusals := a.plan.Advertise(cidrs)
 	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
 		a.log.WithField("prefixes", want).Info("advertising")
@@ -208,7 +219,10 @@ func (a *agent) setPeers(ctx context.Context) {
 	if !a.peersSet && !a.podsKnown && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
 		return
 	}
-	peers := speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)
+	peers := a.admitted(a.speakerPeers(), time.Now())
+	if a.drain.stage == drained {
+		peers = nil
+	}
 	if a.peersSet && reflect.DeepEqual(peers, a.peers) {
 		return
 	}
@@ -217,6 +231,10 @@ func (a *agent) setPeers(ctx context.Context) {
 		a.peers = nil // so that the next attempt is one
 		a.failed(err)
 	}
+}
+
+func (a *agent) speakerPeers() []bgp.Peer {
+	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)
 }
 
 // failed notes that the speaker did not take everything; tick tries again.
@@ -230,7 +248,10 @@ func (a *agent) tick(ctx context.Context) {
 	a.hear(ctx, hearLimit) // what was held back may be released by time alone
 	sessions := a.speaker.Sessions()
 	a.logSessions(sessions)
+	a.rememberSessions(sessions)
 	a.followLosses(ctx, sessions)
+	a.followDrain(ctx, time.Now())
+	a.followProbation(ctx, time.Now())
 	a.releaseKept(ctx)
 	a.converge(ctx)
 	if !a.peersSet {

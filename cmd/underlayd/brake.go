@@ -22,7 +22,6 @@ import (
 
 // keep is routes that are kept: of one cluster, and all of which went the same way.
 type keep struct {
-	until    time.Time
 	braked   bool
 	prefixes map[netip.Prefix]struct{}
 }
@@ -49,7 +48,7 @@ func (b *batch) brake() {
 			b.take(prefix, decision{verdict: b.owner(prefix)})
 			continue
 		}
-		b.book.keep(r, until, braked[cluster])
+		b.book.keep(r, braked[cluster])
 		kept[cluster]++
 	}
 	b.lost = nil
@@ -65,7 +64,8 @@ func (a *agent) massive(cluster string, lost int) bool {
 	return brake.Hold > 0 && (lost+t.kept)*100 > brake.Share*t.accepted
 }
 
-// keepUntil is until when the route of a way whose sessions are lost is kept.
+// keepUntil is until when the route of a way whose sessions are lost is kept; the zero time once the peers that had
+// announced it have told all of their routes again, and this was not among them.
 func (a *agent) keepUntil(w *way, braked bool) time.Time {
 	var until time.Time
 	for _, h := range w.usable {
@@ -86,11 +86,11 @@ func (a *agent) keepUntil(w *way, braked bool) time.Time {
 
 // releaseKept withdraws the kept routes whose time is over.
 func (a *agent) releaseKept(ctx context.Context) {
-	if len(a.book.overdue(a.losses, time.Now())) == 0 {
+	if len(a.overdue(time.Now())) == 0 {
 		return
 	}
 	a.hear(ctx, 0) // what was announced again before now counts
-	for _, k := range a.book.overdue(a.losses, time.Now()) {
+	for _, k := range a.overdue(time.Now()) {
 		b := a.newBatch(len(k.prefixes))
 		n := b.letGo(k)
 		b.finish(ctx)
@@ -107,16 +107,11 @@ func (b *batch) letGo(k *keep) int {
 	return len(prefixes)
 }
 
-// overdue returns what has been kept for long enough: for as long as it may be, or until the peers that had announced it
-// told all of their routes again, and this was not among them.
-func (b *book) overdue(losses map[netip.Addr]bgp.Loss, now time.Time) []*keep {
+// overdue returns what has been kept for long enough.
+func (a *agent) overdue(now time.Time) []*keep {
 	var out []*keep
-	for key, k := range b.kept {
-		awaited := slices.ContainsFunc(key.way.usable, func(h hop) bool {
-			_, lost := losses[h.peer]
-			return lost
-		})
-		if !awaited || !now.Before(k.until) {
+	for key, k := range a.book.kept {
+		if !now.Before(a.keepUntil(key.way, k.braked)) {
 			out = append(out, k)
 		}
 	}
@@ -132,7 +127,7 @@ type keepKey struct {
 func (r *record) keepKey() keepKey { return keepKey{r.way, r.verdict.Cluster} }
 
 // keep keeps the route of a record that nobody announces any more.
-func (b *book) keep(r *record, until time.Time, braked bool) {
+func (b *book) keep(r *record, braked bool) {
 	old := r
 	r = b.edit(r.prefix, old)
 	b.count(r, -1)
@@ -143,7 +138,7 @@ func (b *book) keep(r *record, until time.Time, braked bool) {
 		k = &keep{prefixes: map[netip.Prefix]struct{}{}}
 		b.kept[r.keepKey()] = k
 	}
-	k.until, k.braked = until, k.braked || braked
+	k.braked = k.braked || braked
 	k.prefixes[r.prefix] = struct{}{}
 }
 
@@ -170,7 +165,7 @@ func (b *batch) keepAgain(r *record) {
 	}
 	b.take(r.prefix, d)
 	if r = b.book.get(r.prefix); r.verdict.Accepted {
-		b.book.keep(r, k.until, k.braked)
+		b.book.keep(r, k.braked)
 	}
 }
 
@@ -179,8 +174,8 @@ func (a *agent) keptProblems() []status.Problem {
 	until, braked := map[string]time.Time{}, map[string]bool{}
 	for key, k := range a.book.kept {
 		braked[key.cluster] = braked[key.cluster] || k.braked
-		if k.until.After(until[key.cluster]) {
-			until[key.cluster] = k.until
+		if end := a.keepUntil(key.way, k.braked); end.After(until[key.cluster]) {
+			until[key.cluster] = end
 		}
 	}
 	var out []status.Problem

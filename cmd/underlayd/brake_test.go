@@ -109,10 +109,13 @@ func TestWhatIsKept(t *testing.T) {
 	require.Empty(t, b.routes, "another plan that lets them in changes nothing")
 	require.Equal(t, 7, a.book.tally("west").kept)
 
-	require.Empty(t, a.book.overdue(a.losses, time.Now()))
-	require.Len(t, a.book.overdue(a.losses, time.Now().Add(5*time.Minute)), 1, "not longer than it may")
+	require.Empty(t, a.overdue(time.Now()))
+	require.Len(t, a.overdue(time.Now().Add(5*time.Minute)), 1, "not longer than it may")
+	a.config.BGP.Brake.Hold = 0
+	require.Len(t, a.overdue(time.Now()), 1, "what may be follows the configuration")
+	a.config.BGP.Brake.Hold = time.Minute
 	delete(a.losses, peerA)
-	overdue := a.book.overdue(a.losses, time.Now())
+	overdue := a.overdue(time.Now())
 	require.Len(t, overdue, 1, "the peer has told all of its routes, and these were not among them")
 	b = a.newBatch(10)
 	require.Equal(t, 7, b.letGo(overdue[0]))

@@ -31,7 +31,8 @@ cluster, its annotations, condition and Lease. Nothing else is touched. The daem
 				return fmt.Errorf("stop the daemon first: %w", err)
 			}
 			defer func() { _ = lock.Release() }()
-			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg), newLastKnown(cfg.Runtime.Directory, cfg.Node.Name).remove())
+			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg), newKeeper(cfg.Runtime.Directory).remove(),
+				removeOrder(cfg.Runtime.Directory), removeCrash(cfg.Runtime.Directory))
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")

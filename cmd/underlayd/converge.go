@@ -16,20 +16,21 @@ func (a *agent) converge(ctx context.Context) {
 		return
 	}
 	sessions := a.speaker.Sessions()
-	complete := len(sessions) > 0
+	complete := len(sessions) > 0 && !a.probation.on
+	deferred := time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral
 	for _, s := range sessions {
 		a.everUp = a.everUp || s.Established
-		complete = complete && s.Complete
+		complete = complete && (s.Complete || deferred && !a.expected(s))
 	}
-	if a.held != nil && time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral {
-		a.release(ctx)
+	if deferred && !a.probation.on {
+		a.restarted(ctx)
 	}
 	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
 	if !complete && !late {
 		return
 	}
 	a.hear(ctx, 0) // what arrived before the last End-of-RIB counts, all of it
-	a.release(ctx)
+	a.restarted(ctx)
 	pruned, err := a.kernel.Prune(ctx)
 	if err != nil {
 		a.log.WithError(err).Warn("not all stale routes are gone from the kernel; trying again")
@@ -39,6 +40,16 @@ func (a *agent) converge(ctx context.Context) {
 	a.log.WithFields(logrus.Fields{
 		"after": time.Since(a.started).Round(time.Millisecond), "routes": a.kernel.Stats().Routes, "pruned": pruned, "complete": complete,
 	}).Info("converged")
+}
+
+// restarted ends our restart in the sense of RFC 4724, section 4.1: what was deferred is done now.
+func (a *agent) restarted(ctx context.Context) {
+	if a.held != nil {
+		a.release(ctx)
+	}
+	if err := a.speaker.Restarted(ctx); err != nil {
+		a.failed(err)
+	}
 }
 
 // logSessions says once when a session comes or goes.

@@ -29,7 +29,7 @@ func (a *agent) publish() {
 		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
-	s.Problems = a.keptProblems()
+	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems())
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
 	}
@@ -182,6 +182,8 @@ func (a *agent) judgeCondition(sessions []bgp.Session) status.Condition {
 	}
 	stats := a.kernel.Stats()
 	switch {
+	case a.drain.stage != staying:
+		c.Status, c.Reason, c.Message = "False", k8s.ReasonDraining, "the node is being drained"
 	case len(down) == len(sessions) && (a.converged || time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral):
 		c.Status, c.Reason, c.Message = "False", k8s.ReasonNoPeersEstablished, "no BGP session is established"
 	case !a.converged:
@@ -200,6 +202,10 @@ func (a *agent) judgeCondition(sessions []bgp.Session) status.Condition {
 
 func (a *agent) phase() status.Phase {
 	switch {
+	case a.drain.stage == drained:
+		return status.Drained
+	case a.drain.stage != staying:
+		return status.Draining
 	case !a.peersSet:
 		return status.Starting
 	case a.condition.Reason == k8s.ReasonStarting:

@@ -105,6 +105,9 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	}).Info("underlayd starts")
 
 	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}, memory: newMemory()}
+	if a.crashed, err = catchCrash(cfg.Runtime.Directory); err != nil {
+		log.WithError(err).Warn("a crash would leave no report")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)

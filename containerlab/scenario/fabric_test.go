@@ -83,6 +83,9 @@ func peersOf(node string) []string {
 func TestTheFabricIsLostAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := twoClusters(t)
+	for _, p := range places() {
+		c.rewrite(t, p.name, "bgp:\n", "bgp:\n  brake: {hold: 0s}\n") // see TestMassesOfRoutesAreKept
+	}
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		step(t, "its BGP daemon ends by "+signal.String(), func(t *testing.T) {
 			bgpd := c.Node("fabric").Process("bgpd")
