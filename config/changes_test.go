@@ -33,6 +33,7 @@ func TestChanges(t *testing.T) {
 		{"another order of peers changes nothing", []string{"tor-a, address: 192.0.2.1, asn: 65000", "tor-b, address: 192.0.2.2, asn: 65000, holdTime: 9s", "tor-b, address: 192.0.2.2, asn: 65000, holdTime: 9s", "tor-a, address: 192.0.2.1, asn: 65000"}, nil},
 		{"a range of ours is live", []string{", 10.11.0.0/16", ""}, []string{"cluster.podCIDRs: 10.10.0.0/16, 10.11.0.0/16 to 10.10.0.0/16 (Live)"}},
 		{"a contract's range is live", []string{"10.20.0.0/16", "10.21.0.0/16"}, []string{"clusters[west].podCIDRs: 10.20.0.0/16 to 10.21.0.0/16 (Live)"}},
+		{"that a contract requires its id is live", []string{"podCIDRs: [10.20.0.0/16]", "podCIDRs: [10.20.0.0/16], requireID: true"}, []string{"clusters[west].requireID: false to true (Live)"}},
 		{"a new contract is live and one change", []string{"clusters:\n", "clusters:\n- {name: south, id: 4, podCIDRs: [10.40.0.0/16]}\n"}, []string{"clusters[south]: nothing to south (Live)"}},
 		{"a contract that is gone is live and one change", []string{"- {name: west, id: 2, podCIDRs: [10.20.0.0/16]}\n", ""}, []string{"clusters[west]: west to nothing (Live)"}},
 		{"a log level is live", with("log: {level: debug}"), []string{"log.level: info to debug (Live)"}},

@@ -94,6 +94,7 @@ type RemoteCluster struct {
 	PodCIDRs     []netip.Prefix // never empty
 	PrefixLength PrefixLength
 	MaxPrefixes  int
+	RequireID    bool // paths that do not carry ID are refused
 }
 
 // PrefixLength limits the lengths of the prefixes a cluster may send.

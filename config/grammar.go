@@ -168,6 +168,9 @@ func remoteClusterKeys() []field[RemoteCluster] {
 		scalar(key{name: "maxPrefixes", fallback: "1000",
 			doc: "how many prefixes are accepted of it"},
 			number[int](1, 1000000), func(c *RemoteCluster) *int { return &c.MaxPrefixes }),
+		scalar(key{name: "requireID", fallback: "false",
+			doc: "refuse its prefixes unless they carry its id in the large community ASN:1:id"},
+			boolean(), func(c *RemoteCluster) *bool { return &c.RequireID }),
 	}
 }
 

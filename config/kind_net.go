@@ -134,22 +134,35 @@ type special struct {
 	what   string
 }
 
-// specialRanges are the ranges of RFC 6890 that never are pods', in any network.
+// specialRanges are the ranges of RFC 6890 that never are pods', in any network: a route to them would be refused.
 func specialRanges() []special {
-	v4 := func(a byte, b byte, bits int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b}), bits)
+	v4 := func(a, b, c byte, bits int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b, c}), bits)
 	}
-	v6 := func(a byte, b byte, bits int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom16([16]byte{a, b}), bits)
+	v6 := func(a, b uint16, bits int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{byte(a >> 8), byte(a), byte(b >> 8), byte(b)}), bits)
 	}
 	return []special{
-		{v4(0, 0, 8), "this network"},
-		{v4(127, 0, 8), "loopback"},
-		{v4(169, 254, 16), "link-local"},
-		{v4(224, 0, 4), "multicast"},
-		{v4(240, 0, 4), "reserved"},
+		{v4(0, 0, 0, 8), "this network"},
+		{v4(127, 0, 0, 8), "loopback"},
+		{v4(169, 254, 0, 16), "link-local"},
+		{v4(192, 0, 0, 24), "protocol assignments"},
+		{v4(192, 0, 2, 24), "documentation"},
+		{v4(192, 88, 99, 24), "6to4 relays"},
+		{v4(198, 18, 0, 15), "benchmarks"},
+		{v4(198, 51, 100, 24), "documentation"},
+		{v4(203, 0, 113, 24), "documentation"},
+		{v4(224, 0, 0, 4), "multicast"},
+		{v4(240, 0, 0, 4), "reserved"},
 		{v6(0, 0, 8), "loopback and IPv4-mapped"},
-		{v6(0xfe, 0x80, 10), "link-local"},
-		{v6(0xff, 0, 8), "multicast"},
+		{v6(0x100, 0, 48), "discard-only"},
+		{v6(0x2001, 0, 23), "protocol assignments"},
+		{v6(0x2001, 0xdb8, 32), "documentation"},
+		{v6(0x2002, 0, 16), "6to4"},
+		{v6(0x3fff, 0, 20), "documentation"},
+		{v6(0x5f00, 0, 16), "segment routing"},
+		{v6(0xfe80, 0, 10), "link-local"},
+		{v6(0xfec0, 0, 10), "deprecated site-local"},
+		{v6(0xff00, 0, 8), "multicast"},
 	}
 }

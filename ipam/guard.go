@@ -43,19 +43,34 @@ type special struct {
 	name   string
 }
 
-// specials are the ranges that never identify a remote pod, whatever the contracts say.
+// specials are the ranges that never identify a remote pod, whatever the contracts say: the IANA special-purpose
+// registries (RFC 6890) without what private networks are made of (10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12,
+// 192.168.0.0/16, fc00::/7), and multicast. The configuration knows them, too.
 func specials() []special {
 	list := []struct{ prefix, name string }{
 		{"0.0.0.0/8", `"this network" (RFC 791)`},
 		{"127.0.0.0/8", "loopback (RFC 1122)"},
 		{"169.254.0.0/16", "link-local (RFC 3927)"},
+		{"192.0.0.0/24", "protocol assignments (RFC 6890)"},
+		{"192.0.2.0/24", "documentation (RFC 5737)"},
+		{"192.88.99.0/24", "the former 6to4 relays (RFC 7526)"},
+		{"198.18.0.0/15", "benchmarks (RFC 2544)"},
+		{"198.51.100.0/24", "documentation (RFC 5737)"},
+		{"203.0.113.0/24", "documentation (RFC 5737)"},
 		{"224.0.0.0/4", "multicast (RFC 5771)"},
 		{"240.0.0.0/4", "reserved (RFC 1112)"},
 		{"::/8", "unspecified, loopback and IPv4-embedded addresses (RFC 4291)"},
 		{"::1/128", "loopback (RFC 4291)"},
 		{"::ffff:0:0/96", "IPv4-mapped addresses (RFC 4291)"},
 		{"64:ff9b::/96", "IPv4/IPv6 translation (RFC 6052)"},
+		{"64:ff9b:1::/48", "IPv4/IPv6 translation (RFC 8215)"},
 		{"100::/64", "discard-only (RFC 6666)"},
+		{"100:0:0:1::/64", "dummy (RFC 9780)"},
+		{"2001::/23", "protocol assignments (RFC 2928)"},
+		{"2001:db8::/32", "documentation (RFC 3849)"},
+		{"2002::/16", "6to4 (RFC 3056)"},
+		{"3fff::/20", "documentation (RFC 9637)"},
+		{"5f00::/16", "segment routing (RFC 9602)"},
 		{"fe80::/10", "link-local (RFC 4291)"},
 		{"fec0::/10", "deprecated site-local (RFC 3879)"},
 		{"ff00::/8", "multicast (RFC 4291)"},

@@ -3,6 +3,7 @@ package ipam
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Claim is one path of one prefix as a peer announced it.
@@ -11,7 +12,8 @@ type Claim struct {
 	Peer       string     // the peer's name in the configuration
 	NextHop    netip.Addr // unmapped; with a zone only if link-local
 	OriginASN  uint32     // the last AS of the path; our own if the path is empty
-	ClusterIDs []uint32   // claimed by large communities ASN:1:id (RFC 8092) whose ASN is OriginASN; empty is fine
+	ClusterIDs []uint32   // claimed by large communities ASN:1:id (RFC 8092) whose ASN is OriginASN; may be empty
+	Blackhole  bool       // it carries the community BLACKHOLE (RFC 7999)
 }
 
 // Verdict is the answer to a claim.
@@ -37,6 +39,10 @@ func (p *Plan) Judge(c Claim) Verdict {
 		return p.outsideContracts(c)
 	}
 	contract := &p.contracts[s.contract]
+	if c.Blackhole {
+		return refuse(Blackhole, contract.Cluster, "%s from peer %s (%s) carries the community BLACKHOLE (65535:666, RFC 7999): to discard traffic on request is never agreed to",
+			c.Prefix, c.Peer, p.origin(c))
+	}
 	if !from.allowed[s.contract] {
 		return refuse(PeerNotAllowed, contract.Cluster, "%s lies inside the range %s of cluster %s, which peer %s may not announce (its list of clusters does not name it)",
 			c.Prefix, s.prefix, contract.Cluster, c.Peer)
@@ -49,6 +55,10 @@ func (p *Plan) Judge(c Claim) Verdict {
 		if id == p.id && p.id != 0 || id != contract.ID && contract.ID != 0 {
 			return p.foreignID(c, contract)
 		}
+	}
+	if contract.RequireID && len(c.ClusterIDs) == 0 {
+		return refuse(NoClusterID, contract.Cluster, "%s lies inside the range of cluster %s, whose paths must carry its id %d (requireID), and this one carries none (%s, peer %s)",
+			c.Prefix, contract.Cluster, contract.ID, p.origin(c), c.Peer)
 	}
 	if v, refused := p.nextHopVerdict(c, contract); refused {
 		return v
@@ -136,6 +146,9 @@ func (p *Plan) outsideContracts(c Claim) Verdict {
 		cluster := p.contracts[s.contract].Cluster
 		return refuse(CoversContract, cluster, "%s is wider than the range %s of cluster %s, which it covers", c.Prefix, r, cluster)
 	}
+	if slices.Contains(c.ClusterIDs, p.id) && p.id != 0 && c.OriginASN != p.asn {
+		return p.sameID(c, "", "lies in no declared cluster's range")
+	}
 	return refuse(NoContract, "", "%s from peer %s (%s) lies in no declared cluster's range", c.Prefix, c.Peer, p.origin(c))
 }
 
@@ -145,8 +158,7 @@ func (p *Plan) foreignID(c Claim, contract *Contract) Verdict {
 	wrong := uint32(0)
 	for _, id := range c.ClusterIDs {
 		if id == p.id && p.id != 0 {
-			return refuse(OwnClusterID, contract.Cluster, "two clusters use id %d: %s lies inside the range of cluster %s but carries the id of our own cluster %s (%s, peer %s)",
-				id, c.Prefix, contract.Cluster, p.cluster, p.origin(c), c.Peer)
+			return p.sameID(c, contract.Cluster, "lies inside the range of cluster "+contract.Cluster)
 		}
 		if id != contract.ID && contract.ID != 0 && wrong == 0 {
 			wrong = id
@@ -158,4 +170,17 @@ func (p *Plan) foreignID(c Claim, contract *Contract) Verdict {
 	}
 	return refuse(ClusterMismatch, contract.Cluster, "%s lies inside the range of cluster %s (id %d) but carries id %d, %s (%s, peer %s)",
 		c.Prefix, contract.Cluster, contract.ID, wrong, whose, p.origin(c), c.Peer)
+}
+
+// sameID names the two parties that use our cluster's id.
+func (p *Plan) sameID(c Claim, cluster, where string) Verdict {
+	return refuse(OwnClusterID, cluster, "cluster id %d is that of our own cluster %s, and AS %d (peer %s) uses it too: it announces %s, which %s",
+		p.id, p.cluster, c.OriginASN, c.Peer, c.Prefix, where)
+}
+
+// Looped is the verdict on a path that the speaker left out because our own AS is in it: its sender has our AS number, or
+// it is our own announcement that came back.
+func (p *Plan) Looped(c Claim) Verdict {
+	return refuse(ASLoop, "", "%s from peer %s has our own AS %d in its path (%s): clusters that share an AS number can't hear each other",
+		c.Prefix, c.Peer, p.asn, p.origin(c))
 }

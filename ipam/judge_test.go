@@ -57,6 +57,18 @@ func TestWhatNobodyMaySendIsRefused(t *testing.T) {
 		"IPv6 link-local":                                   {from("fe80::/64"), Special, "", "link-local"},
 		"IPv6 site-local":                                   {from("fec0::/16"), Special, "", "site-local"},
 		"IPv6 multicast":                                    {from("ff02::/16"), Special, "", "multicast"},
+		"IPv4 for documentation":                            {from("192.0.2.0/24"), Special, "", "documentation"},
+		"what covers IPv4 for documentation":                {from("203.0.112.0/22"), Special, "", "covers 203.0.113.0/24, documentation"},
+		"IPv4 for benchmarks":                               {from("198.19.1.0/24"), Special, "", "benchmarks"},
+		"the former 6to4 relays":                            {from("192.88.99.0/24"), Special, "", "6to4"},
+		"IPv4 protocol assignments":                         {from("192.0.0.170/32"), Special, "", "protocol assignments"},
+		"IPv6 for documentation":                            {from("2001:db8:1::/48"), Special, "", "documentation"},
+		"more IPv6 for documentation":                       {from("3fff:1::/32"), Special, "", "documentation"},
+		"Teredo":                                            {from("2001::/32"), Special, "", "protocol assignments"},
+		"6to4":                                              {from("2002:a00:1::/48"), Special, "", "6to4"},
+		"segment routing":                                   {from("5f00::/24"), Special, "", "segment routing"},
+		"a local NAT64 range":                               {from("64:ff9b:1::/96"), Special, "", "translation"},
+		"the IPv6 dummy range":                              {from("100:0:0:1::/64"), Special, "", "dummy"},
 		"our own IPv4 pod range":                            {from("10.10.0.0/16"), OwnPrefix, "", "equals our own pod range 10.10.0.0/16, but peer tor-a announces it"},
 		"our own IPv6 pod range":                            {from("fd00:10::/48"), OwnPrefix, "", "equals our own pod range fd00:10::/48"},
 		"more specific inside our own IPv4 pool":            {from("10.10.7.0/24"), OwnPrefix, "", "lies inside our own pod range"},
@@ -76,10 +88,10 @@ func TestWhatNobodyMaySendIsRefused(t *testing.T) {
 		"our on-link IPv6 subnet":                           {from("fd00:ff::/64"), NodeAddress, "", "equals this node's on-link subnet"},
 		"half of our on-link subnet":                        {from("172.16.0.128/25"), NodeAddress, "", "lies inside this node's on-link subnet"},
 		"what covers our on-link subnet":                    {from("172.16.0.0/12"), NodeAddress, "", "covers this node's on-link subnet 172.16.0.0/24"},
-		"what covers an address of ours that has no subnet": {from("198.51.100.0/24"), NodeAddress, "", "covers this node's own address 198.51.100.10"},
+		"what covers an address of ours that has no subnet": {from("100.64.0.0/24"), NodeAddress, "", "covers this node's own address 100.64.0.10"},
 		"a prefix equal to an on-link peer's address":       {from("172.16.0.1/32"), NodeAddress, "", "is the address of peer tor-a"},
 		"a prefix equal to an IPv6 peer's address":          {from("fd00:ff::1/128"), NodeAddress, "", "is the address of peer tor-a-6"},
-		"a prefix that covers a distant peer's address":     {from("203.0.113.0/29"), NodeAddress, "", "covers the address of peer south-gw 203.0.113.7"},
+		"a prefix that covers a distant peer's address":     {from("100.65.0.0/29"), NodeAddress, "", "covers the address of peer south-gw 100.65.0.7"},
 		"the IPv4 services":                                 {from("10.96.0.0/24"), Reserved, "", "lies inside the reserved range 10.96.0.0/16"},
 		"the IPv6 services":                                 {from("fd00:96::/112"), Reserved, "", "equals the reserved range"},
 		"what covers the reserved range":                    {from("192.0.0.0/8"), Reserved, "", "covers the reserved range 192.168.0.0/16"},
@@ -91,7 +103,7 @@ func TestWhatNobodyMaySendIsRefused(t *testing.T) {
 func TestWhatBreaksItsContractIsRefused(t *testing.T) {
 	for name, row := range map[string]refusal{
 		"an IPv4 prefix nobody declared":             {from("10.40.0.0/24"), NoContract, "", "in no declared cluster's range"},
-		"an IPv6 prefix nobody declared":             {from("2001:db8::/48"), NoContract, "", "in no declared cluster's range"},
+		"an IPv6 prefix nobody declared":             {from("2a00:db8::/48"), NoContract, "", "in no declared cluster's range"},
 		"an undeclared prefix from an AS like ours":  {from("10.40.0.0/24", func(c *Claim) { c.OriginASN = 64512 }), NoContract, "", "origin AS 64512, the same as ours"},
 		"wider than the IPv4 range it covers":        {from("10.20.0.0/15"), CoversContract, "west", "covers"},
 		"wider than the IPv6 range it covers":        {from("fd00:20::/47"), CoversContract, "west", "fd00:20::/48 of cluster west"},
@@ -105,11 +117,16 @@ func TestWhatBreaksItsContractIsRefused(t *testing.T) {
 		"west's IPv6 from a peer allowed south":      {from("fd00:20:0:1::/64", peerNamed("south-gw")), PeerNotAllowed, "west", "cluster west"},
 		"a good prefix from a peer nobody knows":     {from("10.20.1.0/24", peerNamed("stranger")), UnknownPeer, "", `"stranger"`},
 		"the id of another declared cluster":         {from("10.20.1.0/24", ids(3)), ClusterMismatch, "west", "carries id 3, the id of cluster south"},
+		"a host route to be discarded":               {from("10.20.1.8/32", blackhole), Blackhole, "west", "BLACKHOLE (65535:666, RFC 7999)"},
+		"a node's pod range to be discarded":         {from("10.20.1.0/24", blackhole), Blackhole, "west", "origin AS 64513"},
+		"IPv6 to be discarded":                       {from("fd00:20:0:1::/64", blackhole, ids(2)), Blackhole, "west", "peer tor-a"},
+		"our own id in nobody's range":               {from("10.40.0.0/24", ids(1)), OwnClusterID, "", "cluster id 1 is that of our own cluster east, and AS 64513 (peer tor-a) uses it too"},
+		"our own id in nobody's range, from our AS":  {from("10.40.0.0/24", ids(1), func(c *Claim) { c.OriginASN = 64512 }), NoContract, "", ""},
 		"the id of no declared cluster":              {from("10.20.1.0/24", ids(9)), ClusterMismatch, "west", "carries id 9, which no declared cluster has"},
 		"a right id and a wrong one":                 {from("fd00:20:0:1::/64", ids(2, 9)), ClusterMismatch, "west", "carries id 9"},
-		"our own id in west's range":                 {from("10.20.1.0/24", ids(1)), OwnClusterID, "west", "two clusters use id 1"},
-		"our own id in west's IPv6 range":            {from("fd00:20:0:1::/64", ids(1)), OwnClusterID, "west", "two clusters use id 1"},
-		"our own id among wrong ones":                {from("10.20.1.0/24", ids(9, 1)), OwnClusterID, "west", "two clusters use id 1"},
+		"our own id in west's range":                 {from("10.20.1.0/24", ids(1)), OwnClusterID, "west", "AS 64513 (peer tor-a) uses it too: it announces 10.20.1.0/24, which lies inside the range of cluster west"},
+		"our own id in west's IPv6 range":            {from("fd00:20:0:1::/64", ids(1)), OwnClusterID, "west", "cluster id 1 is that of our own cluster east"},
+		"our own id among wrong ones":                {from("10.20.1.0/24", ids(9, 1)), OwnClusterID, "west", "cluster id 1 is that of our own cluster east"},
 		"guarded before judged: own from a stranger": {from("10.10.1.0/24", peerNamed("stranger")), OwnPrefix, "", "our own pod range"},
 		"a peer's fault before a wrong length":       {from("10.20.1.8/29", peerNamed("south-gw")), PeerNotAllowed, "west", ""},
 	} {
@@ -165,4 +182,29 @@ func TestAClusterWhoseIDIsNotKnownMayCarryAnyIDButOurs(t *testing.T) {
 	p := New(c, eastFacts())
 	require.True(t, p.Judge(from("10.20.1.0/24", ids(77))).Accepted)
 	require.Equal(t, OwnClusterID, p.Judge(from("10.20.1.0/24", ids(1))).Reason)
+}
+
+func TestAContractMayRequireTheClustersID(t *testing.T) {
+	c := eastConfig()
+	c.Contracts[0].RequireID = true
+	p := New(c, eastFacts())
+	require.True(t, p.Judge(from("10.20.1.0/24", ids(2))).Accepted)
+	require.Equal(t, ClusterMismatch, p.Judge(from("10.20.1.0/24", ids(3))).Reason)
+	v := p.Judge(from("10.20.1.0/24"))
+	require.Equal(t, NoClusterID, v.Reason)
+	require.Equal(t, "10.20.1.0/24 lies inside the range of cluster west, whose paths must carry its id 2 (requireID), "+
+		"and this one carries none (origin AS 64513, peer tor-a)", v.Detail)
+	require.True(t, p.Judge(from("10.30.1.0/24")).Accepted, "other contracts do not")
+
+	c.Contracts[0].ID = 0
+	p = New(c, eastFacts())
+	require.True(t, p.Judge(from("10.20.1.0/24", ids(77))).Accepted, "with an unknown id any will do")
+	require.Equal(t, NoClusterID, p.Judge(from("10.20.1.0/24")).Reason)
+}
+
+func TestALoopIsNamed(t *testing.T) {
+	v := east().Looped(from("10.20.1.0/24", func(c *Claim) { c.OriginASN = 64512 }))
+	require.Equal(t, ASLoop, v.Reason)
+	require.Equal(t, "10.20.1.0/24 from peer tor-a has our own AS 64512 in its path (origin AS 64512, the same as ours): "+
+		"clusters that share an AS number can't hear each other", v.Detail)
 }

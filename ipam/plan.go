@@ -17,7 +17,8 @@ type Contract struct {
 	ID          uint32 // 0: not known, any id but our own is taken
 	Prefixes    []netip.Prefix
 	IPv4, IPv6  Lengths
-	MaxPrefixes int // of both families together; 0 allows none
+	MaxPrefixes int  // of both families together; 0 allows none
+	RequireID   bool // paths without ID are refused; with ID 0, those without any
 }
 
 // Peer is a BGP neighbour as far as the plan cares.

@@ -40,7 +40,7 @@ func eastConfig() Config {
 		Peers: map[string]Peer{
 			"tor-a":    {Address: addr("172.16.0.1")},
 			"tor-a-6":  {Address: addr("fd00:ff::1")},
-			"south-gw": {Address: addr("203.0.113.7"), Clusters: []string{"south"}},
+			"south-gw": {Address: addr("100.65.0.7"), Clusters: []string{"south"}},
 		},
 	}
 }
@@ -48,7 +48,7 @@ func eastConfig() Config {
 func eastFacts() Facts {
 	return Facts{
 		Addresses: []netip.Addr{
-			addr("172.16.0.10"), addr("fd00:ff::10"), addr("198.51.100.10"),
+			addr("172.16.0.10"), addr("fd00:ff::10"), addr("100.64.0.10"),
 			addr("10.10.1.1"), addr("127.0.0.1"), addr("fe80::1%eth1"),
 		},
 		Connected: prefixes("172.16.0.0/24", "fd00:ff::/64", "10.10.1.0/24", "127.0.0.0/8", "fe80::/64"),
@@ -69,6 +69,7 @@ func from(p string, change ...func(*Claim)) Claim {
 
 func via(s string) func(*Claim)       { return func(c *Claim) { c.NextHop = addr(s) } }
 func ids(list ...uint32) func(*Claim) { return func(c *Claim) { c.ClusterIDs = list } }
+func blackhole(c *Claim)              { c.Blackhole = true }
 func peerNamed(s string) func(*Claim) { return func(c *Claim) { c.Peer = s } }
 
 func TestAPrefixThatMeetsItsContractIsAccepted(t *testing.T) {

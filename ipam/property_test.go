@@ -62,7 +62,7 @@ func meets(c Config, k Contract, x Claim) bool {
 	if x.Prefix.Addr().Is6() {
 		l = k.IPv6
 	}
-	if x.Prefix.Bits() < l.Min || x.Prefix.Bits() > l.Max {
+	if x.Prefix.Bits() < l.Min || x.Prefix.Bits() > l.Max || x.Blackhole || k.RequireID && len(x.ClusterIDs) == 0 {
 		return false
 	}
 	for _, id := range x.ClusterIDs {
@@ -133,7 +133,7 @@ func (w world) plan() (Config, Facts) {
 	}
 	var taken []netip.Prefix
 	for i, name := range []string{"a", "b", "c"} {
-		k := Contract{Cluster: name, ID: uint32(i + 2)}
+		k := Contract{Cluster: name, ID: uint32(i + 2), RequireID: w.IntN(4) == 0}
 		for _, p := range w.prefixes(3, 10, 20) {
 			free := !p.Addr().Is4In6()
 			for _, t := range taken {
@@ -185,6 +185,7 @@ func (w world) claim(c Config) Claim {
 			x.NextHop = netip.AddrFrom4([4]byte{byte(w.IntN(256)), 1, 1, 1})
 		}
 	}
+	x.Blackhole = w.IntN(16) == 0
 	for range max(0, w.IntN(5)-2) {
 		x.ClusterIDs = append(x.ClusterIDs, uint32(w.IntN(5)))
 	}
@@ -218,7 +219,7 @@ func TestJudgeKeepsItsPromisesInRandomWorlds(t *testing.T) {
 	require.Greater(t, accepted, 1000, "the random worlds must reach the healthy case: %v", reasons)
 	for _, r := range []Reason{
 		InvalidPrefix, DefaultRoute, Special, NodeAddress, OwnPrefix, Reserved, UnknownPeer, CoversContract, NoContract,
-		PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange,
+		PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID, Blackhole, NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange,
 	} {
 		require.NotZero(t, reasons[r], "the random worlds never met %s: %v", r, reasons)
 	}

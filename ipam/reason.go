@@ -31,14 +31,19 @@ const (
 	CoversContract Reason = "CoversContract"
 	// NoContract: no declared cluster owns it.
 	NoContract Reason = "NoContract"
+	// Blackhole: its sender asks for its traffic to be discarded (community 65535:666, RFC 7999). Nobody may ask that
+	// of us.
+	Blackhole Reason = "Blackhole"
 	// PeerNotAllowed: its cluster may not be learned from this peer.
 	PeerNotAllowed Reason = "PeerNotAllowed"
 	// PrefixLength: inside its contract, but shorter or longer than the contract allows.
 	PrefixLength Reason = "PrefixLength"
-	// OwnClusterID: it carries our own cluster's id though the range is another cluster's: two clusters use one id.
+	// OwnClusterID: it carries our own cluster's id though it is another cluster's: two clusters use one id.
 	OwnClusterID Reason = "OwnClusterID"
 	// ClusterMismatch: it carries an id that is not the one of the cluster whose range it lies in.
 	ClusterMismatch Reason = "ClusterMismatch"
+	// NoClusterID: it carries no id, and its contract requires that of its cluster.
+	NoClusterID Reason = "NoClusterID"
 
 	// NextHopInvalid: the next hop is absent, or an address nothing can be sent to.
 	NextHopInvalid Reason = "NextHopInvalid"
@@ -49,9 +54,27 @@ const (
 	// NextHopInPodRange: the next hop lies in a pod range, so that reaching it would need the routes it carries.
 	NextHopInPodRange Reason = "NextHopInPodRange"
 
+	// Overlap: other paths for the same prefix come from another origin, and that one has the better right. Only Dispute
+	// says so.
+	Overlap Reason = "Overlap"
+
 	// TooManyPrefixes: the cluster already has as many prefixes as its contract allows. Only the Ledger says so.
 	TooManyPrefixes Reason = "TooManyPrefixes"
+
+	// ASLoop: our own AS is in its path (RFC 4271, section 9.1.2). Only Looped says so, of what the speaker leaves out.
+	ASLoop Reason = "ASLoop"
 
 	// OutsidePool: a local pod CIDR outside what this cluster may advertise. Only Plan.Advertise says so.
 	OutsidePool Reason = "OutsidePool"
 )
+
+// Reasons returns every reason for which a path may be refused, in the order in which they are declared: the values that
+// counters by reason can have.
+func Reasons() []Reason {
+	return []Reason{
+		InvalidPrefix, DefaultRoute, Special, OwnPrefix, NodeAddress, Reserved,
+		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID,
+		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange,
+		Overlap, TooManyPrefixes, ASLoop,
+	}
+}

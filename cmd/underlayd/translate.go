@@ -44,7 +44,7 @@ func newPlan(c *config.Config, facts fib.Facts) *ipam.Plan {
 	}
 	for _, r := range c.Clusters {
 		plan.Contracts = append(plan.Contracts, ipam.Contract{
-			Cluster: r.Name, ID: r.ID, Prefixes: r.PodCIDRs, MaxPrefixes: r.MaxPrefixes,
+			Cluster: r.Name, ID: r.ID, Prefixes: r.PodCIDRs, MaxPrefixes: r.MaxPrefixes, RequireID: r.RequireID,
 			IPv4: ipam.Lengths(r.PrefixLength.IPv4), IPv6: ipam.Lengths(r.PrefixLength.IPv6),
 		})
 	}
