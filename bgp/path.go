@@ -19,6 +19,8 @@ const functionCluster = 1
 
 // gracefulShutdown is the community GRACEFUL_SHUTDOWN, 65535:0: the path is about to go (RFC 8326).
 const gracefulShutdown = 0xffff0000
+// communityBlackhole is 65535:666 (RFC 7999, section 5).
+const communityBlackhole = uint32(gobgp.COMMUNITY_BLACKHOLE)
 
 // Change is the state of one prefix.
 type Change struct {
@@ -49,6 +51,8 @@ type Path struct {
 	MED uint32
 	// Stale says that the peer is restarting and the path awaits confirmation (RFC 4724, section 4.2).
 	Stale bool
+	// Blackhole says that it carries the community BLACKHOLE: its sender wants the traffic discarded (RFC 7999).
+	Blackhole bool
 }
 
 // Origin is the AS a path originates from, or own for a path that never left our AS.
@@ -58,6 +62,9 @@ func (p Path) Origin(own uint32) uint32 {
 	}
 	return p.ASPath[len(p.ASPath)-1]
 }
+
+// Looped says that an AS is in the path: its own speakers leave such a path out (RFC 4271, section 9.1.2).
+func (p Path) Looped(own uint32) bool { return slices.Contains(p.ASPath, own) }
 
 // prefixOf returns the prefix of a unicast path; false for anything else.
 func prefixOf(p *apiutil.Path) (netip.Prefix, bool) {
@@ -100,6 +107,8 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 			p.LocalPref = a.Value
 		case *gobgp.PathAttributeMultiExitDisc:
 			p.MED = a.Value
+		case *gobgp.PathAttributeCommunities:
+			p.Blackhole = slices.Contains(a.Value, communityBlackhole)
 		case *gobgp.PathAttributeLargeCommunities:
 			r.communities = a.Values
 		}
@@ -123,6 +132,6 @@ func (p Path) AsGoodAs(q Path) bool {
 
 // Equal says whether two paths are alike in all that is read of them.
 func (p Path) Equal(q Path) bool {
-	return p.Peer == q.Peer && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale &&
+	return p.Peer == q.Peer && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
 		slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

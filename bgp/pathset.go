@@ -95,10 +95,14 @@ func (p *Path) appendKey(b []byte) []byte {
 	for _, id := range p.ClusterIDs {
 		b = binary.NativeEndian.AppendUint32(b, id)
 	}
+	flags := byte(0)
 	if p.Stale {
-		return append(b, 1)
+		flags |= 1
 	}
-	return append(b, 0)
+	if p.Blackhole {
+		flags |= 2
+	}
+	return append(b, flags)
 }
 
 func appendAddr(b []byte, a netip.Addr) []byte {

@@ -117,6 +117,7 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 	})
 	b.lowerLeaving()
+	b.refuseBlackholes()
 	var key strings.Builder
 	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
@@ -169,6 +170,22 @@ func (b *policyBuilder) lowerLeaving() {
 		Name:       b.names[0] + "-leaving",
 		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name}},
 		Actions:    &api.Actions{LocalPref: &api.LocalPrefAction{Value: leavingLocalPref}},
+	})
+}
+
+// refuseBlackholes keeps out what its sender wants discarded (RFC 7999), before anything is accepted: such a path must
+// not win the selection over one that carries traffic.
+func (b *policyBuilder) refuseBlackholes() {
+	set := &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY,
+		Name:        b.names[0] + "-blackhole",
+		List:        []string{fmt.Sprintf("%d:%d", communityBlackhole>>16, communityBlackhole&0xffff)},
+	}
+	b.sets = append(b.sets, set)
+	b.imports = append(b.imports, &api.Statement{
+		Name:       fmt.Sprintf("%s-%d", b.names[0], len(b.imports)),
+		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name}},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
 	})
 }
 

@@ -52,51 +52,76 @@ func splitFamilies(prefixes []netip.Prefix) [2][]netip.Prefix {
 	return all
 }
 
-// Refused returns up to limit prefixes that peers have sent and the import policy keeps out of the table,
-// and how many there are. Its cost grows with what the peers sent: for a person's question, not for a loop.
-func (s *Speaker) Refused(ctx context.Context, limit int) ([]Change, int, error) {
-	var all []Change
+// Refused returns up to limit prefixes that peers have sent and that are kept out of the table, by the import policy or
+// because our own AS is in their path, and how many there are. What was known before comes first, so that a list that is
+// cut stays the same list; each peer and family has its share of it, so that a flood from one hides nothing of another.
+// Its cost grows with what the peers sent: for a person's question, not for a loop.
+func (s *Speaker) Refused(ctx context.Context, limit int, known func(peer netip.Addr, prefix netip.Prefix) bool) ([]Change, int, error) {
+	var lists [][]Change
 	total := 0
 	for _, session := range s.Sessions() {
 		if !session.Established {
 			continue
 		}
 		for _, family := range []gobgp.Family{familyIPv4, familyIPv6} {
-			refused, n, err := s.refusedFrom(ctx, session.Address, family, limit-len(all))
+			refused, n, err := s.refusedFrom(ctx, refusedQuery{session.Address, family, limit, known})
 			if err != nil {
 				return nil, 0, fmt.Errorf("refused paths of %s: %w", session.Peer, err)
 			}
-			all = append(all, refused...)
+			lists = append(lists, refused)
 			total += n
 		}
 	}
-	return all, total, nil
+	return share(lists, limit), total, nil
 }
 
-func (s *Speaker) refusedFrom(ctx context.Context, peer netip.Addr, family gobgp.Family, limit int) ([]Change, int, error) {
-	var refused []Change
+// share takes the same number of each list, but for what the short ones leave to the others: limit at most.
+func share(lists [][]Change, limit int) []Change {
+	slices.SortStableFunc(lists, func(a, b []Change) int { return len(a) - len(b) })
+	var all []Change
+	for i, list := range lists {
+		n := (limit - len(all)) / (len(lists) - i)
+		all = append(all, list[:min(len(list), n)]...)
+	}
+	return all
+}
+
+func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, int, error) {
+	var old, fresh []Change
 	total := 0
 	err := s.call(ctx, "list refused paths", func(context.Context) error {
 		return s.server.ListPath(apiutil.ListPathRequest{
 			TableType:      api.TableType_TABLE_TYPE_ADJ_IN,
-			Name:           peer.String(),
-			Family:         family,
+			Name:           r.peer.String(),
+			Family:         r.family,
 			EnableFiltered: true,
 		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
 			for _, p := range found {
 				prefix, ok := prefixOf(p)
-				if !ok || !p.Filtered {
+				if !ok || !p.Filtered && !newPath(p, s.cfg.ASN).Looped(s.cfg.ASN) {
 					continue
 				}
 				total++
-				if len(refused) < limit {
-					refused = append(refused, Change{Prefix: prefix, Paths: NewPathSet([]Path{newPath(p, s.cfg.ASN)})})
+				list := &fresh
+				if r.known(r.peer, prefix) {
+					list = &old
+				}
+				if len(*list) < r.limit {
+					*list = append(*list, Change{Prefix: prefix, Paths: NewPathSet([]Path{newPath(p, s.cfg.ASN)})})
 				}
 			}
 		})
 	})
 	if err != nil {
-		return nil, 0, err // the call may still be writing to refused
+		return nil, 0, err // the call may still be writing to the lists
 	}
-	return refused, total, nil
+	return append(old, fresh[:min(len(fresh), r.limit-len(old))]...), total, nil
+}
+
+// refusedQuery asks for the refused paths of one peer and family.
+type refusedQuery struct {
+	peer   netip.Addr
+	family gobgp.Family
+	limit  int
+	known  func(peer netip.Addr, prefix netip.Prefix) bool
 }
