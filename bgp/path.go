@@ -19,6 +19,7 @@ const functionCluster = 1
 
 // gracefulShutdown is the community GRACEFUL_SHUTDOWN, 65535:0: the path is about to go (RFC 8326).
 const gracefulShutdown = 0xffff0000
+
 // communityBlackhole is 65535:666 (RFC 7999, section 5).
 const communityBlackhole = uint32(gobgp.COMMUNITY_BLACKHOLE)
 

@@ -87,7 +87,8 @@ func (f *finding) problem() Problem {
 type findings struct {
 	summary          RouteSummary
 	failed, conflict finding
-	refused          map[string]*finding
+	refused          map[string]*finding // by verdict
+	paths            map[string]*finding // refused ones of accepted prefixes, likewise
 }
 
 func survey(t *RouteTable) findings {
@@ -95,6 +96,7 @@ func survey(t *RouteTable) findings {
 		failed:   finding{severity: Error, subject: "kernel"},
 		conflict: finding{severity: Error, subject: "kernel conflict"},
 		refused:  map[string]*finding{},
+		paths:    map[string]*finding{},
 	}
 	s := &f.summary
 	s.Total = t.Len()
@@ -124,6 +126,7 @@ func (f *findings) examine(r *Route) {
 		f.conflict.add(r, r.Kernel.Reason)
 	}
 	if !r.is(StateRefused) {
+		f.examinePaths(r)
 		return
 	}
 	if f.summary.Refusals == nil {
@@ -137,6 +140,19 @@ func (f *findings) examine(r *Route) {
 		f.refused[r.Verdict] = &finding{severity: Warning, subject: "refused, " + r.Verdict}
 	}
 	f.refused[r.Verdict].add(r, r.Detail)
+}
+
+// examinePaths looks for refused paths of a prefix that has better ones.
+func (f *findings) examinePaths(r *Route) {
+	for _, p := range r.Paths {
+		if p.Accepted || p.Verdict == "" || !r.Accepted {
+			continue
+		}
+		if f.paths[p.Verdict] == nil {
+			f.paths[p.Verdict] = &finding{severity: Warning, subject: "refused path, " + p.Verdict}
+		}
+		f.paths[p.Verdict].add(r, p.Detail)
+	}
 }
 
 // finish returns a copy of the snapshot with all that is derived: counts and problems.
@@ -166,8 +182,10 @@ func (f *findings) problems() []Problem {
 			out = append(out, g.problem())
 		}
 	}
-	for _, reason := range sortedKeys(f.refused) {
-		out = append(out, f.refused[reason].problem())
+	for _, byVerdict := range []map[string]*finding{f.refused, f.paths} {
+		for _, reason := range sortedKeys(byVerdict) {
+			out = append(out, byVerdict[reason].problem())
+		}
 	}
 	return out
 }

@@ -96,6 +96,9 @@ type Session struct {
 	Received   *int `json:"received,omitempty"`
 	Accepted   int  `json:"accepted"`
 	Advertised *int `json:"advertised,omitempty"`
+	// RefusedTotal counts the paths refused since the start, by reason: a path that goes on being refused for one reason
+	// counts once. It never decreases.
+	RefusedTotal map[string]uint64 `json:"refusedTotal,omitempty"`
 }
 
 // ClusterState says how well a remote cluster can be reached.

@@ -84,6 +84,7 @@ type agent struct {
 	lastRetry   time.Time
 	sessions    map[string]bool // established, as last logged
 	refused     refusedPoller
+	counted     *counted
 	condition   status.Condition // as last published
 	kernelSeen  fib.Stats        // likewise
 	published   time.Time
@@ -103,7 +104,7 @@ func (a *agent) prepare() error {
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away = map[netip.Addr]bgp.Loss{}, &away{}
-	a.refused = newRefusedPoller()
+	a.refused, a.counted = newRefusedPoller(), newCounted()
 	a.recall()
 	a.takePlan(facts)
 	if a.adopted > 0 {
@@ -266,7 +267,7 @@ func (a *agent) tick(ctx context.Context) {
 		}
 		a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
 	}
-	a.refused.poll(ctx, a.speaker)
+	a.refused.poll(ctx, a.speaker, a.view)
 	a.memory.settle()
 	// Time alone changes the condition, and repairs leave no trace but their count.
 	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {

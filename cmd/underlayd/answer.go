@@ -19,8 +19,8 @@ import (
 func withRoutable(s *status.Snapshot) []status.RemoteCluster {
 	builders := make(map[string]*netipx.IPSetBuilder, len(s.Clusters))
 	for row := range s.Table.Rows() {
-		r, ok := row.(*record)
-		if !ok {
+		r := recordOf(row)
+		if r == nil {
 			continue // refused by the speaker
 		}
 		cluster, ok := r.routable()
@@ -41,6 +41,18 @@ func withRoutable(s *status.Snapshot) []status.RemoteCluster {
 		}
 	}
 	return out
+}
+
+// recordOf returns the record behind a row, nil if there is none.
+func recordOf(row status.Row) *record {
+	switch r := row.(type) {
+	case *record:
+		return r
+	case beside:
+		return r.record
+	default:
+		return nil
+	}
 }
 
 func prefixesOf(b *netipx.IPSetBuilder) []netip.Prefix {

@@ -143,6 +143,7 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 	}
 	asked := asked(old, d)
 	if old == nil || old.kept || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
+		b.counted.decided(prefix, old, d)
 		b.book.put(prefix, old, d, b.now)
 	}
 	switch {
@@ -184,24 +185,10 @@ func (a *agent) release(ctx context.Context) {
 
 // judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
-	var d decision
-	refused := a.refusedPaths[:0]
-	for i, p := range paths.All() {
-		v := a.view.judge(c.Prefix, p)
-		if !v.Accepted {
-			refused = appendRefused(refused, i)
-		}
-		if i == 0 || v.Accepted && !d.verdict.Accepted {
-			d.verdict = a.share(v)
-		}
-	}
-	for i, p := range c.Spare.All() {
-		if !a.view.judge(c.Prefix, p).Accepted {
-			refused = appendRefused(refused, paths.Len()+i)
-		}
-	}
-	a.refusedPaths = refused
-	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, refused})
+	a.refusedPaths = a.refusedPaths[:0]
+	d := decision{verdict: a.share(a.judgePaths(c.Prefix, paths, 0))}
+	a.judgePaths(c.Prefix, c.Spare, paths.Len())
+	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, a.refusedPaths})
 	return d
 }
 
@@ -267,7 +254,7 @@ func (b *batch) raise(all map[netip.Prefix][]bgp.Path, known bool) {
 
 // firstUsable returns the unusable best paths of a prefix with the best of all those that are usable, nil if none is.
 func (a *agent) firstUsable(c bgp.Change, all []bgp.Path) *bgp.PathSet {
-	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.view.judge(c.Prefix, p).Accepted })
+	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.view.judge(c.Prefix, &p).Accepted })
 	if usable < 0 {
 		return nil
 	}

@@ -57,13 +57,13 @@ func (p *refusedPoller) due(unseen uint64) bool {
 
 // poll starts a reading in the background if it is time for one. Its result comes over found, so that the agent
 // never waits for a walk over what a hostile peer sent.
-func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker) {
+func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker, v *view) {
 	unseen := speaker.Unseen()
 	if p.busy || !p.due(unseen) {
 		return
 	}
 	p.busy, p.last = true, time.Now()
-	known := p.counts
+	known, before := p.counts, p.routes // nobody writes to these before the answer is there
 	if unseen != p.unseen {
 		known = nil // the numbers may be the same though the prefixes are not
 	}
@@ -76,7 +76,9 @@ func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker) {
 		case known != nil && maps.Equal(r.counts, known):
 			r.counts = nil
 		case hidden(r.counts):
-			r.changes, _, r.err = speaker.Refused(ctx, refusedLimit)
+			r.changes, _, r.err = speaker.Refused(ctx, refusedLimit, func(peer netip.Addr, prefix netip.Prefix) bool {
+				return keptFrom(before[prefix], v.names[peer]) != ""
+			})
 		}
 		r.took = time.Since(began)
 		p.found <- r
@@ -115,7 +117,7 @@ func (a *agent) noteRefused(r refusedResult) {
 			}
 			p.routes[c.Prefix] = route
 		}
-		a.explainRefusal(route, c.Paths.All()[0])
+		a.explainRefusal(route, old[c.Prefix], &c.Paths.All()[0])
 	}
 	for prefix := range old {
 		p.dirty[prefix] = struct{}{}
@@ -126,15 +128,56 @@ func (a *agent) noteRefused(r refusedResult) {
 	a.stale = true
 }
 
-// explainRefusal asks the plan why the import policy, which was made from it, keeps a path out.
-func (a *agent) explainRefusal(route *status.Route, path bgp.Path) {
+// explainRefusal asks the plan why the import policy, which was made from it, keeps a path out, and counts what was not
+// kept out for that reason before.
+func (a *agent) explainRefusal(route, before *status.Route, path *bgp.Path) {
 	v := a.view.judge(route.Prefix, path)
+	if v.Accepted && path.Looped(a.view.asn) {
+		v = a.view.plan.Looped(a.view.claim(route.Prefix, path))
+	}
 	if v.Accepted {
 		return // the policy is being replaced; the next reading knows better
 	}
-	route.Paths = append(route.Paths, a.view.path(path, v))
-	if route.Verdict == "" {
-		route.Cluster, route.Verdict, route.Detail = v.Cluster, string(v.Reason), v.Detail
-		route.Expected = a.view.expected(path, v)
+	out := a.view.path(path, v)
+	expected := a.view.expected(path, v)
+	if !expected && keptFrom(before, out.Peer) != out.Verdict {
+		a.counted.add(out.Peer, v.Reason)
 	}
+	route.Paths = append(route.Paths, out)
+	if route.Verdict == "" {
+		route.Cluster, route.Verdict, route.Detail, route.Expected = v.Cluster, out.Verdict, v.Detail, expected
+	}
+}
+
+// keptFrom is why the path of a peer was kept out; empty if it was not.
+func keptFrom(route *status.Route, peer string) string {
+	if route != nil {
+		for _, p := range route.Paths {
+			if p.Peer == peer {
+				return p.Verdict
+			}
+		}
+	}
+	return ""
+}
+
+// beside is a record together with the paths of its prefix that the import policy keeps out.
+type beside struct {
+	*record
+	kept *status.Route
+}
+
+// with returns what is to be told of a prefix, given what is kept out of it; nil for nothing.
+func (r *record) with(kept *status.Route) status.Row {
+	if kept == nil {
+		return r
+	}
+	return beside{r, kept}
+}
+
+// Route implements status.Row.
+func (b beside) Route() *status.Route {
+	out := b.record.Route()
+	out.Paths = append(out.Paths, b.kept.Paths...)
+	return out
 }

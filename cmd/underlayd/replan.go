@@ -38,6 +38,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.plan = newPlan(a.config, facts)
 	a.ledger.SetLimits(a.plan)
 	a.view = newView(a.config, a.plan, a.away)
+	a.counted.keep(a.config.BGP.Peers)
 	clear(a.verdicts)
 	clear(a.owners)
 	a.stale = true

@@ -35,7 +35,9 @@ func (a *agent) publish() {
 	}
 	sessions, accepted := a.speaker.Sessions(), a.book.accepted()
 	for _, p := range sessions {
-		s.Sessions = append(s.Sessions, sessionStatus(p, accepted[p.Address]))
+		session := sessionStatus(p, accepted[p.Address])
+		session.RefusedTotal = a.counted.of(p.Peer)
+		s.Sessions = append(s.Sessions, session)
 	}
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
@@ -64,7 +66,7 @@ func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
 		switch r, refused := a.book.get(prefix), a.refused.routes[prefix]; {
 		case r != nil:
 			r.listed, r.changed = true, false
-			rows = append(rows, r)
+			rows = append(rows, r.with(refused))
 		case refused != nil:
 			rows = append(rows, refused)
 		default:

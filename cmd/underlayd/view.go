@@ -36,19 +36,24 @@ func newView(c *config.Config, plan *ipam.Plan, gone *away) *view {
 }
 
 // judge asks the plan about one path.
-func (v *view) judge(prefix netip.Prefix, p bgp.Path) ipam.Verdict {
-	return v.plan.Judge(ipam.Claim{
+func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
+	return v.plan.Judge(v.claim(prefix, p))
+}
+
+func (v *view) claim(prefix netip.Prefix, p *bgp.Path) ipam.Claim {
+	return ipam.Claim{
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
-	})
+		Blackhole: p.Blackhole,
+	}
 }
 
 // expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
-func (v *view) expected(p bgp.Path, verdict ipam.Verdict) bool {
+func (v *view) expected(p *bgp.Path, verdict ipam.Verdict) bool {
 	return verdict.Reason == ipam.OwnPrefix && p.Origin(v.asn) == v.asn && slices.Contains(p.ClusterIDs, v.cluster)
 }
 
 // path tells one path with its verdict.
-func (v *view) path(p bgp.Path, verdict ipam.Verdict) status.Path {
+func (v *view) path(p *bgp.Path, verdict ipam.Verdict) status.Path {
 	return status.Path{
 		Peer: cmp.Or(v.names[p.Peer], p.Peer.String()), NextHop: p.NextHop, ASPath: p.ASPath, ClusterIDs: p.ClusterIDs,
 		LocalPref: p.LocalPref, MED: p.MED, Stale: p.Stale || v.isAway(p.Peer),
@@ -74,8 +79,9 @@ func (r *record) Route() *status.Route {
 		out.Kernel = status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason}
 	}
 	if r.way != nil {
-		for _, p := range r.way.paths.All() {
-			out.Paths = append(out.Paths, r.way.view.path(p, r.way.view.judge(r.prefix, p)))
+		all := r.way.paths.All()
+		for i := range all {
+			out.Paths = append(out.Paths, r.way.view.path(&all[i], r.way.verdict(r.prefix, i)))
 		}
 	}
 	return out
