@@ -80,7 +80,7 @@ func (p *Plan) overlap(prefix netip.Prefix, loser, holder Party) Verdict {
 	case holder.Declared:
 		right = fmt.Sprintf("declares the id of cluster %s", cluster)
 	case holder.Incumbent:
-		right = "had it first"
+		right = "has it already"
 	default:
 		right = "has the lower AS number"
 	}

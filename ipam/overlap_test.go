@@ -56,7 +56,7 @@ func TestADisputeNamesBothParties(t *testing.T) {
 		"by declaration": {[]Party{declared("tor-a", 64513), party("tor-b", 64599)},
 			"10.20.1.0/24 comes from two origins: AS 64599 (peer tor-b) is refused, AS 64513 (peer tor-a) declares the id of cluster west and keeps it"},
 		"by time": {[]Party{party("tor-a", 64600).incumbent(), party("tor-b", 64599)},
-			"10.20.1.0/24 comes from two origins: AS 64599 (peer tor-b) is refused, AS 64600 (peer tor-a) had it first and keeps it"},
+			"10.20.1.0/24 comes from two origins: AS 64599 (peer tor-b) is refused, AS 64600 (peer tor-a) has it already and keeps it"},
 		"by number": {[]Party{party("tor-a", 64513), party("tor-b", 64599)},
 			"10.20.1.0/24 comes from two origins: AS 64599 (peer tor-b) is refused, AS 64513 (peer tor-a) has the lower AS number and keeps it"},
 	} {
