@@ -27,6 +27,8 @@ type handler struct {
 type hearer struct {
 	down   func(peer netip.Addr, why Cause)    // a session ended
 	reason func(peer netip.Addr, words string) // the peer said why; hostile input
+	// We refused the peer before there was a session.
+	refused func(peer netip.Addr, why string)
 }
 
 // repeats remembers when each warning was last logged.
@@ -104,6 +106,10 @@ func (h *handler) listen(r slog.Record, key string) {
 	case reasonMessage:
 		if peer, err := netip.ParseAddr(key); err == nil {
 			h.hear.reason(peer, attr(r, reasonWords))
+		}
+	default:
+		if peer, why, sent := refusedPeer(r, key); sent {
+			h.hear.refused(peer, why)
 		}
 	}
 }

@@ -100,3 +100,12 @@ func TestSocketOfAKilledDaemonIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
+
+func TestAPeerWithOurIdentifierIsTold(t *testing.T) {
+	s := start(t, func(c *Config) { c.RouterID = netip.MustParseAddr("192.168.0.2") })
+	internal, external := startRemote(t, "192.168.0.2", ownASN, s), startRemote(t, "192.168.0.3", 65000, s)
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{external.peer("a-external"), internal.peer("b-internal")}))
+	require.Eventually(t, func() bool { return s.Sessions()[1].BadIdentifier() }, patience, 10*time.Millisecond, "%+v", s.Sessions())
+	established(t, s, "a-external")
+	require.False(t, s.Sessions()[0].BadIdentifier())
+}

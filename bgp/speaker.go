@@ -69,7 +69,7 @@ type Speaker struct {
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 	table := newTable(cfg.ASN)
-	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hearer{table.fall, table.explain}), nil)}
+	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hearer{down: table.fall, reason: table.explain, refused: table.refuse}), nil)}
 	if cfg.Socket != "" {
 		if err := removeStaleSocket(cfg.Socket); err != nil {
 			return nil, err

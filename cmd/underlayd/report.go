@@ -39,6 +39,7 @@ func (a *agent) publish() {
 		session.RefusedTotal = a.counted.of(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}
+	s.Problems = identityProblems(sessions, a.routerID)
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}
