@@ -186,11 +186,11 @@ func TestTheFilterChooses(t *testing.T) {
 		"what is stale":         {Filter{State: StateStale}, []string{"fd00:20:0:2::/64"}},
 		"one reason":            {Filter{Verdict: "OwnPrefix"}, []string{"10.10.2.0/24"}},
 		"one cluster, IPv6":     {Filter{Cluster: "west", Family: "ipv6"}, []string{"fd00:20:0:1::/64", "fd00:20:0:2::/64"}},
-		"one peer":              {Filter{Peer: "tor-b"}, []string{"10.20.1.0/24"}},
+		"one peer":              {Filter{Peer: "tor-b"}, []string{"10.20.1.0/24", "10.20.6.0/24"}},
 		"around an address":     {Filter{Prefix: prefix("10.20.1.9/32")}, []string{"10.20.1.0/24"}},
 		"below a prefix":        {Filter{Prefix: prefix("10.40.0.0/14"), Family: "ipv4"}, []string{"10.40.0.0/24", "10.41.0.0/24", "10.42.0.0/24", "10.43.0.0/24"}},
 		"what nothing fits":     {Filter{Cluster: "west", Peer: "tor-x"}, nil},
-		"installed and of west": {Filter{State: StateInstalled, Cluster: "west"}, []string{"10.20.1.0/24", "10.20.2.0/24", "fd00:20:0:1::/64", "fd00:20:0:2::/64"}},
+		"installed and of west": {Filter{State: StateInstalled, Cluster: "west"}, []string{"10.20.1.0/24", "10.20.2.0/24", "10.20.6.0/24", "fd00:20:0:1::/64", "fd00:20:0:2::/64"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, row.filter.Validate())

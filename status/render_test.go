@@ -88,6 +88,7 @@ func sample() *Snapshot {
 		LastError: "notification received: administrative shutdown: \"bye\x1b[31m\nfor now\"",
 	})
 	s.Sessions[0].Complete = false
+	s.Sessions[0].RefusedTotal = map[string]uint64{"NoContract": 4, "OwnPrefix": 17}
 	s.Clusters[0].State, s.Clusters[0].Reason, s.Clusters[0].Refused = Partial, "1 of 2 peers is down", 1
 	s.Clusters[0].Peers = 2
 	s.Clusters = append(s.Clusters, RemoteCluster{
@@ -97,13 +98,18 @@ func sample() *Snapshot {
 	s.Kernel.Repairs, s.Kernel.Errors, s.Kernel.Conflicts = 2, 1, 1
 	s.Kubernetes.LastError = "the API server does not answer: connection refused"
 	both := accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513), path("tor-b", "172.16.0.2", 65000, 64513))
+	disputed := accepted("10.20.6.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513))
+	disputed.Paths = append(disputed.Paths, Path{
+		Peer: "tor-b", NextHop: addr("172.16.0.2"), ASPath: []uint32{65000, 64599}, Verdict: "Overlap",
+		Detail: "10.20.6.0/24 comes from two origins: AS 64599 (peer tor-b) is refused, AS 64513 (peer tor-a) has it already and keeps it",
+	})
 	stale := accepted("fd00:20:0:2::/64", "west", path("tor-a", "fd00:ff::1", 65000, 64513))
 	stale.Paths[0].Stale = true
 	nobody := func(p string) *Route {
 		return refused(p, "NoContract", p+" from peer tor-a (origin AS 64599) lies in no declared cluster's range")
 	}
 	s.Table = s.Table.With([]Row{
-		both, stale,
+		both, disputed, stale,
 		kernel(accepted("10.20.3.0/24", "west", path("tor-a", "172.31.0.1", 65000, 64513)), Failed, "next hop 172.31.0.1 is not on-link"),
 		kernel(accepted("10.20.4.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)), Conflict, "a route of protocol static has the prefix"),
 		kernel(accepted("10.20.5.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)), "", ""),

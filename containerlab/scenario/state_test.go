@@ -53,6 +53,8 @@ type session struct {
 	Families  []string `json:"families"`
 	Flaps     int      `json:"flaps"`
 	LastError string   `json:"lastError"`
+
+	RefusedTotal map[string]uint64 `json:"refusedTotal"`
 }
 
 type problem struct {
