@@ -14,8 +14,8 @@ import (
 
 // judgePaths notes which paths of a set are refused, those before them counted in, and returns the verdict of the first
 // usable one, or else of the first.
-func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) ipam.Verdict {
-	var verdict ipam.Verdict
+func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) *ipam.Verdict {
+	var verdict *ipam.Verdict
 	var usable *bgp.Path
 	refused, disputed := a.refusedPaths, false
 	for i := range set.All() {
@@ -30,7 +30,7 @@ func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) ip
 			disputed = disputed || a.view.disputed(usable, p)
 		}
 		if i == 0 || v.Accepted && !verdict.Accepted {
-			verdict = v
+			verdict = a.share(v)
 		}
 	}
 	if disputed {
@@ -40,9 +40,9 @@ func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) ip
 	return verdict
 }
 
-// party says who stands behind a usable path.
+// party says who stands behind a usable path: with a wrong id it would not be one.
 func (v *view) party(p *bgp.Path) ipam.Party {
-	return ipam.Party{Peer: v.names[p.Peer], OriginASN: p.Origin(v.asn), Declared: len(p.ClusterIDs) > 0} // a wrong id is refused
+	return ipam.Party{OriginASN: p.Origin(v.asn), Declared: len(p.ClusterIDs) > 0}
 }
 
 // disputed says whether two usable paths may not both be used.
@@ -72,7 +72,7 @@ func (v *view) settle(prefix netip.Prefix, set *bgp.PathSet, incumbent func(i in
 			continue
 		}
 		party := v.party(p)
-		party.Incumbent = incumbent(i)
+		party.Peer, party.Incumbent = v.names[p.Peer], incumbent(i)
 		parties, at = append(parties, party), append(at, i)
 	}
 	for n, lost := range v.plan.Dispute(prefix, parties) {

@@ -186,8 +186,10 @@ func (a *agent) release(ctx context.Context) {
 // judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
 	a.refusedPaths = a.refusedPaths[:0]
-	d := decision{verdict: a.share(a.judgePaths(c.Prefix, paths, 0))}
-	a.judgePaths(c.Prefix, c.Spare, paths.Len())
+	d := decision{verdict: a.judgePaths(c.Prefix, paths, 0)}
+	if c.Spare != nil {
+		a.judgePaths(c.Prefix, c.Spare, paths.Len())
+	}
 	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, a.refusedPaths})
 	return d
 }

@@ -133,7 +133,7 @@ func (a *agent) noteRefused(r refusedResult) {
 func (a *agent) explainRefusal(route, before *status.Route, path *bgp.Path) {
 	v := a.view.judge(route.Prefix, path)
 	if v.Accepted && path.Looped(a.view.asn) {
-		v = a.view.plan.Looped(a.view.claim(route.Prefix, path))
+		v = a.view.looped(route.Prefix, path)
 	}
 	if v.Accepted {
 		return // the policy is being replaced; the next reading knows better

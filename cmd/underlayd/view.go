@@ -37,14 +37,15 @@ func newView(c *config.Config, plan *ipam.Plan, gone *away) *view {
 
 // judge asks the plan about one path.
 func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
-	return v.plan.Judge(v.claim(prefix, p))
-}
-
-func (v *view) claim(prefix netip.Prefix, p *bgp.Path) ipam.Claim {
-	return ipam.Claim{
+	return v.plan.Judge(ipam.Claim{
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
 		Blackhole: p.Blackhole,
-	}
+	})
+}
+
+// looped is the verdict on a path that the speaker left out because our own AS is in it.
+func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
+	return v.plan.Looped(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], OriginASN: p.Origin(v.asn)})
 }
 
 // expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
