@@ -178,6 +178,17 @@ func (p *Plan) sameID(c Claim, cluster, where string) Verdict {
 		p.id, p.cluster, c.OriginASN, c.Peer, c.Prefix, where)
 }
 
+// Unreachable is the verdict on a path whose next hop the kernel finds on no link.
+func (p *Plan) Unreachable(c Claim) Verdict {
+	s, _ := p.ranges.LookupPrefix(c.Prefix)
+	cluster := ""
+	if s != nil {
+		cluster = p.contracts[s.contract].Cluster
+	}
+	return refuse(NextHopNotOnLink, cluster, "%s from peer %s has the next hop %s, which is not on-link: a route through it would need another route",
+		c.Prefix, c.Peer, c.NextHop)
+}
+
 // Looped is the verdict on a path that the speaker left out because our own AS is in it: its sender has our AS number, or
 // it is our own announcement that came back.
 func (p *Plan) Looped(c Claim) Verdict {

@@ -208,3 +208,10 @@ func TestALoopIsNamed(t *testing.T) {
 	require.Equal(t, "10.20.1.0/24 from peer tor-a has our own AS 64512 in its path (origin AS 64512, the same as ours): "+
 		"clusters that share an AS number can't hear each other", v.Detail)
 }
+
+func TestANextHopOnNoLinkIsNamed(t *testing.T) {
+	require.Equal(t, Verdict{
+		Cluster: "west", Reason: NextHopNotOnLink,
+		Detail: "10.20.1.0/24 from peer tor-a has the next hop 100.70.0.9, which is not on-link: a route through it would need another route",
+	}, east().Unreachable(from("10.20.1.0/24", via("100.70.0.9"))))
+}

@@ -53,6 +53,8 @@ const (
 	NextHopOurs Reason = "NextHopOurs"
 	// NextHopInPodRange: the next hop lies in a pod range, so that reaching it would need the routes it carries.
 	NextHopInPodRange Reason = "NextHopInPodRange"
+	// NextHopNotOnLink: no link leads to the next hop directly. The kernel finds that out; see Unreachable.
+	NextHopNotOnLink Reason = "NextHopNotOnLink"
 
 	// Overlap: other paths for the same prefix come from another origin, and that one has the better right. Only Dispute
 	// says so.
@@ -74,7 +76,7 @@ func Reasons() []Reason {
 	return []Reason{
 		InvalidPrefix, DefaultRoute, Special, OwnPrefix, NodeAddress, Reserved,
 		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID,
-		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange,
+		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange, NextHopNotOnLink,
 		Overlap, TooManyPrefixes, ASLoop,
 	}
 }

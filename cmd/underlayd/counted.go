@@ -3,6 +3,7 @@ package main
 import (
 	"net/netip"
 
+	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
 )
@@ -86,4 +87,17 @@ func (c *counted) of(peer string) map[string]uint64 {
 		out[string(reason)] = n
 	}
 	return out
+}
+
+// observed counts the paths that the kernel newly finds no link for. Of a route that is as wanted it costs nothing.
+func (c *counted) observed(r *record, s fib.State) {
+	if s.Outcome == nil || s.Reason == "" || r == nil || r.way == nil {
+		return
+	}
+	all := r.way.paths.All()
+	for i := range all {
+		if !r.way.refuses(i) && s.NotOnLink(all[i].NextHop) && !r.kernel.NotOnLink(all[i].NextHop) {
+			c.add(r.way.view.names[all[i].Peer], ipam.NextHopNotOnLink)
+		}
+	}
 }

@@ -283,3 +283,20 @@ func TestThePlanAloneStopsEverything(t *testing.T) {
 		})
 	}
 }
+
+// TestANextHopOnNoLinkIsTheKernelsFinding: the other path of the prefix stays, and the finding counts once.
+func TestANextHopOnNoLinkIsTheKernelsFinding(t *testing.T) {
+	a := deciding(10)
+	b := a.newBatch(1)
+	far := path(peerB, 64513)
+	far.NextHop = netip.MustParseAddr("198.51.100.9")
+	b.announce(disputed, path(peerA, 64513), far)
+	states := []fib.State{{Dst: disputed, Outcome: &fib.Outcome{
+		Status: fib.Installed, NextHops: []netip.Addr{peerA}, Reason: "1 of 2 next hops in use: 198.51.100.9: next hop not on-link",
+	}}}
+	a.observe(states)
+	a.observe(states)
+	require.Equal(t, map[string]uint64{"NextHopNotOnLink": 1}, a.counted.of("tor-b"))
+	require.Nil(t, a.counted.of("tor-a"))
+	require.Equal(t, []string{"tor-b NextHopNotOnLink"}, refusedOf(a.book.get(disputed).Route()))
+}

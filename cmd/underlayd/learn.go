@@ -276,6 +276,7 @@ func (a *agent) firstUsable(c bgp.Change, all []bgp.Path) *bgp.PathSet {
 func (a *agent) observe(states []fib.State) {
 	now := time.Now()
 	for _, s := range states {
+		a.counted.observed(a.book.get(s.Dst), s)
 		a.book.observe(s, a.owner, now)
 	}
 	a.stale = a.stale || len(states) > 0

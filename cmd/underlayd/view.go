@@ -43,6 +43,11 @@ func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	})
 }
 
+// unreachable is the verdict on a path whose next hop the kernel does not reach.
+func (v *view) unreachable(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
+	return v.plan.Unreachable(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop})
+}
+
 // looped is the verdict on a path that the speaker left out because our own AS is in it.
 func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	return v.plan.Looped(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], OriginASN: p.Origin(v.asn)})
@@ -82,7 +87,11 @@ func (r *record) Route() *status.Route {
 	if r.way != nil {
 		all := r.way.paths.All()
 		for i := range all {
-			out.Paths = append(out.Paths, r.way.view.path(&all[i], r.way.verdict(r.prefix, i)))
+			v := r.way.verdict(r.prefix, i)
+			if v.Accepted && r.kernel.NotOnLink(all[i].NextHop) {
+				v = r.way.view.unreachable(r.prefix, &all[i])
+			}
+			out.Paths = append(out.Paths, r.way.view.path(&all[i], v))
 		}
 	}
 	return out

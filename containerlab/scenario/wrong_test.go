@@ -93,11 +93,13 @@ func TestWrongRoutes(t *testing.T) {
 	for _, reason := range wrong() {
 		total[reason]++
 	}
+	total["NextHopNotOnLink"] = 1 // 10.20.9.0/24, which the plan accepts
 	step(t, "only what is right is in the kernel", func(t *testing.T) { becomes(t, n, patience, right) })
 	step(t, "each wrong route is refused with its reason", func(t *testing.T) { refuses(t, n, wrong()) })
 	step(t, "each is counted once", func(t *testing.T) { counts(t, n, "careless", total) })
 	step(t, "a next hop that is not on-link is the kernel's to refuse", func(t *testing.T) {
 		is(t, n, "blaming it", says("kernel", "10.20.9.0/24", "198.51.100.9", "not on-link"))
+		is(t, n, "blaming its peer", says("refused path, NextHopNotOnLink", "10.20.9.0/24 from peer careless has the next hop 198.51.100.9"))
 	})
 	step(t, "two clusters of one id are named", func(t *testing.T) {
 		is(t, n, "naming them", says("refused, OwnClusterID", "cluster id 1 is that of our own cluster east", "AS 65001 (peer careless) uses it too"))
