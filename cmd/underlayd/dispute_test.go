@@ -300,3 +300,35 @@ func TestANextHopOnNoLinkIsTheKernelsFinding(t *testing.T) {
 	require.Nil(t, a.counted.of("tor-a"))
 	require.Equal(t, []string{"tor-b NextHopNotOnLink"}, refusedOf(a.book.get(disputed).Route()))
 }
+
+func TestOurOwnPrefixesComingBackAreNoFault(t *testing.T) {
+	a := careful()
+	a.refused = newRefusedPoller()
+	own := netip.MustParsePrefix("10.10.7.0/24")
+	internal := bgp.Path{Peer: peerA, NextHop: peerA, ClusterIDs: []uint32{1}}
+	for name, row := range map[string]struct {
+		path     bgp.Path
+		expected bool
+	}{
+		"from a node of ours, inside the AS":       {internal, true},
+		"through the fabric":                       {path(peerA, 64512, 1), true},
+		"through the fabric, communities lost":     {path(peerA, 64512), true},
+		"from another AS":                          {path(peerA, 64513), false},
+		"from another AS, with our id":             {path(peerA, 64513, 1), false},
+		"from a cluster of our AS with another id": {path(peerA, 64512, 2), false},
+		"inside the AS, without an id":             {bgp.Path{Peer: peerA, NextHop: peerA}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a.counted = newCounted()
+			a.counted.keep(a.config.BGP.Peers)
+			a.refused.routes = nil
+			a.noteRefused(refusedResult{
+				counts:  map[netip.Addr]bgp.Counters{},
+				changes: []bgp.Change{{Prefix: own, Paths: bgp.NewPathSet([]bgp.Path{row.path})}},
+			})
+			require.Equal(t, "OwnPrefix", a.refused.routes[own].Verdict)
+			require.Equal(t, row.expected, a.refused.routes[own].Expected)
+			require.Equal(t, row.expected, a.counted.of("tor-a") == nil, "what is no fault does not count")
+		})
+	}
+}

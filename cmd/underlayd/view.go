@@ -53,9 +53,11 @@ func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	return v.plan.Looped(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], OriginASN: p.Origin(v.asn)})
 }
 
-// expected says whether a refusal is no fault: inside our AS, what our own cluster advertised comes back to us.
+// expected says whether a refusal is no fault: what our own cluster advertised comes back to us, inside our AS or, on its
+// way maybe without its communities, through a fabric that leaves it to us to see the loop.
 func (v *view) expected(p *bgp.Path, verdict ipam.Verdict) bool {
-	return verdict.Reason == ipam.OwnPrefix && p.Origin(v.asn) == v.asn && slices.Contains(p.ClusterIDs, v.cluster)
+	ours := slices.Contains(p.ClusterIDs, v.cluster) || len(p.ClusterIDs) == 0 && p.Looped(v.asn)
+	return verdict.Reason == ipam.OwnPrefix && p.Origin(v.asn) == v.asn && ours
 }
 
 // path tells one path with its verdict.

@@ -71,7 +71,7 @@ type claim struct{ prefix, verdict string }
 // Prefixes that several speakers announce.
 const (
 	shared4, shared6 = "10.20.250.0/24", "fd00:20:0:fa::/64" // all of them
-	wide4, wide6     = "10.20.251.0/24", "fd00:20:0:fb::/64" // the external ones
+	wide4, wide6     = "10.20.251.0/24", "fd00:20:0:fb::/64" // the external ones, each an origin of its own that declares the cluster
 )
 
 func (s speaker) own4() string { return fmt.Sprintf("10.20.%d.0/24", s.Number) }
@@ -113,17 +113,20 @@ func (s speaker) refusals6() []claim {
 	}
 }
 
-// Announced4 is all that it announces of IPv4 but for Stranger4.
-func (s speaker) Announced4() []string { return s.announced(s.refusals4(), s.own4(), shared4, wide4) }
+// Wide4 is announced with the id of the cluster that it belongs to, by those that are not internal.
+func (s speaker) Wide4() string { return wide4 }
 
-// Announced6 is all that it announces of IPv6 but for Stranger6.
-func (s speaker) Announced6() []string { return s.announced(s.refusals6(), s.own6(), shared6, wide6) }
+// Wide6 is announced with the id of the cluster that it belongs to, by those that are not internal.
+func (s speaker) Wide6() string { return wide6 }
 
-func (s speaker) announced(refusals []claim, own, shared, wide string) []string {
+// Announced4 is all that it announces of IPv4 without any id.
+func (s speaker) Announced4() []string { return s.announced(s.refusals4(), s.own4(), shared4) }
+
+// Announced6 is all that it announces of IPv6 without any id.
+func (s speaker) Announced6() []string { return s.announced(s.refusals6(), s.own6(), shared6) }
+
+func (s speaker) announced(refusals []claim, own, shared string) []string {
 	list := []string{own, shared}
-	if !s.Internal {
-		list = append(list, wide)
-	}
 	for _, c := range refusals[:len(refusals)-1] {
 		list = append(list, c.prefix)
 	}
@@ -168,13 +171,16 @@ func (s speaker) feedGobgp(t *testing.T, n *containerlab.Node) {
 	t.Helper()
 	var script strings.Builder
 	script.WriteString("until gobgp global >/dev/null 2>&1; do :; done\n")
-	add := func(family, nextHop string, prefixes []string, stranger string) {
+	add := func(family, nextHop string, prefixes []string, stranger, wide string) {
 		for _, prefix := range prefixes {
 			fmt.Fprintf(&script, "gobgp global rib add %s origin igp nexthop %s -a %s || exit\n", prefix, nextHop, family)
 		}
 		fmt.Fprintf(&script, "gobgp global rib add %s origin igp nexthop %s large-community %d:1:99 -a %s || exit\n", stranger, nextHop, s.ASN, family)
+		if !s.Internal {
+			fmt.Fprintf(&script, "gobgp global rib add %s origin igp nexthop %s large-community %d:1:2 -a %s || exit\n", wide, nextHop, s.ASN, family)
+		}
 	}
-	add("ipv4", s.IPv4, s.Announced4(), s.Stranger4())
-	add("ipv6", s.IPv6, s.Announced6(), s.Stranger6())
+	add("ipv4", s.IPv4, s.Announced4(), s.Stranger4(), wide4)
+	add("ipv6", s.IPv6, s.Announced6(), s.Stranger6(), wide6)
 	output(t, n, "sh", "-c", script.String())
 }
