@@ -39,7 +39,7 @@ func (p *Plan) Dispute(prefix netip.Prefix, parties []Party) []Verdict {
 }
 
 // Disputed says whether parties may have to be told apart. It is what the healthy case costs.
-func Disputed(a, b Party) bool { return a.OriginASN != b.OriginASN && !(a.Declared && b.Declared) }
+func Disputed(a, b Party) bool { return a.OriginASN != b.OriginASN && (!a.Declared || !b.Declared) }
 
 // rank orders parties by their right to the prefix.
 func (x Party) rank(y Party) int {
@@ -72,17 +72,16 @@ func keeps(all []Party, holder, x Party) bool {
 }
 
 func (p *Plan) overlap(prefix netip.Prefix, loser, holder Party) Verdict {
-	cluster, right := "", ""
+	cluster := ""
 	if s, ok := p.ranges.LookupPrefix(prefix); ok {
 		cluster = p.contracts[s.contract].Cluster
 	}
+	right := "has the lower AS number"
 	switch {
 	case holder.Declared:
 		right = fmt.Sprintf("declares the id of cluster %s", cluster)
 	case holder.Incumbent:
 		right = "has it already"
-	default:
-		right = "has the lower AS number"
 	}
 	return refuse(Overlap, cluster, "%s comes from two origins: AS %d (peer %s) is refused, AS %d (peer %s) %s and keeps it",
 		prefix, loser.OriginASN, loser.Peer, holder.OriginASN, holder.Peer, right)
