@@ -236,14 +236,14 @@ func importable(p *Plan, x Claim) bool {
 
 // FuzzJudge looks for claims, of any bytes, that break the promises in a fixed plan.
 func FuzzJudge(f *testing.F) {
-	f.Add([]byte{10, 20, 1, 0}, 24, []byte{172, 16, 0, 1}, uint32(2), "tor-a")
-	f.Add([]byte{0xfd, 0, 0, 0x20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}, 64, []byte{0xfd, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, uint32(0), "tor-a")
-	f.Add([]byte{0, 0, 0, 0}, 1, []byte{}, uint32(1), "")
+	f.Add([]byte{10, 20, 1, 0}, 24, []byte{172, 16, 0, 1}, uint32(2), "tor-a", false)
+	f.Add([]byte{0xfd, 0, 0, 0x20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}, 64, []byte{0xfd, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, uint32(0), "tor-a", true)
+	f.Add([]byte{0, 0, 0, 0}, 1, []byte{}, uint32(1), "", false)
 	p := east()
-	f.Fuzz(func(t *testing.T, address []byte, bits int, hop []byte, id uint32, from string) {
+	f.Fuzz(func(t *testing.T, address []byte, bits int, hop []byte, id uint32, from string, blackhole bool) {
 		a, _ := netip.AddrFromSlice(address)
 		h, _ := netip.AddrFromSlice(hop)
-		x := Claim{Prefix: netip.PrefixFrom(a, bits), NextHop: h, ClusterIDs: []uint32{id}, Peer: from}
+		x := Claim{Prefix: netip.PrefixFrom(a, bits), NextHop: h, ClusterIDs: []uint32{id}, Peer: from, Blackhole: blackhole}
 		v := p.Judge(x)
 		require.Equal(t, v.Accepted, oracle(eastConfig(), eastFacts(), x), "%+v %+v", x, v)
 		if v.Accepted {
