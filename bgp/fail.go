@@ -10,15 +10,20 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
-// Fail ends the session with a peer to which packets do not get through any more, as BFD finds out long before the hold
-// timer does (RFC 5882, section 4.3). Its paths are of no use whatever was agreed about a restart: they are withdrawn,
-// and Lost tells of it at once. GoBGP goes on trying to connect. A session that is not established is left alone. Why is
-// sent to the peer as the shutdown communication of a Cease (RFC 9003).
-func (s *Speaker) Fail(ctx context.Context, peer netip.Addr, why string) error {
+// Fall says that packets do not get through to a peer any more, as BFD finds out long before the hold timer does
+// (RFC 5882, section 4.3), and whether it has a session at all. Its paths are of no use then, whatever was agreed about a
+// restart: Lost tells of it at once. The caller goes on with Reset.
+func (s *Speaker) Fall(peer netip.Addr) bool {
 	if !s.table.established(peer) {
-		return nil
+		return false
 	}
 	s.table.fall(peer, Unreachable)
+	return true
+}
+
+// Reset ends the session with a peer, whose paths are withdrawn, and has GoBGP connect again. Why is sent to the peer as
+// the shutdown communication of a Cease (RFC 9003).
+func (s *Speaker) Reset(ctx context.Context, peer netip.Addr, why string) error {
 	err := s.call(ctx, "reset peer", func(ctx context.Context) error {
 		return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: peer.String(), Communication: why})
 	})
@@ -37,16 +42,16 @@ func (t *table) established(peer netip.Addr) bool {
 
 // Renew builds the session with a peer anew, so that GoBGP forgets all it holds of it. GoBGP keeps the paths of a peer
 // that restarts until its End-of-RIB; if that never comes, because the peer does not know graceful restart any more or
-// because it stays silent, nothing else ends that (RFC 4724, section 4.2). The paths are withdrawn as those of a lost
-// session; Lost tells that they may be kept for the time of grace.
-func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, grace time.Duration) error {
+// because it stays silent, nothing else ends that (RFC 4724, section 4.2). The paths are withdrawn for the cause
+// given; Lost tells that they may be kept for the time of grace.
+func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, cause Cause, grace time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.peers[peer]
 	if !ok {
 		return nil
 	}
-	s.table.renew(peer, grace)
+	s.table.renew(peer, cause, grace)
 	return s.rebuild(ctx, p)
 }
 
@@ -84,11 +89,11 @@ func (s *Speaker) Restarted(ctx context.Context) error {
 }
 
 // renew notes that we end a session for a moment.
-func (t *table) renew(peer netip.Addr, grace time.Duration) {
+func (t *table) renew(peer netip.Addr, cause Cause, grace time.Duration) {
 	t.mu.Lock()
 	if s := t.sessions[peer]; s != nil {
 		now := time.Now()
-		s.gone, s.fell, s.cause, s.grace = true, now, Disconnected, grace
+		s.gone, s.fell, s.cause, s.grace = true, now, cause, grace
 		s.falling, s.holding = true, now
 		t.fallen = true
 	}

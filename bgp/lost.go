@@ -37,7 +37,7 @@ const (
 	Disconnected
 	// Restarting: likewise, and the peer had promised to go on forwarding meanwhile (RFC 4724).
 	Restarting
-	// Unreachable: the way to the peer does not carry packets any more, see Speaker.Fail.
+	// Unreachable: the way to the peer does not carry packets any more, see Speaker.Fall.
 	Unreachable
 )
 

@@ -76,6 +76,13 @@ type Peer struct {
 	Multihop     int           // TTL sent on an eBGP session without GTSM; 0: not multihop
 	HoldTime     time.Duration // 0: that of the speaker; see BGP.Timers
 	Families     []Family      // never empty
+	BFD          BFD
+}
+
+// BFD is Bidirectional Forwarding Detection (RFC 5880) towards a peer.
+type BFD struct {
+	Interval   time.Duration // whole milliseconds; 0: off
+	Multiplier int           // so many packets may get lost
 }
 
 // Family is an address family, unicast.

@@ -151,6 +151,19 @@ func peerKeys() []field[Peer] {
 		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
 			doc: "the address families the session carries"},
 			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
+		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
+			func(p *Peer) *BFD { return &p.BFD }),
+	}
+}
+
+func bfdKeys() []field[BFD] {
+	return []field[BFD]{
+		scalar(key{name: "interval", fallback: "0s",
+			doc: "how often packets are to be sent, in both directions; the peer may ask for less; 0s: no BFD"},
+			bfdInterval(), func(b *BFD) *time.Duration { return &b.Interval }),
+		scalar(key{name: "multiplier", fallback: "3",
+			doc: "how many of them in a row may get lost"},
+			number[int](2, 255), func(b *BFD) *int { return &b.Multiplier }),
 	}
 }
 

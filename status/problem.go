@@ -200,8 +200,12 @@ func (s *Snapshot) ownProblems() []Problem {
 		say(Error, "configuration", "the last reload was refused and the old configuration stays in force: %s", s.ConfigProblem)
 	}
 	for _, p := range s.Sessions {
-		if p.State != Established {
+		switch {
+		case p.State != Established:
 			out = append(out, p.problem())
+		case p.BFD != nil && p.BFD.State != bfdUp:
+			say(Warning, "peer "+p.Peer, "the session is established but its BFD session is %s: %s; a loss will be noticed by the hold time alone",
+				p.BFD.State, cmp.Or(p.BFD.Problem, "is BFD configured at the peer?"))
 		}
 	}
 	for _, c := range s.Clusters {
@@ -234,6 +238,9 @@ func (s *Snapshot) ownProblems() []Problem {
 	}
 	return out
 }
+
+// bfdUp is the state of a BFD session that works.
+const bfdUp = "Up"
 
 func (p *Session) problem() Problem {
 	return Problem{

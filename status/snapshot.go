@@ -99,6 +99,19 @@ type Session struct {
 	// RefusedTotal counts the paths refused since the start, by reason: a path that goes on being refused for one reason
 	// counts once. It never decreases.
 	RefusedTotal map[string]uint64 `json:"refusedTotal,omitempty"`
+	BFD          *BFD              `json:"bfd,omitempty"` // nil: not configured
+}
+
+// BFD is the BFD session with a peer (RFC 5880).
+type BFD struct {
+	State            string        `json:"state"` // AdminDown, Down, Init or Up
+	Since            time.Time     `json:"since,omitzero"`
+	Diagnostic       string        `json:"diagnostic,omitempty"`       // why it is not up
+	RemoteDiagnostic string        `json:"remoteDiagnostic,omitempty"` // the same, in the peer's words
+	Problem          string        `json:"problem,omitempty"`          // why nothing can be sent or received
+	Losses           uint64        `json:"losses"`
+	Interval         time.Duration `json:"intervalNanoseconds"`      // agreed for what we send
+	DetectionTime    time.Duration `json:"detectionTimeNanoseconds"` // agreed: after so much silence the peer is lost
 }
 
 // ClusterState says how well a remote cluster can be reached.

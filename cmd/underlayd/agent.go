@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/bfd"
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
@@ -46,6 +47,7 @@ type agent struct {
 	reporter *reporter
 	kernel   *fib.Table
 	speaker  *bgp.Speaker
+	bfd      *bfd.Monitor
 	node     *k8s.Node // nil outside Kubernetes
 	routerID netip.Addr
 
@@ -148,6 +150,8 @@ func (a *agent) Run(ctx context.Context) error {
 			}
 		case <-resume.C:
 			learned = a.speaker.Changed()
+		case <-a.bfd.Changed():
+			a.followReach(ctx)
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
 		case <-a.kernel.FactsChanged():
@@ -228,6 +232,7 @@ func (a *agent) setPeers(ctx context.Context) {
 		return
 	}
 	a.peersSet, a.stale, a.peers = true, true, peers
+	a.watchReach(peers)
 	if err := a.speaker.SetPeers(ctx, peers); err != nil {
 		a.peers = nil // so that the next attempt is one
 		a.failed(err)

@@ -99,6 +99,8 @@ func (a *agent) followDrain(ctx context.Context, now time.Time) {
 		a.reach(withdrawn, now, nil)
 		a.advertise(ctx)
 	case a.drain.stage == withdrawn && waited >= withdrawTime:
+		a.drain.stage = closing
+		a.watchReach(nil)
 		a.reach(closing, now, a.speaker.Close(ctx, a.farewell()))
 	case a.drain.stage == closing && (waited >= closeTime || !a.anyEstablished()):
 		a.reach(drained, now, nil)

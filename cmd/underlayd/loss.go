@@ -63,7 +63,7 @@ func (a *agent) giveUp(ctx context.Context, loss bgp.Loss, s bgp.Session, why st
 	if s.Established {
 		grace = renewGrace // it is sent all again in a moment
 	}
-	if err := a.speaker.Renew(ctx, loss.Peer, grace); err != nil {
+	if err := a.speaker.Renew(ctx, loss.Peer, bgp.Disconnected, grace); err != nil {
 		a.failed(err)
 	}
 }

@@ -28,6 +28,7 @@ func (a *agent) relocate(ctx context.Context) {
 func (a *agent) replan(ctx context.Context) {
 	a.advertise(ctx)
 	a.setPeers(ctx)
+	a.watchReach(a.peers)
 	a.judgeAgain(ctx, a.book.prefixes())
 	a.refused.forget()
 }

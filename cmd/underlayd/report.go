@@ -33,9 +33,10 @@ func (a *agent) publish() {
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
 	}
-	sessions, accepted := a.speaker.Sessions(), a.book.accepted()
+	sessions, accepted, reach := a.speaker.Sessions(), a.book.accepted(), a.reachStatus()
 	for _, p := range sessions {
 		session := sessionStatus(p, accepted[p.Address])
+		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/bfd"
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/k8s"
@@ -130,6 +131,27 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	return err
 }
 
+// farewellTime is how long an orderly end may wait for BFD.
+const farewellTime = time.Second
+
+// speak keeps the speaker and, for a moment longer, BFD. The order matters: with its session still up, a peer may take the
+// end of BFD for a failure and drop our routes, AdminDown or not; once the graceful restart has begun it may not, for our
+// BFD has said that it ends with the daemon (RFC 5882, section 4.3.2).
+func (a *agent) speak(ctx context.Context) error {
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var watched errgroup.Group
+	watched.Go(func() error { return a.bfd.Run(watching) })
+	err := a.speaker.Run(ctx)
+	limit, done := context.WithTimeout(watching, farewellTime)
+	defer done()
+	if err := a.bfd.AdminDown(limit); err != nil {
+		a.log.WithError(err).Debug("BFD")
+	}
+	stop()
+	return errors.Join(err, watched.Wait())
+}
+
 // open brings up the kernel table, the Kubernetes client and the speaker, in this order: routes found in the
 // kernel decide whether this is a restart in the sense of RFC 4724.
 func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
@@ -149,6 +171,7 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	if a.node != nil {
 		group.Go(func() error { return a.node.Run(ctx) })
 	}
+	a.bfd = bfd.New()
 	a.reporter = &reporter{board: a.board, node: a.node, wake: make(chan struct{}, 1)}
 	if err := a.prepare(); err != nil {
 		return err
@@ -157,7 +180,7 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return a.speaker.Run(ctx) })
+	group.Go(func() error { return a.speak(ctx) })
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +54,11 @@ type session struct {
 	Families  []string `json:"families"`
 	Flaps     int      `json:"flaps"`
 	LastError string   `json:"lastError"`
+	BFD       struct {
+		State         string        `json:"state"`
+		Problem       string        `json:"problem"`
+		DetectionTime time.Duration `json:"detectionTimeNanoseconds"`
+	} `json:"bfd"`
 
 	RefusedTotal map[string]uint64 `json:"refusedTotal"`
 }
