@@ -46,7 +46,7 @@ func (p *pass) judge(e *entry) {
 	case rivalled:
 		t.calm(e)
 		e.settled = false
-		t.publish(e, t.share(Conflict, t.standing(e), rivalReason(foreign, t.cfg.Metric)))
+		t.publish(e, t.share(Conflict, t.standing(e), t.rivalReason(foreign)))
 	case t.installed(e) >= 0:
 		e.settled = true
 		o := p.success(e.want)
@@ -111,11 +111,12 @@ func (t *Table) share(status Status, addrs []netip.Addr, reason string) *Outcome
 	return t.lastOutcome
 }
 
-func rivalReason(f foreignRoute, metric int) string {
-	if f.metric == uint32(metric) {
-		return fmt.Sprintf("a foreign route (protocol %d) has the same prefix and metric %d", f.protocol, f.metric)
+func (t *Table) rivalReason(f foreignRoute) string {
+	protocol := t.names.text(f.protocol)
+	if f.metric == uint32(t.cfg.Metric) {
+		return fmt.Sprintf("a foreign route (protocol %s) has the same prefix and metric %d", protocol, f.metric)
 	}
-	return fmt.Sprintf("a foreign route (protocol %d) to the same prefix wins with metric %d", f.protocol, f.metric)
+	return fmt.Sprintf("a foreign route (protocol %s) to the same prefix wins with metric %d", protocol, f.metric)
 }
 
 // standing returns the next hops of what of e's is in the kernel now.

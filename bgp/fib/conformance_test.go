@@ -234,7 +234,7 @@ var owning = []conformanceCase{
 		s.wantRoutesOf(static, ours4+n4, ours6+x3)
 		for _, dst := range []string{pods, pods6} {
 			require.Equal(s.t, Conflict, s.status(dst))
-			require.Contains(s.t, s.reason(dst), "foreign route (protocol 4) has the same prefix and metric 512")
+			require.Contains(s.t, s.reason(dst), "foreign route (protocol 4, static) has the same prefix and metric 512")
 		}
 		s.run()
 		s.remove(s.t, spec{dst: pods, metric: 512, protocol: static})

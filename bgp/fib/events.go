@@ -3,6 +3,8 @@ package fib
 import (
 	"slices"
 	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
 // handle takes in one notification. A notification may be older than what we wrote since, so it
@@ -92,22 +94,22 @@ func (t *Table) handleNextHop(e *event, now time.Time) {
 		return
 	}
 	if g := t.groups[id]; g != nil {
-		t.interfered(&g.set.fight, "next-hop group", id, now)
+		t.interfered(&g.set.fight, "the next-hop group", e, now)
 	}
 	t.recount = true
 	for _, h := range t.hops {
-		if h.id == id && t.interfered(&h.fight, "next-hop object", id, now) {
-			h.problem = h.addr.String() + ": " + fightReason("the next-hop object")
+		if h.id == id && t.interfered(&h.fight, "the next-hop object", e, now) {
+			h.problem = h.addr.String() + ": " + h.fight.reason
 		}
 	}
 }
 
 // interfered notes that somebody touched a next-hop object of ours and says whether it is left
 // alone for now.
-func (t *Table) interfered(f *fight, what string, id uint32, now time.Time) bool {
-	if f.again(now) {
+func (t *Table) interfered(f *fight, what string, e *event, now time.Time) bool {
+	if f.again(what, e.by, now) {
 		t.stats.Fights++
-		t.log.WithField("id", id).Errorf("another program keeps removing or changing a %s of ours; repairing once a minute", what)
+		t.log.WithField("id", e.nextHop.id).Error(f.reason)
 	}
 	if !f.held(now) {
 		t.stats.Repairs++
@@ -137,7 +139,7 @@ func (t *Table) handleOurs(e *event, now time.Time) {
 	}
 	t.markDirty(x)
 	if e.third && x.want != nil {
-		t.disturbed(x, now)
+		t.disturbed(x, e.by, now)
 	}
 }
 
@@ -163,12 +165,23 @@ func (t *Table) gain(x *entry, e *event) bool {
 }
 
 // disturbed counts what others did to one of our routes, and gives in for a while when it is too much.
-func (t *Table) disturbed(x *entry, now time.Time) {
-	tr := t.trouble(x)
-	if tr.fight.again(now) {
+func (t *Table) disturbed(x *entry, by *sender, now time.Time) {
+	if t.trouble(x).fight.again("the route", by, now) {
 		t.stats.Fights++
-		t.log.WithField("prefix", x.dst).Error("another program keeps removing or changing this route; repairing once a minute")
+		t.fought = append(t.fought, x)
 	}
+}
+
+// logFights tells of the fights that have just begun, which may be one for each prefix, in one line.
+func (t *Table) logFights() {
+	if len(t.fought) == 0 {
+		return
+	}
+	first := t.fought[0]
+	if tr := first.trouble(); tr != nil {
+		t.log.WithFields(logrus.Fields{"prefix": first.dst, "routes": len(t.fought)}).Error(tr.fight.reason)
+	}
+	t.fought = nil
 }
 
 // handleForeign keeps track of what other programs have in our table.

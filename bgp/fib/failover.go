@@ -137,7 +137,7 @@ func (d *diversion) undo(t *Table, bad *failures) bool {
 		if t.groups[g.id] != g || g.set.way() != d.to || g.current() {
 			continue
 		}
-		problem := cmp.Or(g.set.problem, whyDown(d.to), fightReason("the next-hop group"))
+		problem := cmp.Or(g.set.problem, whyDown(d.to), cmp.Or(g.set.fight.reason, "not written"))
 		bad.add(fmt.Errorf("failover from %s to %s: %s", d.from, d.to, problem))
 		for _, s := range slices.Clone(d.to.carries) {
 			if s == d.from || s == g.set {

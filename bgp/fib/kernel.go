@@ -114,8 +114,9 @@ const (
 type event struct {
 	kind     eventKind
 	third    bool
-	replaced bool // a route took the place of the one with its metric
-	inTable  bool // a route is in our table; others matter only for finding next hops
+	by       *sender // who did it, when it is about something of ours; nil: not known
+	replaced bool    // a route took the place of the one with its metric
+	inTable  bool    // a route is in our table; others matter only for finding next hops
 	route    kernelRoute
 	nextHop  kernelNextHop
 	link     linkState

@@ -21,6 +21,7 @@ const (
 type netlinkKernel struct {
 	cmd     *socket
 	mon     *monitor
+	witness *witness
 	handle  *netlink.Handle
 	table   uint32
 	proto   uint32
@@ -43,11 +44,12 @@ func openNetlink(table, proto int) (*netlinkKernel, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open netlink handle: %w", err), cmd.close(), mon.close())
 	}
-	return &netlinkKernel{cmd: cmd, mon: mon, handle: handle, table: uint32(table), proto: uint32(proto)}, nil
+	return &netlinkKernel{cmd: cmd, mon: mon, handle: handle, witness: newWitness(), table: uint32(table), proto: uint32(proto)}, nil
 }
 
 func (k *netlinkKernel) close() error {
 	k.handle.Close()
+	k.witness.close()
 	return errors.Join(k.cmd.close(), k.mon.close())
 }
 

@@ -127,6 +127,9 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 			e.kind = routeRemoved
 		}
 		e.replaced = m.flags&unix.NLM_F_REPLACE != 0
+		if e.inTable && uint32(e.route.protocol) == k.proto {
+			e.by = k.witness.who(m.port, time.Now())
+		}
 		for i := range e.route.hops {
 			e.route.hops[i] = k.zoned(e.route.hops[i])
 		}
@@ -136,6 +139,9 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 		e.kind, e.nextHop = nextHopAdded, n
 		if m.kind == unix.RTM_DELNEXTHOP {
 			e.kind = nextHopRemoved
+		}
+		if ours(n.id) {
+			e.by = k.witness.who(m.port, time.Now())
 		}
 		return e, ok
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:

@@ -51,7 +51,7 @@ func (p *pass) addition(e *entry) (request, bool) {
 	case s == nil:
 		return request{}, false
 	case s.fight.held(p.now):
-		p.trouble(e, fightReason("the next-hop group"))
+		p.trouble(e, s.fight.reason)
 		return request{}, false
 	case s.problem != "":
 		p.trouble(e, s.problem)

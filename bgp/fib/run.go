@@ -68,6 +68,7 @@ func (t *Table) step(ctx context.Context) time.Duration {
 	for i := range events {
 		t.handle(&events[i], now)
 	}
+	t.logFights()
 	if lost {
 		t.overflow()
 	}

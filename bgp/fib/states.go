@@ -1,7 +1,6 @@
 package fib
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -170,12 +169,6 @@ func (t *Table) hold(e *entry) {
 	tr := e.trouble()
 	tr.retry = tr.fight.until
 	if t.installed(e) < 0 || e.routes() > 1 {
-		t.publish(e, t.share(Failed, t.standing(e), fightReason("the route")))
+		t.publish(e, t.share(Failed, t.standing(e), tr.fight.reason))
 	}
-}
-
-// fightReason has no ticking parts: the same trouble is the same sentence.
-func fightReason(what string) string {
-	return fmt.Sprintf("another program keeps removing or changing %s (more than %d times within a minute); it is repaired once a minute",
-		what, fightRepairs)
 }

@@ -23,6 +23,7 @@ type Table struct {
 	kernel kernel
 	host   host
 	queue  *queue
+	names  protocolNames
 
 	changed      chan struct{}
 	factsChanged chan struct{}
@@ -42,6 +43,7 @@ type Table struct {
 
 	// What the next flush has to look at.
 	dirty      []*entry
+	fought     []*entry // in fights that have just begun
 	doubted    []*entry // failed in a way that says we do not know the kernel well enough
 	stale      []*hop
 	touched    []*pathSet
@@ -122,6 +124,7 @@ func newTable(c Config, mode Mode, k kernel, h host) *Table {
 	t := &Table{
 		cfg: c, log: c.Log, mode: mode, kernel: k, host: h,
 		queue:        newQueue(),
+		names:        readProtocolNames(),
 		changed:      make(chan struct{}, 1),
 		factsChanged: make(chan struct{}, 1),
 		links:        map[int]linkState{},
