@@ -15,8 +15,11 @@ func (t *Table) handle(e *event, now time.Time) {
 	case linkChanged:
 		t.handleLink(e.link)
 	case addressChanged:
-		poke(t.factsChanged)
-		t.doubtHops(func(h *hop) bool { return h.link == e.link.index })
+		t.factsNews = true
+		t.doubtLink(e.link.index)
+		if h := t.hops[e.addr]; h != nil {
+			t.markStale(h) // ours from now on, or no longer
+		}
 		t.doubtRivals(e.link.index) // a route goes silently with its source address
 	case nextHopAdded, nextHopRemoved:
 		t.handleNextHop(e, now)
@@ -29,18 +32,9 @@ func (t *Table) handle(e *event, now time.Time) {
 			return
 		}
 		dst := e.route.dst
-		t.doubtHops(func(h *hop) bool { return dst.Contains(h.addr.WithZone("")) })
+		t.doubtWithin(dst)
 		if e.inTable && e.route.tos == 0 {
 			t.handleForeign(e)
-		}
-	}
-}
-
-// doubtHops has the hops resolved again that cannot be used, and those that match.
-func (t *Table) doubtHops(match func(*hop) bool) {
-	for _, h := range t.hops {
-		if h.problem != "" || match(h) {
-			t.markStale(h)
 		}
 	}
 }
@@ -48,11 +42,11 @@ func (t *Table) doubtHops(match func(*hop) bool) {
 // doubtRivals has the kernel read again when a foreign route that stands in our way may have gone
 // with its link: of IPv4 routes the kernel does not tell.
 func (t *Table) doubtRivals(link int) {
-	if t.tally.conflict == 0 || t.reread {
+	if t.reread {
 		return
 	}
-	for _, e := range t.entries.All() {
-		if e.outcome.Status == Conflict && slices.ContainsFunc(t.foreign[e.dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
+	for e := range t.rivalled {
+		if slices.ContainsFunc(t.foreign[e.dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
 			t.reread = true
 			return
 		}
@@ -70,17 +64,13 @@ func (t *Table) handleLink(l linkState) {
 	if l.gone {
 		delete(t.links, l.index)
 	}
-	poke(t.factsChanged)
+	t.factsNews = true
 	if !l.up {
 		t.doubtRivals(l.index)
 	}
-	t.doubtHops(func(h *hop) bool {
-		if h.link != l.index && h.known.link != l.index {
-			return false
-		}
+	if t.doubtLink(l.index) {
 		t.reread = true
-		return true
-	})
+	}
 }
 
 func (t *Table) handleNextHop(e *event, now time.Time) {
@@ -96,11 +86,9 @@ func (t *Table) handleNextHop(e *event, now time.Time) {
 	if g := t.groups[id]; g != nil {
 		t.interfered(&g.set.fight, "the next-hop group", e, now)
 	}
-	t.recount = true
-	for _, h := range t.hops {
-		if h.id == id && t.interfered(&h.fight, "the next-hop object", e, now) {
-			h.problem = h.addr.String() + ": " + h.fight.reason
-		}
+	if h := t.indexed().byID[id]; h != nil && t.interfered(&h.fight, "the next-hop object", e, now) {
+		h.problem = h.addr.String() + ": " + h.fight.reason
+		t.hopsChanged()
 	}
 }
 

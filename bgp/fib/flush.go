@@ -76,7 +76,7 @@ func (t *Table) resolveStale(ctx context.Context) error {
 		}
 		return err
 	}
-	t.recount = true
+	t.hopsChanged()
 	for i, h := range ask {
 		h.learn(answers[i])
 	}

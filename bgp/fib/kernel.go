@@ -120,6 +120,7 @@ type event struct {
 	route    kernelRoute
 	nextHop  kernelNextHop
 	link     linkState
+	addr     netip.Addr // that was added or removed
 }
 
 type linkState struct {

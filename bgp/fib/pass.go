@@ -137,7 +137,9 @@ func (p *pass) writeHops() error {
 
 func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
 	reqs := p.t.requests[:0]
-	p.t.recount = p.t.recount || len(todo) > 0
+	if len(todo) > 0 {
+		p.t.hopsChanged()
+	}
 	todo = slices.DeleteFunc(todo, func(h *hop) bool {
 		if h.id == 0 {
 			h.id = p.t.newID()

@@ -212,7 +212,7 @@ func (p *pass) deleteObjects() error {
 			continue
 		}
 		delete(t.hops, h.addr)
-		t.recount = true
+		t.hopsChanged()
 		switch {
 		case t.inStray(h.id):
 			t.strays[h.id] = kernelNextHop{id: h.id, gateway: h.known} // for Prune to judge

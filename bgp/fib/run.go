@@ -69,6 +69,7 @@ func (t *Table) step(ctx context.Context) time.Duration {
 		t.handle(&events[i], now)
 	}
 	t.logFights()
+	t.followUp(now)
 	if lost {
 		t.overflow()
 	}
@@ -77,10 +78,23 @@ func (t *Table) step(ctx context.Context) time.Duration {
 		t.log.WithError(err).Warn("kernel routes could not be repaired; trying again")
 		t.reread = true
 	}
-	if t.reread || len(t.troubled) > 0 {
+	if t.reread || t.recheck || t.factsNews || len(t.troubled) > 0 {
 		return tick
 	}
 	return max(tick, t.period()-time.Since(t.lastRead))
+}
+
+// followUp does what events asked for and what need not be done for each of them: at once for one that comes alone,
+// and once in a tick for those that do not end.
+func (t *Table) followUp(now time.Time) {
+	if t.factsNews && now.Sub(t.factsAt) >= tick {
+		t.factsNews, t.factsAt = false, now
+		poke(t.factsChanged)
+	}
+	if t.recheck && now.Sub(t.checkedAt) >= tick {
+		t.recheck, t.checkedAt = false, now
+		t.doubtTroubled()
+	}
 }
 
 // period is how long the periodic reading rests.
@@ -94,7 +108,7 @@ func (t *Table) overflow() {
 	for _, h := range t.hops {
 		t.markStale(h)
 	}
-	poke(t.factsChanged)
+	t.factsNews = true
 	t.log.Debug("kernel notifications were lost; reading everything again")
 }
 

@@ -128,6 +128,11 @@ func (t *Table) publish(e *entry, o *Outcome) {
 	if was == o || was.Status == o.Status && was.Reason == o.Reason && slices.Equal(was.NextHops, o.NextHops) {
 		return
 	}
+	if o.Status == Conflict {
+		t.rivalled[e] = struct{}{}
+	} else if was.Status == Conflict {
+		delete(t.rivalled, e)
+	}
 	t.tally.count(was.Status, -1)
 	t.tally.count(o.Status, 1)
 	e.outcome = o

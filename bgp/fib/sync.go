@@ -83,7 +83,7 @@ func (t *Table) absorbNextHops(all []kernelNextHop) {
 		}
 	}
 	changed := map[*pathSet]struct{}{}
-	t.recount = true
+	t.hopsChanged()
 	for _, h := range t.hops {
 		t.absorbHop(h, there, changed)
 	}

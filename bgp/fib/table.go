@@ -38,6 +38,7 @@ type Table struct {
 	foreign map[netip.Prefix][]foreignRoute
 	strays  map[uint32]kernelNextHop // ours in the kernel, but not of the shape we make
 	usedIDs map[uint32]struct{}
+	index   hopIndex
 	nextID  uint32
 	links   map[int]linkState
 
@@ -50,6 +51,7 @@ type Table struct {
 	idleGroups []*group
 	idleHops   []*hop
 
+	rivalled map[*entry]struct{}     // in conflict with a foreign route
 	troubled map[*entry]struct{}     // with a retry or a fight under way
 	returned map[*pathSet]struct{}   // whose detour ended: their entries are to be looked at
 	told     []*entry                // that Drain has to tell of, each once
@@ -61,9 +63,14 @@ type Table struct {
 	hurried  int // readings that followed each other closely
 	stats    Stats
 	tally    tally
-	recount  bool // Stats.NextHops is to be counted again
-	passes   uint64
-	closed   bool
+	// What events ask for, in its own time.
+	factsNews bool // factsChanged is to be poked
+	factsAt   time.Time
+	recheck   bool // hops that cannot be used are to be resolved again
+	checkedAt time.Time
+	recount   bool // Stats.NextHops is to be counted again
+	passes    uint64
+	closed    bool
 
 	// What is said of many prefixes, and memory that is used again.
 	nothing, absent *Outcome
@@ -151,7 +158,9 @@ func (t *Table) reset() {
 	t.nextID = firstID
 	t.troubled = map[*entry]struct{}{}
 	t.dirty, t.doubted, t.stale, t.touched, t.idleGroups, t.idleHops = nil, nil, nil, nil, nil, nil
-	t.tally, t.recount = tally{}, true
+	t.tally = tally{}
+	t.rivalled = map[*entry]struct{}{}
+	t.hopsChanged()
 	t.returned, t.lastSet = nil, nil
 	t.known = false
 }
