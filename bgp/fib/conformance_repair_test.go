@@ -196,6 +196,20 @@ var losing = []conformanceCase{
 		s.eventually(ours4 + n2)
 		s.eventuallyStatus(pods, Installed)
 	}},
+	{name: "has its routes back after the last address of a link was away for a moment", body: func(s *scene) {
+		s.run()
+		s.ensure(to(pods, n2), to(pods2, m2))
+		for range 3 {
+			s.deleteAddr(s.t, "fab0", "192.0.2.1/24")
+			s.addAddr(s.t, "fab0", "192.0.2.1/24")
+			s.eventually(ours4+n2, pods2+" metric 512 via "+m2)
+		}
+		s.deleteAddr(s.t, "fab0", "192.0.2.1/24")
+		s.eventually(pods2 + " metric 512 via " + m2)
+		s.addAddr(s.t, "fab0", "192.0.2.1/24")
+		s.eventually(ours4+n2, pods2+" metric 512 via "+m2)
+		s.eventuallyStatus(pods, Installed)
+	}},
 	{name: "installs a route when its next hop becomes on-link", body: func(s *scene) {
 		s.run()
 		require.Error(s.t, s.Ensure(s.t.Context(), []Route{to(pods, "203.0.113.9")}))

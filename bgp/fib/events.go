@@ -16,7 +16,10 @@ func (t *Table) handle(e *event, now time.Time) {
 		t.handleLink(e.link)
 	case addressChanged:
 		t.factsNews = true
-		t.doubtLink(e.link.index)
+		// With the last IPv4 address of a link the kernel drops the IPv4 routes over it, without a word.
+		if t.doubtLink(e.link.index) && e.link.gone {
+			t.reread = true
+		}
 		if h := t.hops[e.addr]; h != nil {
 			t.markStale(h) // ours from now on, or no longer
 		}

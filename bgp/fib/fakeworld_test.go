@@ -75,14 +75,22 @@ func (f *fake) setCarrier(_ *testing.T, name string, on bool) {
 func (f *fake) addAddr(_ *testing.T, link, addr string) {
 	f.change(func() {
 		f.addrs = append(f.addrs, modelAddr{link, netip.MustParsePrefix(addr)})
-		f.emit(event{kind: addressChanged, link: *f.links[link]})
+		f.emit(event{kind: addressChanged, link: *f.links[link], addr: netip.MustParsePrefix(addr).Addr()})
 	})
 }
 
 func (f *fake) deleteAddr(_ *testing.T, link, addr string) {
 	f.change(func() {
-		f.addrs = slices.DeleteFunc(f.addrs, func(a modelAddr) bool { return a == modelAddr{link, netip.MustParsePrefix(addr)} })
-		f.emit(event{kind: addressChanged, link: *f.links[link]})
+		gone := modelAddr{link, netip.MustParsePrefix(addr)}
+		f.addrs = slices.DeleteFunc(f.addrs, func(a modelAddr) bool { return a == gone })
+		index := f.links[link].index
+		// With the last IPv4 address of the link its IPv4 routes go, except those that name an object.
+		if !slices.ContainsFunc(f.addrs, func(a modelAddr) bool { return a.link == link && a.prefix.Addr().Is4() }) {
+			f.dropRoutes(func(r kernelRoute) bool {
+				return r.dst.Addr().Is4() && len(r.hops) > 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return g.link != index })
+			})
+		}
+		f.emit(event{kind: addressChanged, link: linkState{index: index, gone: true}, addr: gone.prefix.Addr()})
 	})
 }
 

@@ -120,7 +120,7 @@ type event struct {
 	route    kernelRoute
 	nextHop  kernelNextHop
 	link     linkState
-	addr     netip.Addr // that was added or removed
+	addr     netip.Addr // that was added, or removed if link.gone
 }
 
 type linkState struct {

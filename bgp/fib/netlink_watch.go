@@ -153,6 +153,7 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 			return e, false
 		}
 		e.kind, e.link.index = addressChanged, int(binary.NativeEndian.Uint32(m.body[4:]))
+		e.link.gone = m.kind == unix.RTM_DELADDR
 		for kind, v := range attributes(m.body[unix.SizeofIfAddrmsg:]) {
 			// The second, if present, is the node's own end of a point-to-point link.
 			if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !e.addr.IsValid() {

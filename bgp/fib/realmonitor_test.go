@@ -5,11 +5,39 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// seenLines are the lines of the monitor so far.
+type seenLines struct {
+	mu  sync.Mutex // guards all
+	all []string
+}
+
+func (s *seenLines) put(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, line)
+}
+
+// touches counts what the monitor has been told of the prefixes of these routes of ours.
+func (l *linux) touches(routes ...string) int {
+	l.lines.mu.Lock()
+	defer l.lines.mu.Unlock()
+	n := 0
+	for _, line := range l.lines.all {
+		for _, r := range routes {
+			if strings.Contains(line, strings.Fields(r)[0]+" ") && strings.Contains(line, fmt.Sprintf("proto %d", ourMark)) {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // writes counts what `ip monitor`, an observer of its own, has been told of our protocol. A marker
 // route shows that everything before it has been seen.
@@ -59,6 +87,7 @@ func (l *linux) count(line string) {
 		}
 		return
 	}
+	l.lines.put(line)
 	switch {
 	case !strings.Contains(line, fmt.Sprintf("proto %d", ourMark)):
 	case strings.Contains(line, "metric "):

@@ -26,6 +26,7 @@ type linux struct {
 	routeEvents atomic.Int64
 	nhEvents    atomic.Int64
 	markers     atomic.Int64
+	lines       seenLines
 	marker      int64
 }
 
