@@ -160,6 +160,21 @@ type Kernel struct {
 	Errors     uint64 `json:"errors"`
 	Conflicts  int    `json:"conflicts"` // prefixes for which somebody else's route stands in the way
 	LastError  string `json:"lastError,omitempty"`
+
+	// Prefixes by what became of them, and what they share, now.
+	Installed int `json:"installed"`
+	Failed    int `json:"failed"`
+	Adopted   int `json:"adopted"`
+	NextHops  int `json:"nextHops"`
+	Groups    int `json:"groups"`
+	// Since start.
+	Fights        uint64 `json:"fights"`        // times that repairing was slowed down because somebody keeps undoing it
+	Resyncs       uint64 `json:"resyncs"`       // complete readings of the kernel
+	Overflows     uint64 `json:"overflows"`     // times the kernel dropped notifications and all was read again
+	Interrupted   uint64 `json:"interrupted"`   // readings thrown away because something changed meanwhile
+	GroupRewrites uint64 `json:"groupRewrites"` // sets of next hops that moved as a whole
+
+	Notes []string `json:"notes,omitempty"` // what about the host could be better, though nothing is wrong
 }
 
 // Kubernetes is what the daemon has to do with the API server.

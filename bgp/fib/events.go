@@ -24,6 +24,8 @@ func (t *Table) handle(e *event, now time.Time) {
 			t.markStale(h) // ours from now on, or no longer
 		}
 		t.doubtRivals(e.link.index) // a route goes silently with its source address
+	case settingsChanged:
+		poke(t.hostChanged)
 	case nextHopAdded, nextHopRemoved:
 		t.handleNextHop(e, now)
 	case routeAdded, routeRemoved:

@@ -120,4 +120,17 @@ func (m *model) local(peer netip.Addr) (link string, v4, v6 netip.Addr, err erro
 	return link, v4, v6, err
 }
 
+func (m *model) around(links []int) (s surroundings, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, l := range m.links {
+		if slices.Contains(links, l.index) {
+			s.names = append(s.names, name)
+		}
+	}
+	slices.Sort(s.names)
+	s.tables4, s.tables6 = []int{DefaultTable}, []int{DefaultTable}
+	return s, nil
+}
+
 func (m *model) close() error { return nil }

@@ -29,7 +29,15 @@ type kernel interface {
 type host interface {
 	facts() (Facts, error)
 	local(peer netip.Addr) (link string, v4, v6 netip.Addr, err error)
+	around(links []int) (surroundings, error)
 	close() error
+}
+
+// surroundings are the names of links, sorted, without those that have gone, and the tables that the rules of each
+// family look at: none where there is no such family, or no rules at all.
+type surroundings struct {
+	names            []string
+	tables4, tables6 []int
 }
 
 var (
@@ -107,7 +115,8 @@ const (
 	nextHopRemoved
 	linkChanged
 	addressChanged
-	overflowed // the kernel dropped notifications
+	settingsChanged // of a link or of all, or rules
+	overflowed      // the kernel dropped notifications
 )
 
 // event is something that others did. third is set when a process did it, not the kernel itself.

@@ -28,7 +28,8 @@ func newMonitor(table, ours uint32) (*monitor, error) {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
 	groups := []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF}
 	for _, g := range groups {
 		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
 			return nil, errors.Join(fmt.Errorf("subscribe to netlink group %d: %w", g, err), unix.Close(fd))
@@ -133,6 +134,9 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 		for i := range e.route.hops {
 			e.route.hops[i] = k.zoned(e.route.hops[i])
 		}
+		return e, true
+	case unix.RTM_NEWNETCONF, unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		e.kind = settingsChanged
 		return e, true
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		n, ok := decodeNextHop(m.body)

@@ -116,7 +116,9 @@ func TestWhoFightsIsNamed(t *testing.T) {
 	s.wantRoutes(pods2 + " metric 512 via " + n2)
 	// Programs that end at once are at least numbered.
 	for range fightRepairs + 1 {
-		within(t, func() bool { return s.status(pods2) == Installed && exec.Command("ip", "route", "del", pods2, "proto", "200").Run() == nil }, "a delete")
+		within(t, func() bool {
+			return s.status(pods2) == Installed && exec.Command("ip", "route", "del", pods2, "proto", "200").Run() == nil
+		}, "a delete")
 		s.eventuallyStatus(pods2, s.status(pods2))
 	}
 	s.eventuallyStatus(pods2, Failed)

@@ -27,6 +27,7 @@ type Table struct {
 
 	changed      chan struct{}
 	factsChanged chan struct{}
+	hostChanged  chan struct{}
 	running      atomic.Bool
 
 	mu sync.Mutex // guards all that follows
@@ -134,6 +135,7 @@ func newTable(c Config, mode Mode, k kernel, h host) *Table {
 		names:        readProtocolNames(),
 		changed:      make(chan struct{}, 1),
 		factsChanged: make(chan struct{}, 1),
+		hostChanged:  make(chan struct{}, 1),
 		links:        map[int]linkState{},
 		gone:         map[netip.Prefix]*entry{},
 		nothing:      &Outcome{},

@@ -46,6 +46,7 @@ type agent struct {
 	board    *status.Board
 	reporter *reporter
 	kernel   *fib.Table
+	host     *hostChecks
 	speaker  *bgp.Speaker
 	bfd      *bfd.Monitor
 	node     *k8s.Node // nil outside Kubernetes

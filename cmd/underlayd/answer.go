@@ -124,12 +124,13 @@ func nodeReport(s *status.Snapshot) k8s.Report {
 	return r
 }
 
-// source answers the status socket: the snapshot of the board, with what only GoBGP and the Kubernetes client know
-// and no event announces.
+// source answers the status socket: the snapshot of the board, with what only GoBGP, the Kubernetes client and the
+// host know and no event announces.
 type source struct {
 	board   *status.Board
 	speaker *bgp.Speaker
 	node    *k8s.Node
+	host    *hostChecks
 }
 
 // Snapshot implements status.Source.
@@ -141,6 +142,8 @@ func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 	out := *last
 	out.Clusters = withRoutable(last)
 	out.Kubernetes = kubernetesStatus(s.node)
+	out.Problems = slices.Concat(last.Problems, s.host.problems())
+	out.Kernel.Notes = s.host.notes()
 	counters, err := s.speaker.Counters(ctx, true)
 	if err != nil {
 		return &out

@@ -71,6 +71,7 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 	}
 	a.config = update.Config
 	setLevel(a.log, a.config.Log.Level)
+	a.host.use(a.config)
 	a.takePlan(a.facts)
 	a.replan(ctx)
 }

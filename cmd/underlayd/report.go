@@ -157,6 +157,8 @@ func (a *agent) kernelStatus() status.Kernel {
 	return status.Kernel{
 		Mode: string(a.kernel.Mode()), Table: k.Table, Protocol: k.Protocol, Metric: k.Metric, Routes: s.Routes,
 		Operations: s.Operations, Repairs: s.Repairs, Errors: s.Errors, Conflicts: s.Conflicts,
+		Installed: s.Installed, Failed: s.Failed, Adopted: s.Adopted, NextHops: s.NextHops, Groups: s.Groups,
+		Fights: s.Fights, Resyncs: s.Resyncs, Overflows: s.Overflows, Interrupted: s.Interrupted, GroupRewrites: s.GroupRewrites,
 	}
 }
 

@@ -122,7 +122,7 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
 	group.Go(func() error {
-		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node})
+		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node, host: a.host})
 	})
 	err = group.Wait()
 	if err == nil {
@@ -165,6 +165,8 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	group.Go(func() error { return a.kernel.Run(ctx) })
+	a.host = newHostChecks(a.kernel, a.config, a.log)
+	group.Go(func() error { return a.host.Run(ctx) })
 	if a.node, err = newNode(a.config, a.log); err != nil {
 		return err
 	}

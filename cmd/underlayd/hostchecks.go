@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/status"
+)
+
+const (
+	// hostPoll finds what the kernel does not announce, such as a changed limit.
+	hostPoll = 30 * time.Second
+	// hostRest is between two looks: pods come and go with links, of which each is announced.
+	hostRest = 2 * time.Second
+)
+
+// finding is something about the host that stands in the way of our routes, or, as a note, that could be better. The key
+// says what it is about: the sentence may count something.
+type finding struct {
+	severity status.Severity // empty: a note
+	key      string
+	message  string
+	since    time.Time
+}
+
+// hostChecks looks, and only looks, whether the host is set up so that our routes carry traffic.
+type hostChecks struct {
+	kernel *fib.Table
+	log    logrus.FieldLogger
+	again  chan struct{}
+
+	mu    sync.Mutex // guards what follows: the agent tells uses, the status socket asks for found
+	uses  families
+	found []finding
+}
+
+// families are those in which the configuration has pod CIDRs, ours or others'.
+type families struct{ v4, v6 bool }
+
+func familiesOf(c *config.Config) (f families) {
+	all := slices.Concat(c.Cluster.PodCIDRs, c.Node.PodCIDRs)
+	for _, r := range c.Clusters {
+		all = append(all, r.PodCIDRs...)
+	}
+	f.v4 = slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Addr().Is4() })
+	f.v6 = slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	return f
+}
+
+func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) *hostChecks {
+	return &hostChecks{kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), uses: familiesOf(c)}
+}
+
+// use takes a new configuration in. Nil checks nothing.
+func (h *hostChecks) use(c *config.Config) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	h.uses = familiesOf(c)
+	h.mu.Unlock()
+	select {
+	case h.again <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks at once, whenever the kernel announces a change, and now and then, until ctx is cancelled.
+func (h *hostChecks) Run(ctx context.Context) error {
+	poll := time.NewTicker(hostPoll)
+	defer poll.Stop()
+	for {
+		h.look()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(hostRest):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poll.C:
+		case <-h.again:
+		case <-h.kernel.HostChanged():
+		}
+	}
+}
+
+func (h *hostChecks) look() {
+	host, err := h.kernel.Inspect()
+	if err != nil {
+		h.log.WithError(err).Warn("the host's settings could not be read; looking again later")
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(judgeHost(host, h.uses), time.Now())
+}
+
+// note keeps what was found and logs what is news.
+func (h *hostChecks) note(found []finding, now time.Time) {
+	about := func(key string) func(finding) bool { return func(f finding) bool { return f.key == key } }
+	for i := range found {
+		f := &found[i]
+		if at := slices.IndexFunc(h.found, about(f.key)); at >= 0 && h.found[at].severity == f.severity {
+			f.since = h.found[at].since
+			continue
+		}
+		f.since = now
+		switch f.severity {
+		case status.Error:
+			h.log.Error(f.message)
+		case status.Warning:
+			h.log.Warn(f.message)
+		default:
+			h.log.Info(f.message)
+		}
+	}
+	for _, f := range h.found {
+		if !slices.ContainsFunc(found, about(f.key)) {
+			h.log.WithField("subject", f.key).Info("settled")
+		}
+	}
+	h.found = found
+}
+
+// problems are the findings that somebody has to act on.
+func (h *hostChecks) problems() (all []status.Problem) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.found {
+		if f.severity != "" {
+			all = append(all, status.Problem{Severity: f.severity, Subject: "host, " + f.key, Message: f.message, Since: f.since})
+		}
+	}
+	return all
+}
+
+// notes are those that nobody has to act on.
+func (h *hostChecks) notes() (all []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.found {
+		if f.severity == "" {
+			all = append(all, f.message)
+		}
+	}
+	return all
+}
