@@ -225,10 +225,18 @@ type kernelError struct {
 }
 
 func (e *kernelError) Error() string {
-	if e.text == "" {
-		return e.errno.Error()
+	text := e.errno.Error()
+	if e.text != "" {
+		text += ": " + e.text
 	}
-	return e.errno.Error() + ": " + e.text
+	// What the number does not say, in a route's reason.
+	switch e.errno {
+	case unix.EPERM:
+		text += " (CAP_NET_ADMIN is missing)"
+	case unix.ENOSPC:
+		text += " (a limit of the kernel's is reached)"
+	}
+	return text
 }
 
 func (e *kernelError) Unwrap() error { return e.errno }

@@ -71,7 +71,7 @@ func (k *netlinkKernel) probe(ctx context.Context) (bool, error) {
 		}
 		return true, del[0].err
 	case errors.Is(err, unix.EPERM):
-		return false, fmt.Errorf("write to kernel: %w (CAP_NET_ADMIN is needed)", err)
+		return false, fmt.Errorf("write to kernel: %w", err)
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return false, nil
 	}
