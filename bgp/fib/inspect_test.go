@@ -80,3 +80,13 @@ func TestChangesOfTheHostAreTold(t *testing.T) {
 		within(t, func() bool { return len(s.HostChanged()) > 0 }, "news of %s", c.name)
 	}
 }
+
+// BenchmarkInspect is what it costs to look after the host, with 4,000 next hops over one link.
+func BenchmarkInspect(b *testing.B) {
+	_, table := benchTable(b, ModeObjects)
+	require.NoError(b, table.Ensure(b.Context(), benchRoutes(10_000, 1, 0)))
+	for b.Loop() {
+		_, err := table.Inspect()
+		require.NoError(b, err)
+	}
+}

@@ -153,18 +153,22 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 		e.kind, e.link = linkChanged, l
 		return e, ok
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		if len(m.body) < unix.SizeofIfAddrmsg {
-			return e, false
-		}
-		e.kind, e.link.index = addressChanged, int(binary.NativeEndian.Uint32(m.body[4:]))
-		e.link.gone = m.kind == unix.RTM_DELADDR
-		for kind, v := range attributes(m.body[unix.SizeofIfAddrmsg:]) {
-			// The second, if present, is the node's own end of a point-to-point link.
-			if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !e.addr.IsValid() {
-				e.addr = address(v)
-			}
-		}
-		return e, true
+		return decodeAddress(m)
 	}
 	return e, false
+}
+
+func decodeAddress(m message) (event, bool) {
+	e := event{kind: addressChanged, third: m.port != 0}
+	if len(m.body) < unix.SizeofIfAddrmsg {
+		return e, false
+	}
+	e.link.index, e.link.gone = int(binary.NativeEndian.Uint32(m.body[4:])), m.kind == unix.RTM_DELADDR
+	for kind, v := range attributes(m.body[unix.SizeofIfAddrmsg:]) {
+		// The second, if present, is the node's own end of a point-to-point link.
+		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !e.addr.IsValid() {
+			e.addr = address(v)
+		}
+	}
+	return e, true
 }
