@@ -31,7 +31,8 @@ func (t *Table) FactsChanged() <-chan struct{} { return t.factsChanged }
 // LocalAddresses returns the link that leads to peer and the node's own addresses on it, one for
 // each family: of the peer's family the source address the kernel chooses, of the other the
 // lowest usable one. An address is the zero Addr where the link has none; tentative, duplicate,
-// deprecated and temporary addresses are not used. A link-local peer needs its link as zone.
+// deprecated and temporary addresses are not used. A link-local peer needs its link as zone. The answer may be 100 ms
+// old, but not older than the last call of Facts.
 func (t *Table) LocalAddresses(peer netip.Addr) (link string, v4, v6 netip.Addr, err error) {
 	link, v4, v6, err = t.host.local(peer)
 	if err != nil {

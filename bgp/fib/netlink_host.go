@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,17 +20,39 @@ const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPREC
 // dumpTries is how often an interrupted dump is taken again at once.
 const dumpTries = 10
 
-func (k *netlinkKernel) addresses(link netlink.Link) ([]netlink.Addr, error) {
+// addressAge is how old the addresses may be by which ours on a link are told. The kernel hands out those of all links
+// whatever it is asked for, and with each change it is asked about each peer.
+const addressAge = 100 * time.Millisecond
+
+// addressList are all addresses of the node as last read.
+type addressList struct {
+	mu  sync.Mutex // guards what follows, and lets one reader work for all
+	all []netlink.Addr
+	at  time.Time
+}
+
+// addresses returns all addresses of the node, at most so old. They are not to be written to.
+func (k *netlinkKernel) addresses(age time.Duration) ([]netlink.Addr, error) {
+	l := &k.addrs
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.at.IsZero() && time.Since(l.at) < age {
+		return l.all, nil
+	}
 	for try := 1; ; try++ {
-		addrs, err := k.handle.AddrList(link, netlink.FAMILY_ALL)
-		if err == nil || try == dumpTries || !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return addrs, err
+		addrs, err := k.handle.AddrList(nil, netlink.FAMILY_ALL)
+		if err != nil && try < dumpTries && errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue
 		}
+		if err == nil {
+			l.all, l.at = addrs, time.Now()
+		}
+		return addrs, err
 	}
 }
 
 func (k *netlinkKernel) facts() (Facts, error) {
-	addrs, err := k.addresses(nil)
+	addrs, err := k.addresses(0)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -72,12 +96,15 @@ func (k *netlinkKernel) local(peer netip.Addr) (string, netip.Addr, netip.Addr, 
 	if err != nil {
 		return "", none, none, err
 	}
-	addrs, err := k.addresses(link)
+	addrs, err := k.addresses(addressAge)
 	if err != nil {
 		return "", none, none, fmt.Errorf("read addresses of %s: %w", link.Attrs().Name, err)
 	}
 	v4, v6 := none, none
 	for _, a := range addrs {
+		if a.LinkIndex != link.Attrs().Index {
+			continue
+		}
 		own, ok := prefix(a.IPNet)
 		if !ok || a.Flags&unusable != 0 || own.Addr().IsLinkLocalUnicast() || own.Addr().IsLoopback() {
 			continue

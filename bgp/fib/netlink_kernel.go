@@ -21,6 +21,7 @@ const (
 type netlinkKernel struct {
 	cmd     *socket
 	mon     *monitor
+	addrs   addressList
 	witness *witness
 	handle  *netlink.Handle
 	table   uint32
