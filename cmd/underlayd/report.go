@@ -29,7 +29,6 @@ func (a *agent) publish() {
 		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
-	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems())
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})
 	}
@@ -40,7 +39,8 @@ func (a *agent) publish() {
 		session.RefusedTotal = a.counted.of(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}
-	s.Problems = identityProblems(sessions, a.routerID)
+	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(),
+		identityProblems(sessions, a.routerID))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}
