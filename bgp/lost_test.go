@@ -223,3 +223,39 @@ func TestWhatANewSessionAddsComesInOnePiece(t *testing.T) {
 	b.withdraw(prefixes[0])
 	newWorld(t, s).becomes(prefixes[0].String() + " from [192.168.0.2]")
 }
+
+// TestAPeerThatForgotGracefulRestartLeavesNothingBehind: GoBGP goes on waiting for an End-of-RIB that never comes.
+func TestAPeerThatForgotGracefulRestartLeavesNothingBehind(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	a.announce(west)
+	a.announce(west6)
+	peer := a.peer("a")
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
+	w := newWorld(t, s)
+	both := []string{"10.20.1.0/24 from [192.168.0.2]", "fd00:20:0:1::/64 from [192.168.0.2]"}
+	w.becomes(both...)
+	require.NoError(t, a.server.StopBgp(t.Context(), &api.StopBgpRequest{AllowGracefulRestart: true}))
+	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
+	require.Equal(t, Restarting, s.Lost()[0].Cause)
+
+	b := startRemoteAt(t, "192.168.0.2", 65000, a.port, false, s)
+	b.announce(west6)
+	established(t, s, "a")
+	require.False(t, s.Sessions()[0].GracefulRestart)
+	require.Eventually(t, func() bool { return s.Sessions()[0].Complete }, patience, 10*time.Millisecond)
+	w.becomes(both...) // this is what is wrong
+
+	require.NoError(t, s.Renew(t.Context(), peer.Address, Disconnected, time.Minute))
+	lost := s.Lost()
+	require.Equal(t, Disconnected, lost[0].Cause)
+	require.Equal(t, time.Minute, lost[0].Grace)
+	var changes []Change
+	require.Eventually(t, func() bool { changes = append(changes, s.Drain(0)...); return len(changes) >= 2 }, patience, time.Millisecond)
+	for _, c := range changes[:2] {
+		require.True(t, c.Lost, "they may be kept until the peer has told all of its routes again")
+	}
+	w.table = map[netip.Prefix][]Path{}
+	w.becomes(both[1])
+	require.Equal(t, 2, s.Sessions()[0].Flaps, "the record of the session goes on")
+}

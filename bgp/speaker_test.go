@@ -109,9 +109,15 @@ func (b *syncBuffer) String() string {
 
 func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	t.Helper()
+	return startRemoteAt(t, host, asn, freePort(t), true, s)
+}
+
+// startRemoteAt starts one on a port, which knows graceful restart or does not.
+func startRemoteAt(t *testing.T, host string, asn uint32, port int, graceful bool, s *subject) *remote {
+	t.Helper()
 	log := &syncBuffer{}
 	logger := server.LoggerOption(slog.New(slog.NewTextHandler(log, nil)), nil)
-	r := &remote{t: t, log: log, server: server.NewBgpServer(logger), asn: asn, addr: netip.MustParseAddr(host), port: freePort(t)}
+	r := &remote{t: t, log: log, server: server.NewBgpServer(logger), asn: asn, addr: netip.MustParseAddr(host), port: port}
 	go r.server.Serve()
 	require.NoError(t, r.server.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
 		Asn: asn, RouterId: host, ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,
@@ -121,8 +127,8 @@ func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	peer := &api.Peer{
 		Conf:            &api.PeerConf{NeighborAddress: speaker.String(), PeerAsn: ownASN},
 		Transport:       &api.Transport{LocalAddress: host, RemotePort: uint32(s.cfg.Port), PassiveMode: true},
-		AfiSafis:        []*api.AfiSafi{apiFamily(api.Family_AFI_IP, true), apiFamily(api.Family_AFI_IP6, true)},
-		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: 30},
+		AfiSafis:        []*api.AfiSafi{apiFamily(api.Family_AFI_IP, graceful), apiFamily(api.Family_AFI_IP6, graceful)},
+		GracefulRestart: &api.GracefulRestart{Enabled: graceful, RestartTime: 30},
 	}
 	require.NoError(t, r.server.AddPeer(t.Context(), &api.AddPeerRequest{Peer: peer}))
 	return r
