@@ -41,6 +41,8 @@ func TestChanges(t *testing.T) {
 		{"a connect retry is live", []string{"asn: 64512", "asn: 64512\n  connectRetry: 1s"}, []string{"bgp.connectRetry: 5s to 1s (Live)"}},
 		{"a peer's AS number resets it alone", []string{"asn: 65000}", "asn: 65001}"}, []string{"bgp.peers[tor-a].asn: 65000 to 65001 (ResetsPeer tor-a)"}},
 		{"a peer's local address resets it", []string{"asn: 65000}", "asn: 65000, localAddress: 192.0.2.9}"}, []string{"bgp.peers[tor-a].localAddress: nothing to 192.0.2.9 (ResetsPeer tor-a)"}},
+		{"a peer's password resets it", []string{"asn: 65000}", "asn: 65000, passwordFile: /k}"}, []string{"bgp.peers[tor-a].passwordFile: nothing to /k (ResetsPeer tor-a)"}},
+		{"how much a peer may send is live", []string{"asn: 65000}", "asn: 65000, maxPrefixes: 0}"}, []string{"bgp.peers[tor-a].maxPrefixes: auto to 0 (Live)"}},
 		{"multihop resets a peer, and says that GTSM goes", []string{"asn: 65000}", "asn: 65000, multihop: 2}"}, []string{"bgp.peers[tor-a].hops: 1 to 0 (ResetsPeer tor-a)", "bgp.peers[tor-a].multihop: 0 to 2 (ResetsPeer tor-a)"}},
 		{"a new peer disturbs nobody", []string{"  peers:\n", "  peers:\n  - {name: tor-c, address: 192.0.2.3, asn: 65000}\n"}, []string{"bgp.peers[tor-c]: nothing to tor-c (Live)"}},
 		{"a peer that is gone disturbs nobody else", []string{"  - {name: tor-a, address: 192.0.2.1, asn: 65000}\n", ""}, []string{"bgp.peers[tor-a]: tor-a to nothing (Live)"}},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -76,6 +77,8 @@ type Peer struct {
 	Multihop     int           // TTL sent on an eBGP session without GTSM; 0: not multihop
 	HoldTime     time.Duration // 0: that of the speaker; see BGP.Timers
 	Families     []Family      // never empty
+	PasswordFile string        // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
+	MaxPrefixes  Limit         // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
 	BFD          BFD
 }
 
@@ -84,6 +87,15 @@ type BFD struct {
 	Interval   time.Duration // whole milliseconds; 0: off
 	Multiplier int           // so many packets may get lost
 }
+
+// Limit is a number that may be left to the daemon or be none.
+type Limit int
+
+// The Limits that are not numbers.
+const (
+	AutoLimit Limit = 0  // auto: derived
+	NoLimit   Limit = -1 // 0 in the file
+)
 
 // Family is an address family, unicast.
 type Family string
@@ -157,6 +169,29 @@ func (b BGP) Timers(p Peer) (hold, keepalive time.Duration) {
 		hold = p.HoldTime
 	}
 	return hold, (hold / 3).Truncate(time.Second)
+}
+
+// leastPrefixLimit is the least derived limit of what a peer may send: it is there to protect the memory, and a fabric
+// may well send its own few thousand prefixes next to those of the contracts.
+const leastPrefixLimit = 10000
+
+// PrefixLimit returns how many prefixes of one family a peer may send before its session is ended; 0 for any number.
+// Derived, it is twice what the contracts of the clusters that may be learned from it allow, and at least 10000.
+func (c *Config) PrefixLimit(p Peer) int {
+	switch p.MaxPrefixes {
+	case NoLimit:
+		return 0
+	case AutoLimit:
+		sum := 0
+		for _, remote := range c.Clusters {
+			if len(p.Clusters) == 0 || slices.Contains(p.Clusters, remote.Name) {
+				sum += remote.MaxPrefixes
+			}
+		}
+		return max(2*sum, leastPrefixLimit)
+	default:
+		return int(p.MaxPrefixes)
+	}
 }
 
 // Internal reports whether the session with a peer is iBGP.

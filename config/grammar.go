@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -151,6 +152,13 @@ func peerKeys() []field[Peer] {
 		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
 			doc: "the address families the session carries"},
 			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
+		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
+			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
+			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
+		scalar(key{name: "maxPrefixes", fallback: "auto",
+			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
+				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
+			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
 		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
 			func(p *Peer) *BFD { return &p.BFD }),
 	}
@@ -262,6 +270,38 @@ func multihop() kind[int] {
 	return number[int](0, 255).refusing(map[string]string{
 		"1": "must be 0 or 2 to 255: a TTL of 1 does not leave the link; write hops: 0 for a plain session",
 	})
+}
+
+// prefixLimit is a number, 0 for none, or auto.
+func prefixLimit() kind[Limit] {
+	const highest = 10000000
+	numbers := number[int](0, highest)
+	return kind[Limit]{
+		name: "int", want: "a whole number, or auto", tags: []string{"!!int", "!!str"},
+		parse: func(text string) (Limit, error) {
+			switch text {
+			case "auto":
+				return AutoLimit, nil
+			case "0":
+				return NoLimit, nil
+			}
+			n, err := numbers.parse(text)
+			if err != nil {
+				return AutoLimit, broken("must be auto, 0 for no limit, or 1 to %d", highest)
+			}
+			return Limit(n), nil
+		},
+		format: func(l Limit) string {
+			switch l {
+			case AutoLimit:
+				return "auto"
+			case NoLimit:
+				return "0"
+			}
+			return strconv.Itoa(int(l))
+		},
+		schema: schema{"anyOf": []schema{{"const": "auto"}, numbers.schema}},
+	}
 }
 
 // holdTime is what a speaker may offer. RFC 4271, section 4.2, allows 0 (no keepalives at all) and 3 s or

@@ -194,6 +194,23 @@ func directory() kind[string] {
 	})
 }
 
+// file is the absolute path of a file. Whether it is there and may be read is found out by whoever reads it.
+func file() kind[string] {
+	return text[string]("path").where(func(name string) error {
+		switch {
+		case name == "":
+			return broken("must not be empty: leave the key out for none")
+		case !path.IsAbs(name):
+			return broken("must be an absolute path")
+		case path.Clean(name) != name:
+			return broken("must be a plain path: write %s", path.Clean(name))
+		case strings.ContainsRune(name, 0):
+			return broken("must not contain a zero byte")
+		}
+		return nil
+	})
+}
+
 func boolean() kind[bool] {
 	return kind[bool]{
 		name: "bool", want: "true or false", tags: []string{"!!bool"},

@@ -1,6 +1,11 @@
 package config_test
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
 
 func TestPeers(t *testing.T) {
 	at := func(address string) string { return peers("name: a, asn: 65000, address: " + address) }
@@ -48,6 +53,16 @@ func TestPeers(t *testing.T) {
 		{"a family twice is refused", peer("families: [ipv4, ipv4]"), one("bgp.peers[0].families[1]: ipv4: is listed twice: also at bgp.peers[0].families[0]")},
 		{"a misspelt cluster of a peer is refused", withPeerFor("wets"), one("bgp.peers[0].clusters[0]: wets: is not declared in clusters (did you mean west?)")},
 		{"our own cluster at a peer is refused", withPeerFor("east"), one("bgp.peers[0].clusters[0]: east: is this cluster itself: nothing of it is learned from a peer")},
+		{"the path of a password is fine, whether or not it is there", peer("passwordFile: /nowhere/tor-a"), nil},
+		{"a relative path of a password is refused", peer("passwordFile: tor-a.key"), one("bgp.peers[0].passwordFile: tor-a.key: must be an absolute path")},
+		{"a crooked path of a password is refused", peer("passwordFile: /etc/../tor-a"), one("bgp.peers[0].passwordFile: /etc/../tor-a: must be a plain path: write /tor-a")},
+		{"an empty path of a password is refused", peer(`passwordFile: ""`), one(`bgp.peers[0].passwordFile: "": must not be empty: leave the key out for none`)},
+		{"a password in place of its file is refused, and not shown", peer("password: Fabr1c"),
+			one("bgp.peers[0].password: unknown key (known here: name, address, asn, port, localAddress, passive, clusters, hops, multihop, holdTime, families, passwordFile, maxPrefixes, bfd)")},
+		{"a limit of prefixes may be none", peer("maxPrefixes: 0"), nil},
+		{"a limit of prefixes may be left to the daemon", peer("maxPrefixes: auto"), nil},
+		{"a negative limit of prefixes is refused", peer("maxPrefixes: -1"), one("bgp.peers[0].maxPrefixes: -1: must be auto, 0 for no limit, or 1 to 10000000")},
+		{"another word for a limit is refused", peer("maxPrefixes: many"), one("bgp.peers[0].maxPrefixes: many: must be auto, 0 for no limit, or 1 to 10000000")},
 		{"a router id of zero is refused", inBGP("routerID: 0.0.0.0"), one("bgp.routerID: 0.0.0.0: must not be zero (RFC 6286)")},
 		{"an IPv6 router id is refused", inBGP(`routerID: "::1"`), one("bgp.routerID: ::1: must be auto, or 32 bits written as an IPv4 address (RFC 6286)")},
 		{"listening on a group is refused", inBGP("listenAddresses: [224.0.0.1]"), one("bgp.listenAddresses[0]: 224.0.0.1: must be a unicast address, not a multicast group")},
@@ -58,4 +73,26 @@ func TestPeers(t *testing.T) {
 
 func withPeerFor(cluster string) string {
 	return peer("clusters: ["+cluster+"]") + "clusters: [{name: west, id: 2, podCIDRs: [10.20.0.0/16]}]\n"
+}
+
+func TestPrefixLimit(t *testing.T) {
+	for _, row := range []struct {
+		name, more, west string
+		want             int
+	}{
+		{"small contracts leave room for what the fabric sends besides", "clusters: []", "1000", 10000},
+		{"large ones are doubled", "clusters: []", "20000", 42000},
+		{"those that the peer may announce count", "clusters: [north]", "20000", 10000},
+		{"a limit of its own is taken as it is", "maxPrefixes: 5", "20000", 5},
+		{"0 is none", "maxPrefixes: 0", "20000", 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := mustParse(t, peer(row.more)+"clusters:\n- {name: west, id: 2, podCIDRs: [10.20.0.0/16], maxPrefixes: "+row.west+"}\n"+
+				"- {name: north, id: 3, podCIDRs: [10.30.0.0/16]}\n")
+			require.Equal(t, row.want, c.PrefixLimit(c.BGP.Peers[0]))
+			var out bytes.Buffer
+			require.NoError(t, c.Print(&out))
+			require.Equal(t, c, mustParse(t, out.String()), "what is printed says the same")
+		})
+	}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/sirupsen/logrus"
 )
 
@@ -71,8 +69,8 @@ func (w *Watcher) Reload() {
 
 // Run watches until the context ends and then returns nil. It must be called once.
 func (w *Watcher) Run(ctx context.Context) error {
-	notes := w.subscribe()
-	defer notes.close()
+	notes := Notify(w.cfg.Log, filepath.Dir(w.cfg.Path))
+	defer notes.Close()
 	poll := time.NewTicker(w.cfg.Poll)
 	defer poll.Stop()
 	file := observed{latest: Update{Config: w.cfg.Current}}
@@ -101,7 +99,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			noisySince = time.Time{}
 			w.look(&file, false)
 		case <-poll.C:
-			notes.renew()
+			notes.Renew()
 			if !file.same(readFile(w.cfg.Path)) {
 				quiet.Reset(w.cfg.Settle) // whoever writes it may not be through
 			}
@@ -156,77 +154,4 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return text, nil
-}
-
-// notes are the notifications about the directory of a file. The directory and not the file is watched,
-// since a file that is replaced takes its watch with it.
-type notes struct {
-	C       <-chan struct{} // something happened; never closed
-	watcher *fsnotify.Watcher
-	dir     string
-	log     logrus.FieldLogger
-	lost    bool
-}
-
-func (w *Watcher) subscribe() *notes {
-	n := &notes{dir: filepath.Dir(w.cfg.Path), log: w.cfg.Log}
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		n.log.WithError(err).Warnf("can't watch %s: it is read every %s instead", n.dir, w.cfg.Poll)
-		return n
-	}
-	n.watcher = watcher
-	n.renew()
-	woken := make(chan struct{}, 1)
-	n.C = woken
-	go forward(watcher, woken)
-	return n
-}
-
-// forward turns events into wake-ups until the watcher is closed. Which file they are about does not matter,
-// and lost ones don't either: whoever is woken reads the file itself.
-func forward(watcher *fsnotify.Watcher, woken chan<- struct{}) {
-	events, failures := watcher.Events, watcher.Errors
-	for events != nil || failures != nil {
-		select {
-		case e, ok := <-events:
-			if !ok {
-				events = nil
-				continue
-			}
-			if e.Op == fsnotify.Chmod {
-				continue
-			}
-		case _, ok := <-failures:
-			if !ok {
-				failures = nil
-				continue
-			}
-		}
-		select {
-		case woken <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// renew watches the directory, again if it was replaced.
-func (n *notes) renew() {
-	if n.watcher == nil {
-		return
-	}
-	err := n.watcher.Add(n.dir)
-	if err != nil && !n.lost && !errors.Is(err, fsnotify.ErrClosed) {
-		n.log.WithError(err).Warnf("can't watch %s for now", n.dir)
-	}
-	n.lost = err != nil
-}
-
-func (n *notes) close() {
-	if n.watcher == nil {
-		return
-	}
-	if err := n.watcher.Close(); err != nil {
-		n.log.WithError(err).Debug("close watcher")
-	}
 }

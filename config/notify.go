@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/sirupsen/logrus"
+)
+
+// Notes are notifications about the directories of files. The directory and not the file is watched, since a file that
+// is replaced takes its watch with it. They only make things faster: they do not reach across links and some file
+// systems, and a node may have run out of them. So whoever uses them reads the files now and then without being told.
+type Notes struct {
+	C       <-chan struct{} // something happened; never closed
+	watcher *fsnotify.Watcher
+	dirs    []string
+	log     logrus.FieldLogger
+	lost    map[string]bool
+}
+
+// Notify begins to watch directories. Without notifications C says nothing, and the log why.
+func Notify(log logrus.FieldLogger, dirs ...string) *Notes {
+	n := &Notes{log: log, lost: make(map[string]bool)}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		n.log.WithError(err).Warnf("can't watch %v: the files are read now and then instead", dirs)
+		return n
+	}
+	n.watcher = watcher
+	n.Follow(dirs...)
+	woken := make(chan struct{}, 1)
+	n.C = woken
+	go forward(watcher, woken)
+	return n
+}
+
+// forward turns events into wake-ups until the watcher is closed. Which file they are about does not matter,
+// and lost ones don't either: whoever is woken reads the file itself.
+func forward(watcher *fsnotify.Watcher, woken chan<- struct{}) {
+	events, failures := watcher.Events, watcher.Errors
+	for events != nil || failures != nil {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			if e.Op == fsnotify.Chmod {
+				continue
+			}
+		case _, ok := <-failures:
+			if !ok {
+				failures = nil
+				continue
+			}
+		}
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Follow makes the watched directories these. Notes belong to one goroutine, which calls it.
+func (n *Notes) Follow(dirs ...string) {
+	if n.watcher == nil {
+		return
+	}
+	kept := make(map[string]bool, len(dirs))
+	for _, dir := range dirs {
+		kept[dir] = true
+	}
+	for _, dir := range n.dirs {
+		if !kept[dir] {
+			_ = n.watcher.Remove(dir) // it may be gone itself
+			delete(n.lost, dir)
+		}
+	}
+	n.dirs = dirs
+	n.Renew()
+}
+
+// Renew watches the directories again, for those that were replaced.
+func (n *Notes) Renew() {
+	if n.watcher == nil {
+		return
+	}
+	for _, dir := range n.dirs {
+		err := n.watcher.Add(dir)
+		if err != nil && !n.lost[dir] && !errors.Is(err, fsnotify.ErrClosed) {
+			n.log.WithError(err).Warnf("can't watch %s for now", dir)
+		}
+		n.lost[dir] = err != nil
+	}
+}
+
+// Close ends the watch.
+func (n *Notes) Close() {
+	if n.watcher == nil {
+		return
+	}
+	if err := n.watcher.Close(); err != nil {
+		n.log.WithError(err).Debug("close watcher")
+	}
+}
