@@ -27,6 +27,9 @@ type Peer struct {
 	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
 	// End-of-RIB before it advertises (RFC 4724, section 4.1). It counts when the peer is added.
 	Deferral time.Duration
+	// MaxPrefixes is how many prefixes of one family it may have sent, refused ones included, before the session is
+	// ended and parked for a time; 0 for any number.
+	MaxPrefixes int
 }
 
 // Transport is the part of a Peer that OPEN and TCP depend on.
@@ -76,6 +79,7 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	for _, p := range peers {
 		want[p.Address] = p
 	}
+	s.wanted = want
 	err := s.applyPolicies(ctx, peers)
 	if s.started {
 		err = errors.Join(err, s.guardListeners(peers, time.Now()))
@@ -84,14 +88,18 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 		return err
 	}
 	var errs []error
-	for address, old := range s.peers {
-		if p, ok := want[address]; !ok || p.Transport != old.Transport {
-			errs = append(errs, s.deletePeer(ctx, old))
-		}
+	departing := s.departing(want)
+	s.farewell(ctx, departing)
+	for _, l := range departing {
+		errs = append(errs, s.deletePeer(ctx, l.peer))
 	}
+	s.limits.keep(want)
+	s.table.keepSessions(want, s.peers)
 	for _, p := range peers {
 		old, exists := s.peers[p.Address]
 		switch {
+		case !exists && s.limits.parked(p):
+			s.table.parkSession(p.Address, s.limits.penalties[p.Address])
 		case !exists:
 			errs = append(errs, s.addPeer(ctx, p))
 		case old.Transport == p.Transport: // else its deletion failed and was reported
@@ -147,6 +155,7 @@ func (s *Speaker) refreshPeer(ctx context.Context, old, p Peer) error {
 		return err // s.peers keeps the old one, so the next call tries again
 	}
 	s.peers[p.Address] = p
+	s.table.setLimit(p.Address, p.MaxPrefixes)
 	return nil
 }
 

@@ -44,6 +44,10 @@ type Session struct {
 	Complete bool
 	// Flaps counts how often an established session was lost.
 	Flaps int
+	// ParkedUntil is when a peer that sent too many prefixes is let in again; zero for one that is not parked.
+	ParkedUntil time.Time
+	// Troubles are what somebody should look at though the session may be established, in words.
+	Troubles []string
 }
 
 // session is the table's record of one peer.
@@ -69,6 +73,12 @@ type session struct {
 	added  time.Time  // the last of them
 	adding time.Time  // the first of them
 	held   []*learned // changes of its that are held back, see table.note
+
+	ports    [2]uint16 // ours and the peer's, while it is established
+	hold     time.Duration
+	limit    int    // prefixes it may send; 0 for any number
+	refused  string // why it is not in GoBGP
+	troubles [troubleKinds]string
 }
 
 // complete says whether all initial routes of the session have arrived.
@@ -94,6 +104,7 @@ func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Ti
 	s := t.sessions[state.NeighborAddress]
 	if s != nil {
 		s.apply(event.Peer, at)
+		t.wake()
 		if !s.Established {
 			t.landed(s) // GoBGP tells of the state after the withdrawals
 		}
@@ -113,6 +124,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 		s.Since, s.up, s.coming, s.gone, s.words = at, at, true, false, ""
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
+		s.ports = [2]uint16{uint16(peer.Transport.LocalPort), uint16(peer.Transport.RemotePort)}
 		clear(s.endOfRIB)
 		s.negotiate(peer.State)
 	case !s.Established && was:
@@ -122,6 +134,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 		s.IPv4, s.IPv6, s.GracefulRestart = false, false, false
 	}
 	if !s.Established {
+		s.troubles = [troubleKinds]string{}
 		if reason := disconnectReason(peer.State); reason != "" {
 			s.LastError = reason
 			if s.words != "" {
@@ -213,6 +226,10 @@ func (s *Speaker) Sessions() []Session {
 	for _, session := range s.table.sessions {
 		copied := session.Session
 		copied.Complete = session.complete(now)
+		copied.Troubles = session.told()
+		if session.refused != "" {
+			copied.LastError = session.refused
+		}
 		sessions = append(sessions, copied)
 	}
 	slices.SortFunc(sessions, func(a, b Session) int { return cmp.Compare(a.Peer, b.Peer) })
@@ -267,16 +284,6 @@ func (s *Speaker) Counters(ctx context.Context, advertised bool) (map[netip.Addr
 		}
 	}
 	return counters, nil
-}
-
-// addSession starts the record of a peer before GoBGP knows it, so that no event is missed.
-func (t *table) addSession(p Peer) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.sessions[p.Address] = &session{
-		Session:  Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: "idle", Since: time.Now()},
-		endOfRIB: map[gobgp.Family]bool{},
-	}
 }
 
 func (t *table) removeSession(address netip.Addr) {

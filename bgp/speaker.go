@@ -42,6 +42,11 @@ type Config struct {
 	Restarting bool
 	// Socket is the path of the unix socket on which the gobgp command may read; empty for none.
 	Socket string
+	// Park is how long a peer that sent too many prefixes is parked the first time; 0 for a minute. It doubles up to 60
+	// times that, and starts anew for a peer that behaved as long.
+	Park time.Duration
+	// WallClock is the clock that is compared with the monotonic one; nil for time.Now.
+	WallClock func() time.Time
 	// Log receives the speaker's own records and GoBGP's.
 	Log logrus.FieldLogger
 }
@@ -57,6 +62,8 @@ type Speaker struct {
 
 	mu         sync.Mutex // guards the fields below: the sets last applied to GoBGP
 	peers      map[netip.Addr]Peer
+	wanted     map[netip.Addr]Peer // those of the last SetPeers, whether or not they could be added
+	limits     limits
 	advertised map[netip.Prefix]struct{}
 	policies   policies
 	filter     []unix.SockFilter // on the listeners
@@ -82,6 +89,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		server:     gobgp.NewBgpServer(options...),
 		table:      table,
 		peers:      map[netip.Addr]Peer{},
+		limits:     newLimits(cfg.Park),
 		advertised: map[netip.Prefix]struct{}{},
 		restarting: cfg.Restarting,
 	}
@@ -151,6 +159,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.followSpares(ctx) })
 	background.Go(func() { s.followTurns(ctx) })
+	background.Go(func() { s.tend(ctx) })
 	defer func() {
 		cancel()
 		background.Wait()

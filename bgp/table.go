@@ -16,6 +16,7 @@ import (
 // which prefixes changed, and the state of each session.
 type table struct {
 	changed chan struct{} // capacity one: "look again"
+	awoken  chan struct{} // likewise, for the tender
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
 	prefixes prefixmap.Map[*learned]
@@ -24,6 +25,7 @@ type table struct {
 	last     *learned   // looked up last: the events of one prefix come together
 	sets     pathSets
 	sessions map[netip.Addr]*session
+	awake    bool   // the tender looks often
 	fallen   bool   // a session ended since the agent asked last
 	unseen   uint64 // changes that did not show in the best paths
 	reader   pathReader
@@ -50,6 +52,7 @@ const (
 func newTable(ownASN uint32) *table {
 	return &table{
 		changed:  make(chan struct{}, 1),
+		awoken:   make(chan struct{}, 1),
 		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
 		reader:   pathReader{ownASN: ownASN},
@@ -92,6 +95,7 @@ func (t *table) update(events []*apiutil.Path) {
 		t.unseen++
 	}
 	waiting := len(t.dirty) > 0
+	t.wake()
 	t.mu.Unlock()
 	if waiting {
 		t.poke()

@@ -1,0 +1,80 @@
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+// farewellLimit is how long peers get to take the reason why their session ends.
+const farewellLimit = time.Second
+
+// leaver is a peer whose session is about to be deleted.
+type leaver struct {
+	peer  Peer
+	stays bool // it is added again
+	why   string
+}
+
+// departing are the present peers that must not stay as they are.
+func (s *Speaker) departing(want map[netip.Addr]Peer) []leaver {
+	var out []leaver
+	for address, old := range s.peers {
+		p, ok := want[address]
+		switch {
+		case !ok:
+			out = append(out, leaver{old, false, "underlayd: this peer was removed from the configuration"})
+		case p.Transport != old.Transport:
+			out = append(out, leaver{old, true, "underlayd: the configuration of this session was changed"})
+		}
+	}
+	return out
+}
+
+// farewell tells peers in words why their sessions end (RFC 9003), which GoBGP does not do when it deletes one, and
+// waits until they have been told. Administrative Reset leaves a peer that knows RFC 8538 its routes until we are back.
+func (s *Speaker) farewell(ctx context.Context, departing []leaver) {
+	waiting := map[netip.Addr]struct{}{}
+	for _, l := range departing {
+		if !s.table.established(l.peer.Address) {
+			continue
+		}
+		s.table.fall(l.peer.Address, Closed)
+		address := l.peer.Address.String()
+		err := s.call(ctx, "farewell", func(ctx context.Context) error {
+			if l.stays {
+				return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: l.why})
+			}
+			return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address, Communication: l.why})
+		})
+		if err == nil {
+			waiting[l.peer.Address] = struct{}{}
+		}
+	}
+	s.awaitEnd(ctx, waiting)
+}
+
+// awaitEnd waits for sessions to end, for a while.
+func (s *Speaker) awaitEnd(ctx context.Context, waiting map[netip.Addr]struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for address := range waiting {
+			if !s.table.established(address) {
+				delete(waiting, address)
+			}
+		}
+		if len(waiting) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
