@@ -26,6 +26,10 @@ func (s *Speaker) departing(want map[netip.Addr]Peer) []leaver {
 		switch {
 		case !ok:
 			out = append(out, leaver{old, false, "underlayd: this peer was removed from the configuration"})
+		case p.Refused != "":
+			out = append(out, leaver{old, false, "underlayd: this peer can not run as it is configured"})
+		case p.Password != old.Password:
+			out = append(out, leaver{old, true, "underlayd: the password of this session was changed"})
 		case p.Transport != old.Transport:
 			out = append(out, leaver{old, true, "underlayd: the configuration of this session was changed"})
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -45,9 +46,30 @@ func readOnly() []grpc.ServerOption {
 			if err := refuse(info.FullMethod); err != nil {
 				return err
 			}
-			return next(server, stream)
+			return next(server, discreet{stream})
 		}),
 	}
+}
+
+// discreet is a stream whose answers have no passwords. They are made for the one who asked, so that nothing else changes.
+type discreet struct{ grpc.ServerStream }
+
+// SendMsg implements grpc.ServerStream.
+func (s discreet) SendMsg(message any) error {
+	var peer *api.Peer
+	switch m := message.(type) {
+	case *api.ListPeerResponse:
+		peer = m.GetPeer()
+	case *api.WatchEventResponse:
+		peer = m.GetPeer().GetPeer()
+	}
+	if conf := peer.GetConf(); conf.GetAuthPassword() != "" {
+		conf.AuthPassword = redacted
+	}
+	if state := peer.GetState(); state.GetAuthPassword() != "" {
+		state.AuthPassword = redacted
+	}
+	return s.ServerStream.SendMsg(message)
 }
 
 // removeStaleSocket removes what a killed process left behind. GoBGP could not listen over it.

@@ -239,7 +239,7 @@ func TestAPeerThatForgotGracefulRestartLeavesNothingBehind(t *testing.T) {
 	require.Eventually(t, func() bool { return !s.Sessions()[0].Established }, patience, time.Millisecond)
 	require.Equal(t, Restarting, s.Lost()[0].Cause)
 
-	b := startRemoteAt(t, "192.168.0.2", 65000, a.port, false, s)
+	b := startNeighbor(t, startRemoteAt(t, "192.168.0.2", 65000, a.port, s), false, s)
 	b.announce(west6)
 	established(t, s, "a")
 	require.False(t, s.Sessions()[0].GracefulRestart)

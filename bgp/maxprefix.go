@@ -160,7 +160,7 @@ func (s *Speaker) unpark(ctx context.Context) {
 	now := time.Now()
 	for address, penalty := range s.limits.penalties {
 		p, wanted := s.wanted[address]
-		if penalty.until.IsZero() || now.Before(penalty.until) || !wanted {
+		if penalty.until.IsZero() || now.Before(penalty.until) || !wanted || p.Refused != "" {
 			continue
 		}
 		penalty.until, penalty.back = time.Time{}, now

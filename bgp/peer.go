@@ -27,6 +27,9 @@ type Peer struct {
 	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
 	// End-of-RIB before it advertises (RFC 4724, section 4.1). It counts when the peer is added.
 	Deferral time.Duration
+	// Refused says why this peer must not run now, such as that its password can't be read. It is not in GoBGP then,
+	// and Sessions shows it with that as the error. Empty for one that may.
+	Refused string
 	// MaxPrefixes is how many prefixes of one family it may have sent, refused ones included, before the session is
 	// ended and parked for a time; 0 for any number.
 	MaxPrefixes int
@@ -53,6 +56,9 @@ type Transport struct {
 	GracefulRestart GracefulRestart
 	// IPv4 and IPv6 are the unicast families offered.
 	IPv4, IPv6 bool
+	// Password is the key of the connection's MD5 signatures (RFC 2385); zero for none. A peer is refused whose
+	// password the kernel does not take.
+	Password Secret
 }
 
 // GracefulRestart is our side of RFC 4724.
@@ -69,9 +75,9 @@ type Range struct {
 }
 
 // SetPeers makes the configured peers exactly these. Sessions whose Transport did not change are not
-// touched. Policies and the filter of the listeners are in place before a peer is added; the first time nobody is heard
-// before all of them are in. Failures of single peers are joined and do not stop the others; calling again with the same
-// set repairs them.
+// touched. Policies, the filter of the listeners and the password are in place before a peer is added; the first time
+// nobody is heard before all of them are in. Failures of single peers are joined and do not stop the others; calling
+// again with the same set repairs them.
 func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,11 +99,16 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	for _, l := range departing {
 		errs = append(errs, s.deletePeer(ctx, l.peer))
 	}
+	errs = append(errs, s.clearKeys(want))
 	s.limits.keep(want)
 	s.table.keepSessions(want, s.peers)
 	for _, p := range peers {
 		old, exists := s.peers[p.Address]
 		switch {
+		case p.Refused != "" && !exists:
+			s.table.addSession(p)
+			s.table.fault(p.Address, p.Refused)
+		case p.Refused != "": // its deletion failed and was reported
 		case !exists && s.limits.parked(p):
 			s.table.parkSession(p.Address, s.limits.penalties[p.Address])
 		case !exists:
@@ -115,6 +126,10 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 
 func (s *Speaker) addPeer(ctx context.Context, p Peer) error {
 	s.table.addSession(p)
+	if err := s.setKey(p); err != nil {
+		s.table.fault(p.Address, err.Error())
+		return fmt.Errorf("peer %s (%s) is refused: %w", p.Name, p.Address, err)
+	}
 	err := s.call(ctx, "add peer", func(ctx context.Context) error {
 		return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(p)})
 	})
@@ -185,7 +200,7 @@ func (s *Speaker) softReset(ctx context.Context, p Peer, direction api.ResetPeer
 func (s *Speaker) apiPeer(p Peer) *api.Peer {
 	gr := p.GracefulRestart
 	peer := &api.Peer{
-		Conf: &api.PeerConf{NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name},
+		Conf: &api.PeerConf{NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name, AuthPassword: p.Password.text},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           seconds(p.ConnectRetry),
 			HoldTime:               seconds(p.HoldTime),

@@ -27,7 +27,7 @@ func (t *table) addSession(p Peer) {
 		t.sessions[p.Address] = s
 	}
 	s.Peer, s.Address, s.ASN, s.State, s.Established = p.Name, p.Address, p.ASN, "idle", false
-	s.hold, s.limit = p.HoldTime, p.MaxPrefixes
+	s.hold, s.limit, s.key = p.HoldTime, p.MaxPrefixes, p.Password
 	s.refused, s.ParkedUntil = "", time.Time{}
 }
 
@@ -38,6 +38,16 @@ func (t *table) setLimit(peer netip.Addr, limit int) {
 	if s := t.sessions[peer]; s != nil {
 		s.limit = limit
 	}
+}
+
+// fault says why a peer that has a record is not in GoBGP.
+func (t *table) fault(peer netip.Addr, why string) {
+	t.mu.Lock()
+	if s := t.sessions[peer]; s != nil {
+		s.refused = why
+	}
+	t.mu.Unlock()
+	t.poke()
 }
 
 // parkSession says of a peer that it is parked.
@@ -101,7 +111,7 @@ func (t *table) live() []live {
 		if s.Established {
 			list = append(list, live{
 				name: s.Peer, peer: s.Address, ends: ends{s.Address.WithZone(""), s.ports[0], s.ports[1]},
-				up: s.up, hold: s.hold, limit: s.limit,
+				up: s.up, hold: s.hold, limit: s.limit, key: s.key,
 			})
 		}
 	}

@@ -77,6 +77,7 @@ type session struct {
 	ports    [2]uint16 // ours and the peer's, while it is established
 	hold     time.Duration
 	limit    int    // prefixes it may send; 0 for any number
+	key      Secret // that its connection must have
 	refused  string // why it is not in GoBGP
 	troubles [troubleKinds]string
 }

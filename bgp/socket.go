@@ -88,9 +88,19 @@ func (s socket) received() (bytes, unread uint64, ok bool) {
 }
 
 // breakOff ends the connection as a broken cable would: no NOTIFICATION is sent, so that peers which agreed to graceful
-// restart keep the routes (RFC 4724, section 4.2). It is done on a copy of the descriptor, which can't become that of
-// something else.
+// restart keep the routes (RFC 4724, section 4.2).
 func (s socket) breakOff() error {
+	return s.onCopy(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) })
+}
+
+// secure sets the key of the connection itself. One that has it is not changed; one that slipped in before the listener
+// had it is worth nothing from here on, since the kernel drops what comes without.
+func (s socket) secure(peer netip.Addr, key Secret) error {
+	return s.onCopy(func(fd int) error { return setMD5(fd, peer, key.text) })
+}
+
+// onCopy does something to the connection on a copy of its descriptor, which can't become that of something else.
+func (s socket) onCopy(f func(fd int) error) error {
 	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -99,7 +109,7 @@ func (s socket) breakOff() error {
 	if copied := (socket{fd, s.inode}); !copied.valid() {
 		return unix.ENOTCONN
 	}
-	return unix.Shutdown(fd, unix.SHUT_RDWR)
+	return f(fd)
 }
 
 // limitSending gives up on the connection when nothing of what waits to be sent gets through for a hold time: a peer

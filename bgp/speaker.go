@@ -62,7 +62,8 @@ type Speaker struct {
 
 	mu         sync.Mutex // guards the fields below: the sets last applied to GoBGP
 	peers      map[netip.Addr]Peer
-	wanted     map[netip.Addr]Peer // those of the last SetPeers, whether or not they could be added
+	wanted     map[netip.Addr]Peer     // those of the last SetPeers, whether or not they could be added
+	keyed      map[netip.Addr]struct{} // whose password is, or may be, on the listeners
 	limits     limits
 	advertised map[netip.Prefix]struct{}
 	policies   policies
@@ -89,6 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		server:     gobgp.NewBgpServer(options...),
 		table:      table,
 		peers:      map[netip.Addr]Peer{},
+		keyed:      map[netip.Addr]struct{}{},
 		limits:     newLimits(cfg.Park),
 		advertised: map[netip.Prefix]struct{}{},
 		restarting: cfg.Restarting,

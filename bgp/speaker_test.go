@@ -109,21 +109,13 @@ func (b *syncBuffer) String() string {
 
 func startRemote(t *testing.T, host string, asn uint32, s *subject) *remote {
 	t.Helper()
-	return startRemoteAt(t, host, asn, freePort(t), true, s)
+	return startNeighbor(t, startRemoteAt(t, host, asn, freePort(t), s), true, s)
 }
 
-// startRemoteAt starts one on a port, which knows graceful restart or does not.
-func startRemoteAt(t *testing.T, host string, asn uint32, port int, graceful bool, s *subject) *remote {
+// startNeighbor makes the speaker under test a peer of a remote that knows graceful restart or does not.
+func startNeighbor(t *testing.T, r *remote, graceful bool, s *subject) *remote {
 	t.Helper()
-	log := &syncBuffer{}
-	logger := server.LoggerOption(slog.New(slog.NewTextHandler(log, nil)), nil)
-	r := &remote{t: t, log: log, server: server.NewBgpServer(logger), asn: asn, addr: netip.MustParseAddr(host), port: port}
-	go r.server.Serve()
-	require.NoError(t, r.server.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
-		Asn: asn, RouterId: host, ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,
-	}}))
-	t.Cleanup(r.server.Stop)
-	t.Cleanup(s.stop)
+	host := r.addr.String()
 	peer := &api.Peer{
 		Conf:            &api.PeerConf{NeighborAddress: speaker.String(), PeerAsn: ownASN},
 		Transport:       &api.Transport{LocalAddress: host, RemotePort: uint32(s.cfg.Port), PassiveMode: true},
@@ -142,6 +134,31 @@ func (r *remote) restarts(t *testing.T, seconds uint32) {
 	peer.GracefulRestart.RestartTime = seconds
 	_, err := r.server.UpdatePeer(t.Context(), &api.UpdatePeerRequest{Peer: peer})
 	require.NoError(t, err)
+}
+
+// startRemoteAt starts one on a port that has no peers yet.
+func startRemoteAt(t *testing.T, host string, asn uint32, port int, s *subject) *remote {
+	t.Helper()
+	log := &syncBuffer{}
+	logger := server.LoggerOption(slog.New(slog.NewTextHandler(log, nil)), nil)
+	r := &remote{t: t, log: log, server: server.NewBgpServer(logger), asn: asn, addr: netip.MustParseAddr(host), port: port}
+	go r.server.Serve()
+	require.NoError(t, r.server.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
+		Asn: asn, RouterId: routerID(host), ListenPort: int32(r.port), ListenAddresses: []string{host}, UseMultiplePaths: true,
+	}}))
+	t.Cleanup(r.server.Stop)
+	t.Cleanup(s.stop)
+	return r
+}
+
+// routerID is the address itself, or one for its last byte.
+func routerID(host string) string {
+	a := netip.MustParseAddr(host)
+	if a.Is4() {
+		return host
+	}
+	raw := a.As16()
+	return fmt.Sprintf("192.168.6.%d", raw[15])
 }
 
 func (r *remote) peer(name string) Peer {

@@ -122,6 +122,8 @@ func TestThePeerIsToldWhy(t *testing.T) {
 		{"a peer that is removed", func(*Peer) []Peer { return nil }, gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN, "removed from the configuration"},
 		{"another hold time", func(p *Peer) []Peer { p.HoldTime = 30 * time.Second; return []Peer{*p} },
 			gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET, "configuration of this session was changed"},
+		{"another password", func(p *Peer) []Peer { p.Password = Secret{"x"}; return []Peer{*p} },
+			gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET, "password of this session was changed"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := start(t, nil)

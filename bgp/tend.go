@@ -56,6 +56,7 @@ type live struct {
 	up    time.Time
 	hold  time.Duration
 	limit int
+	key   Secret
 }
 
 // tend runs until ctx is cancelled.
@@ -134,6 +135,14 @@ func (t *tender) meet(ctx context.Context) {
 
 // greet sets up what a session that has come up needs.
 func (t *tender) greet(ctx context.Context, w *ward) {
+	if !w.key.IsZero() {
+		if err := w.secure(w.peer, w.key); err != nil {
+			t.log.WithFields(logrus.Fields{"peer": w.name, "address": w.peer}).WithError(err).
+				Error("session reset: its connection does not take the password")
+			_ = w.breakOff()
+			return
+		}
+	}
 	c, timers, err := t.inspect(ctx, w.peer)
 	if err != nil || timers == nil {
 		delete(t.wards, w.peer) // tried again
