@@ -92,6 +92,8 @@ type Session struct {
 	Complete        bool       `json:"complete"` // all its initial routes have arrived
 	Flaps           int        `json:"flaps"`    // how often it was lost
 	LastError       string     `json:"lastError,omitempty"`
+	// ParkedUntil is when a peer that sent too many prefixes is let in again.
+	ParkedUntil time.Time `json:"parkedUntil,omitzero"`
 	// Received and Advertised are absent when they could not be counted.
 	Received   *int `json:"received,omitempty"`
 	Accepted   int  `json:"accepted"`

@@ -56,6 +56,8 @@ type agent struct {
 	memo        memo                // what the next run is to know
 	memoProblem error               // why it will not
 	lastPeers   map[string]memoPeer // that had a session in the last run; nil if there was none to tell
+	passwords   *passwords
+	keys        map[string]password // as last handed to the speaker, by file
 
 	facts    fib.Facts
 	plan     *ipam.Plan
@@ -155,6 +157,9 @@ func (a *agent) Run(ctx context.Context) error {
 			a.followReach(ctx)
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
+		case <-a.passwords.changed:
+			a.stale = true
+			a.setPeers(ctx)
 		case <-a.kernel.FactsChanged():
 			a.relocate(ctx)
 		case <-pods:
@@ -241,7 +246,8 @@ func (a *agent) setPeers(ctx context.Context) {
 }
 
 func (a *agent) speakerPeers() []bgp.Peer {
-	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses)
+	a.keys = a.passwords.of(a.config)
+	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses, a.keys)
 }
 
 // failed notes that the speaker did not take everything; tick tries again.

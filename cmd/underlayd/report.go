@@ -40,7 +40,7 @@ func (a *agent) publish() {
 		s.Sessions = append(s.Sessions, session)
 	}
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(),
-		identityProblems(sessions, a.routerID))
+		identityProblems(sessions, a.routerID), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}
@@ -90,7 +90,7 @@ func sessionStatus(p bgp.Session, accepted int) status.Session {
 	out := status.Session{
 		Peer: p.Peer, Address: p.Address, LocalAddress: p.LocalAddress, ASN: p.ASN, State: p.State, Since: p.Since,
 		RouterID: p.RouterID, GracefulRestart: p.GracefulRestart, Complete: p.Complete, Flaps: p.Flaps,
-		Accepted: accepted,
+		Accepted: accepted, ParkedUntil: p.ParkedUntil,
 	}
 	if !p.Established {
 		out.LastError = p.LastError
@@ -102,6 +102,25 @@ func sessionStatus(p bgp.Session, accepted int) status.Session {
 		out.Families = append(out.Families, string(config.IPv6))
 	}
 	return out
+}
+
+// sessionProblems are those that the state of a session does not show: what it is in trouble with though it is
+// established, and passwords that stay in force because what replaces them can't be read.
+func sessionProblems(c *config.Config, sessions []bgp.Session, keys map[string]password) []status.Problem {
+	var problems []status.Problem
+	for _, s := range sessions {
+		for _, trouble := range s.Troubles {
+			problems = append(problems, status.Problem{Severity: status.Warning, Subject: "peer " + s.Peer, Message: trouble})
+		}
+	}
+	for _, p := range c.BGP.Peers {
+		if k := keys[p.PasswordFile]; k.problem != "" && !k.key.IsZero() {
+			problems = append(problems, status.Problem{
+				Severity: status.Warning, Subject: "peer " + p.Name, Message: k.problem + "; the password read before stays in force",
+			})
+		}
+	}
+	return problems
 }
 
 func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {

@@ -105,7 +105,10 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 		"version": buildVersion(), "cluster": cfg.Cluster.Name, "node": cfg.Node.Name, "asn": cfg.BGP.ASN,
 	}).Info("underlayd starts")
 
-	a := &agent{log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}, memory: newMemory()}
+	a := &agent{
+		log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}, memory: newMemory(),
+		passwords: newPasswords(log),
+	}
 	if a.crashed, err = catchCrash(cfg.Runtime.Directory); err != nil {
 		log.WithError(err).Warn("a crash would leave no report")
 	}
@@ -120,6 +123,7 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return a.reporter.Run(ctx) })
 	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return a.passwords.Run(ctx) })
 	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
 	group.Go(func() error {
 		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node, host: a.host})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -60,7 +61,7 @@ type locator func(peer netip.Addr) (link string, v4, v6 netip.Addr, err error)
 
 // speakerPeers says to the speaker what the configuration says of the peers, with what the plan lets each of
 // them send and our addresses towards them.
-func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator) []bgp.Peer {
+func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[string]password) []bgp.Peer {
 	peers := make([]bgp.Peer, 0, len(c.BGP.Peers))
 	for _, p := range c.BGP.Peers {
 		hold, _ := c.BGP.Timers(p)
@@ -72,6 +73,13 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator) []bgp.Peer 
 			},
 			IPv4: slices.Contains(p.Families, config.IPv4), IPv6: slices.Contains(p.Families, config.IPv6),
 		}, ConnectRetry: c.BGP.ConnectRetry, Deferral: c.BGP.GracefulRestart.Deferral}
+		peer.MaxPrefixes = c.PrefixLimit(p)
+		if key := keys[p.PasswordFile]; p.PasswordFile != "" {
+			peer.Password = key.key
+			if key.key.IsZero() {
+				peer.Refused = cmp.Or(key.problem, "password file: not read")
+			}
+		}
 		for _, r := range plan.Imports(p.Name) {
 			peer.Import = append(peer.Import, bgp.Range{Prefix: r.Prefix, Min: r.Min, Max: r.Max})
 		}

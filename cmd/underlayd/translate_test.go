@@ -41,7 +41,7 @@ func TestSpeakerPeers(t *testing.T) {
 	c := parse(t, sample)
 	v4, v6 := netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("fd00::1")
 	locate := func(netip.Addr) (string, netip.Addr, netip.Addr, error) { return "eth0", v4, v6, nil }
-	peers := speakerPeers(c, newPlan(c, fib.Facts{}), locate)
+	peers := speakerPeers(c, newPlan(c, fib.Facts{}), locate, nil)
 	require.Len(t, peers, 2)
 	tor, reflector := peers[0], peers[1]
 	require.Equal(t, 1, tor.Hops, "an external peer is a neighbour")
@@ -56,7 +56,7 @@ func TestSpeakerPeers(t *testing.T) {
 	require.Equal(t, []int{20, 26}, []int{tor.Import[0].Min, tor.Import[0].Max})
 	require.Len(t, reflector.Import, 3, "every declared cluster")
 
-	without := speakerPeers(c, newPlan(c, fib.Facts{}), nowhere)
+	without := speakerPeers(c, newPlan(c, fib.Facts{}), nowhere, nil)
 	require.False(t, without[0].NextHop6.IsValid())
 }
 
