@@ -22,17 +22,21 @@ const (
 
 // speaker is a neighbour of the node: a BGP daemon that announces what it may and a lot that it may not.
 type speaker struct {
-	Name     string
-	Daemon   string // frr, bird or gobgp
-	Number   int
-	ASN      int
-	Internal bool
-	IPv4     string // its addresses
-	IPv6     string
-	Address  string // of these, the one it speaks BGP from
-	Peer     string // the node's address that it speaks BGP with
-	GTSM     bool   // it sends with a TTL of 255, as the node expects of external neighbours
-	Far      bool   // external without GTSM: it must not come up
+	Name        string
+	Daemon      string // frr, bird or gobgp
+	Number      int
+	ASN         int
+	Internal    bool
+	IPv4        string // its addresses
+	IPv6        string
+	Address     string // of these, the one it speaks BGP from
+	Peer        string // the node's address that it speaks BGP with
+	GTSM        bool   // it sends with a TTL of 255, as the node expects of external neighbours
+	Password    string // of its session
+	Dials       bool   // only it connects
+	Silent      bool   // only the node connects
+	MaxPrefixes int    // the node's limit for it
+	Far         bool   // external without GTSM: it must not come up
 }
 
 // PeerASN is the node's AS number.
@@ -151,6 +155,9 @@ func lan(t *testing.T, all []speaker, manual ...string) (lab *containerlab.Lab, 
 	fill("config.yaml", "node/config.yaml", whole)
 	files := map[string][]string{"frr": {"daemons", "frr.conf"}, "bird": {"bird.conf"}, "gobgp": {"gobgpd.toml"}}
 	for _, s := range all {
+		if s.Password != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "node", s.Name+".key"), []byte(strings.TrimPrefix(s.Password, "not-")+"\n"), 0o600))
+		}
 		for _, file := range files[s.Daemon] {
 			fill(file, filepath.Join(s.Name, file), s)
 		}
