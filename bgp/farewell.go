@@ -8,6 +8,9 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
+// rebuildGrace is for how long the routes of a peer may be kept whose session we end only to build it anew.
+const rebuildGrace = 30 * time.Second
+
 // farewellLimit is how long peers get to take the reason why their session ends.
 const farewellLimit = time.Second
 
@@ -45,7 +48,11 @@ func (s *Speaker) farewell(ctx context.Context, departing []leaver) {
 		if !s.table.established(l.peer.Address) {
 			continue
 		}
-		s.table.fall(l.peer.Address, Closed)
+		if l.stays {
+			s.table.renew(l.peer.Address, Disconnected, rebuildGrace)
+		} else {
+			s.table.fall(l.peer.Address, Closed)
+		}
 		address := l.peer.Address.String()
 		err := s.call(ctx, "farewell", func(ctx context.Context) error {
 			if l.stays {

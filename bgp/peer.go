@@ -97,7 +97,7 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	departing := s.departing(want)
 	s.farewell(ctx, departing)
 	for _, l := range departing {
-		errs = append(errs, s.deletePeer(ctx, l.peer))
+		errs = append(errs, s.deletePeer(ctx, l))
 	}
 	errs = append(errs, s.clearKeys(want))
 	s.limits.keep(want)
@@ -141,7 +141,9 @@ func (s *Speaker) addPeer(ctx context.Context, p Peer) error {
 	return nil
 }
 
-func (s *Speaker) deletePeer(ctx context.Context, p Peer) error {
+// deletePeer deletes a peer; the record of its session stays if it is added again.
+func (s *Speaker) deletePeer(ctx context.Context, l leaver) error {
+	p := l.peer
 	err := s.call(ctx, "delete peer", func(ctx context.Context) error {
 		return s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()})
 	})
@@ -149,7 +151,9 @@ func (s *Speaker) deletePeer(ctx context.Context, p Peer) error {
 		return fmt.Errorf("delete peer %s (%s): %w", p.Name, p.Address, err)
 	}
 	delete(s.peers, p.Address)
-	s.table.removeSession(p.Address)
+	if !l.stays {
+		s.table.removeSession(p.Address)
+	}
 	return nil
 }
 

@@ -38,9 +38,17 @@ func TestTransportChangeResetsOnlyItsSession(t *testing.T) {
 	pa, pb := a.peer("a"), b.peer("b")
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{pa, pb}))
 	established(t, s, "a", "b")
+	a.announce(west)
+	w := newWorld(t, s)
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
 	before := s.Sessions()[1].Since
 	pa.HoldTime = 30 * time.Second
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{pa, pb}))
+	require.Equal(t, rebuildGrace, s.Lost()[0].Grace)
+	var changes []Change
+	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
+	require.Equal(t, []Change{{Prefix: west, Lost: true}}, changes, "its routes may be kept meanwhile")
+	w.becomes("10.20.1.0/24 from [192.168.0.2]")
 	require.Eventually(t, func() bool { return s.Sessions()[0].Established }, patience, 10*time.Millisecond)
 	require.Equal(t, before, s.Sessions()[1].Since)
 	require.Zero(t, s.Sessions()[1].Flaps)
