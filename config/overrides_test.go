@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
 	"github.com/underlayd/underlayd/config"
 )
 

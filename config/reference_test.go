@@ -6,8 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/underlayd/underlayd/config"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/underlayd/underlayd/config"
 )
 
 // withExamples is the reference file with the examples in it switched on: comments that begin with two

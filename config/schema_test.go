@@ -7,8 +7,9 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
-	"github.com/underlayd/underlayd/config"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/underlayd/underlayd/config"
 )
 
 func compileSchema(t testing.TB) *jsonschema.Schema {

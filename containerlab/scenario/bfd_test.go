@@ -63,7 +63,13 @@ func TestBFDIsHeard(t *testing.T) {
 			require.NoError(t, daemon.Signal(signal))
 			<-daemon.Done()
 			c.lose(t)
-			time.Sleep(time.Second) // the detection time, three times over
+			until(t, patience, "the fabric's BFD to notice", func(ctx context.Context) error {
+				out, err := fabric.Output(ctx, "vtysh", "-c", "show bfd peers brief")
+				if err == nil && strings.Contains(out, "up") {
+					err = errors.New(out)
+				}
+				return err
+			})
 			c.stale(t, "east-1", true)
 			require.NoError(t, n.Launch(t.Context()))
 			up(t)

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+func peerKeys() []field[Peer] {
+	return []field[Peer]{
+		scalar(key{name: "name", required: true, doc: "the peer's name, a DNS-1123 label"},
+			label(), func(p *Peer) *string { return &p.Name }),
+		scalar(key{name: "address", required: true, effect: ResetsPeer,
+			doc: "the peer's IP address"},
+			hostAddress(), func(p *Peer) *netip.Addr { return &p.Address }),
+		scalar(key{name: "asn", required: true, effect: ResetsPeer,
+			doc: "the peer's AS number; bgp.asn makes the session iBGP"},
+			asn(), func(p *Peer) *uint32 { return &p.ASN }),
+		scalar(key{name: "port", fallback: "179", effect: ResetsPeer,
+			doc: "the TCP port connected to"},
+			number[int](1, 65535), func(p *Peer) *int { return &p.Port }),
+		scalar(key{name: "localAddress", shown: "chosen by the kernel", effect: ResetsPeer,
+			doc: "our address of the session"},
+			hostAddress().orAbsent(), func(p *Peer) *netip.Addr { return &p.LocalAddress }),
+		scalar(key{name: "passive", fallback: "false", effect: ResetsPeer,
+			doc: "wait for the peer to connect"},
+			boolean(), func(p *Peer) *bool { return &p.Passive }),
+		list(key{name: "clusters", shown: "every one declared",
+			doc: "the remote clusters that may be learned from this peer"},
+			text[string]("name"), func(p *Peer) *[]string { return &p.Clusters }),
+		scalar(key{name: "hops", shown: "1 for eBGP, 0 for iBGP and with multihop", effect: ResetsPeer,
+			doc: "GTSM (RFC 5082): accept packets from at most that many hops away, with TTL 256-hops or more; 0: off"},
+			number[int](0, 254), func(p *Peer) *int { return &p.Hops }),
+		scalar(key{name: "multihop", fallback: "0", effect: ResetsPeer,
+			doc: "the TTL of an eBGP session to a peer that is not on-link, without GTSM; 0: on-link, or see hops"},
+			multihop(), func(p *Peer) *int { return &p.Multihop }),
+		scalar(key{name: "holdTime", shown: "bgp.holdTime", effect: ResetsPeer,
+			doc: "the hold time of this session"},
+			holdTime().orAbsent(), func(p *Peer) *time.Duration { return &p.HoldTime }),
+		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
+			doc: "the address families the session carries"},
+			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
+		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
+			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
+			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
+		scalar(key{name: "maxPrefixes", fallback: "auto",
+			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
+				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
+			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
+		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
+			func(p *Peer) *BFD { return &p.BFD }),
+	}
+}
+
+func bfdKeys() []field[BFD] {
+	return []field[BFD]{
+		scalar(key{name: "interval", fallback: "0s",
+			doc: "how often packets are to be sent, in both directions; the peer may ask for less; 0s: no BFD"},
+			bfdInterval(), func(b *BFD) *time.Duration { return &b.Interval }),
+		scalar(key{name: "multiplier", fallback: "3",
+			doc: "how many of them in a row may get lost"},
+			number[int](2, 255), func(b *BFD) *int { return &b.Multiplier }),
+	}
+}
