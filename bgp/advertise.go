@@ -67,7 +67,8 @@ func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
 }
 
 // Close ends the sessions on purpose, with the reason for the peers' operators (RFC 9003), and keeps them closed until
-// SetPeers takes the peers away. The peers drop our routes at once, whatever was agreed about a restart.
+// SetPeers takes the peers away. What is still advertised then may be kept by the peers for the time of a restart (RFC
+// 8538): it is to be withdrawn first.
 func (s *Speaker) Close(ctx context.Context, why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

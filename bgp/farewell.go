@@ -41,7 +41,9 @@ func (s *Speaker) departing(want map[netip.Addr]Peer) []leaver {
 }
 
 // farewell tells peers in words why their sessions end (RFC 9003), which GoBGP does not do when it deletes one, and
-// waits until they have been told. Administrative Reset leaves a peer that knows RFC 8538 its routes until we are back.
+// waits until they have been told. Administrative Reset leaves a peer that knows RFC 8538 its routes until we are back. A
+// peer that is removed is to drop ours: if it knows that RFC it needs a Hard Reset for that, which GoBGP makes of a
+// shutdown, but has no room for words in.
 func (s *Speaker) farewell(ctx context.Context, departing []leaver) {
 	waiting := map[netip.Addr]struct{}{}
 	for _, l := range departing {
@@ -57,6 +59,9 @@ func (s *Speaker) farewell(ctx context.Context, departing []leaver) {
 		err := s.call(ctx, "farewell", func(ctx context.Context) error {
 			if l.stays {
 				return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: l.why})
+			}
+			if s.table.retains(l.peer.Address) {
+				return s.server.ShutdownPeer(ctx, &api.ShutdownPeerRequest{Address: address})
 			}
 			return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address, Communication: l.why})
 		})
@@ -88,4 +93,12 @@ func (s *Speaker) awaitEnd(ctx context.Context, waiting map[netip.Addr]struct{})
 		case <-tick.C:
 		}
 	}
+}
+
+// retains says whether a peer keeps our routes even after a NOTIFICATION.
+func (t *table) retains(peer netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sessions[peer]
+	return s != nil && s.retains
 }

@@ -23,8 +23,10 @@ func (t *table) addSession(p Peer) {
 	s := t.sessions[p.Address]
 	if s == nil {
 		s = &session{endOfRIB: map[gobgp.Family]bool{}}
-		s.Since = time.Now()
 		t.sessions[p.Address] = s
+	}
+	if s.refused == "" {
+		s.Since = time.Now()
 	}
 	s.Peer, s.Address, s.ASN, s.State, s.Established = p.Name, p.Address, p.ASN, "idle", false
 	s.hold, s.limit, s.key = p.HoldTime, p.MaxPrefixes, p.Password

@@ -67,6 +67,7 @@ type session struct {
 	grace    time.Duration
 	words    string // of the peer, about the end of the session
 
+	retains     bool          // its side keeps our routes even after a NOTIFICATION
 	restartTime time.Duration // for how long the peer asked to keep its routes, in its last OPEN
 
 	adds   int        // additions that came one close after the other
@@ -152,10 +153,14 @@ func (s *session) negotiate(state apiutil.PeerState) {
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
 	s.GracefulRestart, s.restartTime = graceful != nil, 0
+	s.retains = graceful != nil && graceful.Flags&notificationBit != 0
 	if s.preserves(graceful) {
 		s.restartTime = time.Duration(graceful.Time) * time.Second
 	}
 }
+
+// notificationBit is the N bit: NOTIFICATIONs do not end a graceful restart (RFC 8538, section 2).
+const notificationBit = 0x04
 
 // preserves says whether a peer goes on forwarding while it restarts. The capability alone says no more than that it
 // knows what that is; it lists the families it keeps (RFC 4724, section 3).
