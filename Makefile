@@ -21,11 +21,11 @@ ARGS    ?=
 
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
-TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nsenter unshare
+TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nsenter unshare setpriv
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## two clusters in network namespaces, step by step, in a minute; KEEP=1 leaves them up (root)
@@ -60,6 +60,11 @@ bench: ## against BIRD and FRR, in one run; ROUTES=1000000, ARGS='-quick' or '-w
 image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }
 	@$(DOCKER) build --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) .
+
+.PHONY: image-check
+image-check: ## run the image as the DaemonSet does, in a Docker engine of its own in a lab; Docker must be installed (root)
+	@.ci/prepare $(TEST_TOOLS) docker dockerd containerd runc
+	@go test -tags image -count=1 -timeout=5m -run TestTheImage $(ARGS) ./containerlab/scenario
 
 .PHONY: clean
 clean: ## remove what the other targets leave in this folder

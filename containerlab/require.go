@@ -29,6 +29,8 @@ func packageOf(tool string) string {
 		"ip": "iproute2", "ss": "iproute2", "bridge": "iproute2", "tc": "iproute2",
 		"ping": "iputils-ping", "sysctl": "procps",
 		"mount": "mount", "bash": "bash",
+		"nsenter": "util-linux", "unshare": "util-linux", "setpriv": "util-linux",
+		"docker": "docker.io", "dockerd": "docker.io",
 	}
 	if p, ok := packages[tool]; ok {
 		return p

@@ -19,12 +19,16 @@ func newCleanup() *cobra.Command {
 		Use:   "cleanup",
 		Short: "Remove everything underlayd left on this node",
 		Long: `Remove everything that carries underlayd's mark: its routes, its next-hop objects and, in a Kubernetes
-cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.`,
+cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.
+It needs CAP_NET_ADMIN.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file, config.FromProcess(cmd.Flags()))
 			if err != nil {
 				return err
+			}
+			if err := confine(netAdmin, map[capabilities]string{netAdmin: "to remove routes and next-hop objects"}); err != nil {
+				return fmt.Errorf("privileges: %w", err)
 			}
 			lock, err := status.AcquireLock(cfg.Runtime.Directory, time.Now())
 			if err != nil {

@@ -33,7 +33,10 @@ func newRun() *cobra.Command {
 		Short: "Run the daemon",
 		Long: `Run the daemon until SIGTERM. Routes stay in the kernel when it ends, and peers that agreed to graceful
 restart keep ours: stopping is how a restart or an upgrade begins. SIGHUP reads the configuration again; so
-does a change of the file.`,
+does a change of the file.
+
+It needs CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE for a port below 1024; every other privilege it is started with is
+given up before the first packet, and it leaves no core file.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			overrides := config.FromProcess(cmd.Flags())
@@ -41,12 +44,20 @@ does a change of the file.`,
 			if err != nil {
 				return err
 			}
+			has, err := confineDaemon(cfg.BGP.Port)
+			if err != nil {
+				return fmt.Errorf("privileges: %w", err)
+			}
+			if err := readable(file); err != nil {
+				return fmt.Errorf("configuration: %w", err)
+			}
 			stop, err := profileCPU(profile)
 			if err != nil {
 				return err
 			}
 			defer stop()
 			log := newLog(cmd.ErrOrStderr(), cfg.Log)
+			log.WithField("capabilities", has).Info("all other privileges are given up")
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
 			return run(cmd.Context(), cfg, watcher, log)
 		},

@@ -91,6 +91,16 @@ type clusters struct {
 // twoClusters brings the lab up and waits until each node has all routes of the other cluster.
 func twoClusters(t *testing.T) *clusters {
 	t.Helper()
+	start := time.Now()
+	c := clustersWithout(t)
+	c.settled(t)
+	t.Logf("all routes after %s", time.Since(start).Round(time.Millisecond))
+	return c
+}
+
+// clustersWithout brings the lab up without the daemons of some nodes.
+func clustersWithout(t *testing.T, nodes ...string) *clusters {
+	t.Helper()
 	containerlab.Require(t, "zebra", "bgpd", "vtysh", "ip", "go")
 	c := &clusters{configs: emptyFolder(t)}
 	sources := map[string]string{"../bin/underlayd": built(t).underlayd}
@@ -101,10 +111,7 @@ func twoClusters(t *testing.T) *clusters {
 		require.NoError(t, os.Mkdir(filepath.Join(c.configs, p.name), 0o755))
 		require.NoError(t, os.WriteFile(c.config(p.name), text, 0o644))
 	}
-	start := time.Now()
-	c.Lab = containerlab.UpForTest(t, "../two-clusters.clab.yml", containerlab.Options{Sources: sources})
-	c.settled(t)
-	t.Logf("all routes after %s", time.Since(start).Round(time.Millisecond))
+	c.Lab = containerlab.UpForTest(t, "../two-clusters.clab.yml", containerlab.Options{Sources: sources, Manual: nodes})
 	return c
 }
 

@@ -45,6 +45,13 @@ func TestTheDaemonSetHasTwoCapabilitiesAndNoMore(t *testing.T) {
 	require.Len(t, pod.Containers, 1)
 	security := pod.Containers[0].SecurityContext
 	require.Nil(t, security.Privileged)
+	require.Zero(t, *security.RunAsUser)
+	require.True(t, *security.ReadOnlyRootFilesystem)
+	require.False(t, *security.AllowPrivilegeEscalation)
+	require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, security.SeccompProfile.Type)
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		require.Equal(t, mount.MountPath != "/run/underlayd", mount.ReadOnly, "only the runtime directory can be written: %s", mount.MountPath)
+	}
 	require.Equal(t, []corev1.Capability{"ALL"}, security.Capabilities.Drop)
 	require.Equal(t, []corev1.Capability{"NET_ADMIN", "NET_BIND_SERVICE"}, security.Capabilities.Add)
 }
