@@ -138,6 +138,8 @@ type Kernel struct {
 type Kubernetes struct {
 	Enabled    Tristate
 	Kubeconfig string // empty: the service account of the pod
+	// ConfirmAfter is how long pod CIDRs that the Node no longer names are kept before it is asked again.
+	ConfirmAfter time.Duration
 }
 
 // Tristate is true, false, or decided by what is found at run time.

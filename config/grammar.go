@@ -172,6 +172,9 @@ func kubernetesKeys() []field[Kubernetes] {
 		scalar(key{name: "kubeconfig", effect: NeedsRestart, shown: "the service account of the pod",
 			doc: "the path of a kubeconfig file"},
 			text[string]("path"), func(k *Kubernetes) *string { return &k.Kubeconfig }),
+		scalar(key{name: "confirmAfter", fallback: "30s", effect: NeedsRestart,
+			doc: "how long pod CIDRs that vanish from the Node stay advertised before the API is asked once more and believed"},
+			seconds(time.Second, time.Hour, ""), func(k *Kubernetes) *time.Duration { return &k.ConfirmAfter }),
 	}
 }
 

@@ -104,7 +104,7 @@ func TestEveryFlagAndVariable(t *testing.T) {
 		"bgp.gracefulRestart.enabled": "false", "bgp.gracefulRestart.restartTime": "60s", "bgp.gracefulRestart.deferral": "5s", "bgp.gracefulRestart.staleTime": "90s",
 		"bgp.brake.share": "80", "bgp.brake.hold": "60s",
 		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.maxNextHops": "2",
-		"kubernetes.enabled": "false", "kubernetes.kubeconfig": "/k", "log.level": "debug", "log.format": "json",
+		"kubernetes.enabled": "false", "kubernetes.kubeconfig": "/k", "kubernetes.confirmAfter": "44s", "log.level": "debug", "log.format": "json",
 		"runtime.directory": "/tmp",
 	}
 	var byFlag []string

@@ -70,6 +70,9 @@ type fixture struct {
 	name   string
 	rest   *rest.Config
 	pace   k8s.Pace
+	// confirm and had are ConfirmAfter and PodCIDRs of the agent's Config.
+	confirm time.Duration
+	had     []netip.Prefix
 }
 
 // quick is a pace for tests that are about something else.
@@ -125,7 +128,7 @@ func (f *fixture) agent(wrap func(http.RoundTripper) http.RoundTripper) *k8s.Nod
 	log := logrus.New()
 	log.SetOutput(testWriter{f.t})
 	log.SetLevel(logrus.DebugLevel)
-	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace})
+	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace, ConfirmAfter: f.confirm, PodCIDRs: f.had})
 	require.NoError(f.t, err)
 	return n
 }

@@ -101,7 +101,7 @@ func (n *Node) write(ctx context.Context, kind types.PatchType, body []byte) (*c
 	}
 	n.mu.Unlock()
 	if err == nil {
-		n.observe(node, true)
+		n.observe(node)
 	}
 	return node, err
 }

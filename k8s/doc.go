@@ -5,7 +5,8 @@
 // It watches one Node and writes one Node, with server-side apply to
 // nodes/status and only the keys of the contract; nothing is written when
 // nothing changed, also not after a restart. Unknown is not empty: until the
-// Node was seen with pod CIDRs, they are an error. The API's outage, the Node's
+// Node was seen with pod CIDRs, they are an error, and pod CIDRs that the API takes
+// away are given up only when it has said so twice. The API's outage, the Node's
 // deletion and a refused write delay what the Node says; they are retried for
 // ever and never reach the caller as an end of Run, so they cannot touch routing.
 //

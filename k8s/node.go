@@ -19,7 +19,8 @@ import (
 
 // ErrNotSynced says that the Node's pod CIDRs are not known: the API has not
 // answered yet, there is no such Node, or it has none assigned so far. It never
-// comes back once they were known.
+// comes back once they were known. That a Node had pod CIDRs and has none any more
+// is known.
 var ErrNotSynced = errors.New("pod CIDRs not known")
 
 // Config is what a Node needs. REST, NodeName and Log are required.
@@ -29,8 +30,16 @@ type Config struct {
 	Log      logrus.FieldLogger
 	// LeaseNamespace is where the Lease lives; empty: annotation.LeaseNamespace.
 	LeaseNamespace string
-	Pace           Pace
+	// PodCIDRs are those that an earlier run last had. They are given up like any
+	// others: when the API has said twice that they are not the Node's.
+	PodCIDRs []netip.Prefix
+	// ConfirmAfter is how long after the API has taken pod CIDRs away it is asked once
+	// more, before that is believed; zero: 30 s.
+	ConfirmAfter time.Duration
+	Pace         Pace
 }
+
+const defaultConfirmAfter = 30 * time.Second
 
 // Node is the agent's own Node: it is read, and it says what the agent reports.
 // All methods may be called from any goroutine; Run must run for any of them to
@@ -44,14 +53,15 @@ type Node struct {
 	wake            chan struct{} // for the publisher: report or Node
 	back            chan struct{} // for the publisher: the API answers again
 	vouch           chan struct{} // for the Lease: the Node says what it should
+	doubtful        chan struct{} // for the confirmer: pod CIDRs or versions went back
+	confirmAfter    time.Duration
 
 	mu sync.Mutex // guards all below
 
-	cidrs    []netip.Prefix
-	cidrsErr error
-	current  *live     // nil: unknown or deleted
-	written  time.Time // when current came from a write of ours; else zero
-	last     *content  // of the last write
+	belief  belief
+	current *live    // nil: unknown or deleted
+	seen    uint64   // how often the API showed the Node, or its absence
+	last    *content // of the last write
 
 	report            *Report
 	number            uint64 // of report
@@ -59,7 +69,7 @@ type Node struct {
 	pendingSince      time.Time
 
 	stats    Stats
-	problems [3]error // by source: watch, publish, lease
+	problems [4]error // by source
 }
 
 // New makes a Node; it sends nothing. An error means an unusable Config.
@@ -76,7 +86,13 @@ func New(config Config) (*Node, error) {
 		client: client, pace: config.Pace.withDefaults(),
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
-		cidrsErr: fmt.Errorf("node %s: not read from the API yet: %w", config.NodeName, ErrNotSynced),
+		doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
+	}
+	n.belief.cidrs = slices.Clone(config.PodCIDRs)
+	slices.SortFunc(n.belief.cidrs, comparePrefix)
+	n.belief.err = fmt.Errorf("not read from the API yet: %w", ErrNotSynced)
+	if n.confirmAfter <= 0 {
+		n.confirmAfter = defaultConfirmAfter
 	}
 	if n.namespace == "" {
 		n.namespace = annotation.LeaseNamespace
@@ -94,19 +110,25 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() { n.watch(ctx) })
 	parts.Go(func() { newPublisher(n.desk(), n.pace).run(ctx, n.wake, n.back) })
 	parts.Go(func() { newLease(n).run(ctx, n.vouch) })
+	parts.Go(func() { newConfirmer(n, n.confirmAfter).run(ctx, n.doubtful) })
 	parts.Wait()
 	return nil
 }
 
 // PodCIDRs returns the Node's pod CIDRs, both families, masked and sorted. Until
-// they are known the error is ErrNotSynced. Any other error names entries that
-// are no CIDR, and the others are returned beside it. When the Node is deleted,
-// or made again without pod CIDRs, the last known ones stay: the node's pods
-// still run.
+// they are known the error is ErrNotSynced, with those of Config beside it. Any
+// other error names entries that are no CIDR, and the others are returned beside
+// it. New ones come at once. Those that the API no longer names, since the Node is
+// deleted, made again or changed, stay until a second reading, Config.ConfirmAfter
+// later and not from a cache, does not name them either; Stats.Problem names them
+// meanwhile. As long as the API does not answer nothing is given up.
 func (n *Node) PodCIDRs() ([]netip.Prefix, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.cidrs), n.cidrsErr
+	if n.belief.err != nil {
+		return slices.Clone(n.belief.cidrs), fmt.Errorf("node %s: %w", n.name, n.belief.err)
+	}
+	return slices.Clone(n.belief.cidrs), nil
 }
 
 // Changed has a value after PodCIDRs may answer differently. It holds one value
@@ -128,66 +150,65 @@ func (n *Node) Publish(r Report) {
 	poke(n.wake)
 }
 
-// assigned is one reading of the Node's pod CIDRs.
-type assigned struct {
-	prefixes []netip.Prefix
-	err      error
-}
-
-func (a assigned) equal(b assigned) bool {
-	text := func(err error) string {
-		if err == nil {
-			return ""
-		}
-		return err.Error()
-	}
-	return slices.Equal(a.prefixes, b.prefixes) && text(a.err) == text(b.err)
-}
-
-// observe takes a Node as the API shows it, nil when there is none. ours says
-// that it is the answer to a write.
-func (n *Node) observe(node *corev1.Node, ours bool) {
+// observe takes a Node as the watch or the answer to a write shows it, nil when there
+// is none.
+func (n *Node) observe(node *corev1.Node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := assigned{n.cidrs, n.cidrsErr}
-	switch {
-	case node == nil:
-		n.current = nil
-		n.stats.NodeExists = false
-		n.unassigned("no such Node")
-	case n.outdated(node):
+	if n.outdated(node) {
+		n.belief.outdated(time.Now())
+		poke(n.doubtful)
 		return
-	default:
+	}
+	n.take(node, 0)
+}
+
+// take makes a Node the current one; confirmed is as belief.read has it. The caller
+// holds mu.
+func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
+	n.seen++
+	n.stats.NodeExists = node != nil
+	n.current = nil
+	r := reading{none: "no such Node"}
+	if node != nil {
 		n.current = newLive(node)
-		n.written = time.Time{}
-		if ours {
-			n.written = time.Now()
-		}
-		n.stats.NodeExists = true
-		if prefixes, err := podCIDRs(&node.Spec); len(prefixes) == 0 && err == nil {
-			n.unassigned("no pod CIDRs assigned yet")
+		if r.cidrs, r.err = podCIDRs(&node.Spec); len(r.cidrs) == 0 && r.err == nil {
+			r.none = "no pod CIDRs assigned yet"
 		} else {
-			n.cidrs, n.cidrsErr, n.stats.Synced = prefixes, err, true
+			r.none = ""
 		}
 	}
-	if !before.equal(assigned{n.cidrs, n.cidrsErr}) {
+	before, doubts := n.belief, len(n.belief.doubts)
+	n.belief.read(r, time.Now(), confirmed)
+	n.stats.Synced = n.belief.known()
+	if !slices.Equal(before.cidrs, n.belief.cidrs) || errorText(before.err) != errorText(n.belief.err) {
 		poke(n.changed)
+	}
+	switch doubt := n.belief.doubt(); {
+	case doubt != nil:
+		if len(n.belief.doubts) != doubts {
+			n.log.WithField("node", n.name).Warn(doubt.Error())
+		}
+		poke(n.doubtful)
+	case doubts > 0:
+		n.log.WithField("node", n.name).WithField("podCIDRs", n.belief.cidrs).Info("pod CIDRs of the Node are certain again")
 	}
 	poke(n.wake)
 }
 
-// unassigned notes that the Node names no pod CIDRs; known ones stay.
-func (n *Node) unassigned(why string) {
-	if !n.stats.Synced {
-		n.cidrsErr = fmt.Errorf("node %s: %s: %w", n.name, why, ErrNotSynced)
+func errorText(err error) string {
+	if err == nil {
+		return ""
 	}
+	return err.Error()
 }
 
-// outdated reports whether the watch shows a Node from before our last write; it
-// runs behind by milliseconds. After half a minute it is believed again, since
-// versions go back when the cluster's store is restored from a backup.
+// outdated reports whether a Node is an older version of the one before. The watch runs
+// some milliseconds behind our own writes; it can be behind by more at an API server
+// that lags; and versions go back for good when the store is restored from a backup.
+// A reading past every cache tells: what it shows is true.
 func (n *Node) outdated(node *corev1.Node) bool {
-	if n.current == nil || n.current.uid != string(node.UID) || time.Since(n.written) > 30*time.Second {
+	if node == nil || n.current == nil || n.current.uid != string(node.UID) {
 		return false
 	}
 	order, err := resourceversion.CompareResourceVersion(node.ResourceVersion, n.current.version)

@@ -32,6 +32,16 @@ func (c *client) listNode(ctx context.Context, name string, options metav1.ListO
 	return nodes, err
 }
 
+// getNode reads the Node without a resource version: the API server answers from the
+// store and not from a cache of its own.
+func (c *client) getNode(ctx context.Context, name string) (*corev1.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	node := &corev1.Node{}
+	err := c.core.Get().Resource("nodes").Name(name).MaxRetries(0).Do(ctx).Into(node)
+	return node, err
+}
+
 func (c *client) watchNode(ctx context.Context, name string, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	options.FieldSelector = metav1.ObjectNameField + "=" + name

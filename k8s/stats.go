@@ -7,7 +7,7 @@ import (
 
 // Stats is what an operator may ask of the line to Kubernetes.
 type Stats struct {
-	// Synced: the pod CIDRs are known. It stays true.
+	// Synced: the pod CIDRs are known, or that there are none any more. It stays true.
 	Synced bool
 	// NodeExists: the API showed the Node when it last answered.
 	NodeExists bool
@@ -22,8 +22,9 @@ type Stats struct {
 	// LastWrite is the last of Writes, LastContact the last good answer of the
 	// API; zero: never.
 	LastWrite, LastContact time.Time
-	// Problem joins what fails at present: the watch, a write, the Lease; nil
-	// when all is well.
+	// Problem joins what fails at present: the watch, a write, the Lease, the second
+	// reading of pod CIDRs; and what such a reading has still to confirm. Nil when all
+	// is well.
 	Problem error
 }
 
@@ -34,9 +35,10 @@ const (
 	watching source = iota
 	publishing
 	leasing
+	confirming
 )
 
-func (s source) String() string { return [...]string{"watch", "publish", "lease"}[s] }
+func (s source) String() string { return [...]string{"watch", "publish", "lease", "confirm"}[s] }
 
 // Stats returns the present figures.
 func (n *Node) Stats() Stats {
@@ -44,7 +46,7 @@ func (n *Node) Stats() Stats {
 	defer n.mu.Unlock()
 	stats := n.stats
 	stats.Pending = stats.Pending || n.number > n.published
-	stats.Problem = errors.Join(n.problems[:]...)
+	stats.Problem = errors.Join(n.belief.doubt(), errors.Join(n.problems[:]...))
 	return stats
 }
 

@@ -75,21 +75,21 @@ type nodeStore struct{ n *Node }
 
 func (s nodeStore) Add(object any) error    { return s.Update(object) }
 func (s nodeStore) Resync() error           { return nil }
-func (s nodeStore) Delete(object any) error { s.n.observe(nil, false); return nil }
+func (s nodeStore) Delete(object any) error { s.n.observe(nil); return nil }
 
 func (s nodeStore) Update(object any) error {
 	node, ok := object.(*corev1.Node)
 	if !ok || node.Name != s.n.name {
 		return errors.New("not the Node that was asked for")
 	}
-	s.n.observe(node, false)
+	s.n.observe(node)
 	return nil
 }
 
 // Replace takes a whole list: the Node, or nothing when there is none.
 func (s nodeStore) Replace(objects []any, _ string) error {
 	if len(objects) == 0 {
-		s.n.observe(nil, false)
+		s.n.observe(nil)
 		return nil
 	}
 	return s.Update(objects[0])

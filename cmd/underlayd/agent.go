@@ -110,7 +110,6 @@ func (a *agent) prepare() error {
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away = map[netip.Addr]bgp.Loss{}, &away{}
 	a.refused, a.counted = newRefusedPoller(), newCounted()
-	a.recall()
 	a.takePlan(facts)
 	if a.adopted > 0 {
 		a.held = map[netip.Prefix]struct{}{}
@@ -194,7 +193,7 @@ func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
 	case a.podsKnown:
 		return nil, false // what is advertised stays
 	}
-	if cidrs = a.memo.PodCIDRs; len(cidrs) > 0 {
+	if len(cidrs) > 0 {
 		a.log.WithField("podCIDRs", cidrs).Info("using the pod CIDRs of the last run until the Kubernetes API says them")
 	}
 	return cidrs, len(cidrs) > 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -182,7 +183,8 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	group.Go(func() error { return a.kernel.Run(ctx) })
 	a.host = newHostChecks(a.kernel, a.config, a.log)
 	group.Go(func() error { return a.host.Run(ctx) })
-	if a.node, err = newNode(a.config, a.log); err != nil {
+	a.recall()
+	if a.node, err = newNode(a.config, a.memo.PodCIDRs, a.log); err != nil {
 		return err
 	}
 	if a.node != nil {
@@ -201,8 +203,8 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	return nil
 }
 
-// newNode connects to the Kubernetes API if there is one; nil without.
-func newNode(cfg *config.Config, log logrus.FieldLogger) (*k8s.Node, error) {
+// newNode connects to the Kubernetes API if there is one; nil without. The pod CIDRs are those of the last run.
+func newNode(cfg *config.Config, cidrs []netip.Prefix, log logrus.FieldLogger) (*k8s.Node, error) {
 	if cfg.Kubernetes.Enabled == config.False {
 		return nil, nil
 	}
@@ -214,7 +216,10 @@ func newNode(cfg *config.Config, log logrus.FieldLogger) (*k8s.Node, error) {
 	case err != nil:
 		return nil, fmt.Errorf("kubernetes: %w", err)
 	}
-	return k8s.New(k8s.Config{REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s")})
+	return k8s.New(k8s.Config{
+		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: cidrs,
+		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
+	})
 }
 
 // onHangup calls reload at each SIGHUP.

@@ -160,7 +160,8 @@ func (w *world) exchanges(t *testing.T, kernel *routeWatch, first, times int) la
 		at := kernel.await(t, mark, false, after...)
 		found.sent = append(found.sent, at.Sub(began))
 		found.confirmed = append(found.confirmed, at.Sub(confirmed))
-		kernel.await(t, mark, true, before...)
+		gone := kernel.await(t, mark, true, before...)
+		require.False(t, gone.Before(at), "the new ones were advertised before the old ones were withdrawn")
 	}
 	return found
 }

@@ -87,7 +87,7 @@ func newWorld(t *testing.T) *world {
 		require.NoError(t, os.Mkdir(at, 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(at, "kubeconfig"), credentials, 0o600))
 		configure(t, filepath.Join(at, "config.yaml"), p.name, map[string]any{
-			"enabled": true, "kubeconfig": "/etc/underlayd/kubeconfig",
+			"enabled": true, "kubeconfig": "/etc/underlayd/kubeconfig", "confirmAfter": "1s",
 		})
 	}
 	w.up(t, folder)

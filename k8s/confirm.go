@@ -1,0 +1,111 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// confirmer reads the Node a second time when the API took pod CIDRs away, or showed
+// an older Node than before. One goroutine owns it.
+type confirmer struct {
+	n       *Node
+	after   time.Duration
+	backoff backoff
+}
+
+func newConfirmer(n *Node, after time.Duration) *confirmer {
+	// A tenth of jitter: what takes the CIDRs of one node away may take those of all.
+	after += rand.N(after/10 + 1) //nolint:gosec // spreading load needs no secrecy
+	return &confirmer{n: n, after: after, backoff: backoff{max: n.pace.MaxBackoff}}
+}
+
+// run works until ctx ends. A value on doubtful says that there may be something to
+// confirm.
+func (c *confirmer) run(ctx context.Context, doubtful <-chan struct{}) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-doubtful:
+		case <-timer.C:
+		}
+		timer.Reset(c.step(ctx))
+	}
+}
+
+// step reads the Node if that is due and returns how long nothing will be.
+func (c *confirmer) step(ctx context.Context) time.Duration {
+	due, seen := c.n.unconfirmed(c.after)
+	if due.IsZero() {
+		c.backoff.reset()
+		return idle
+	}
+	if wait := time.Until(latest(due, c.backoff.until)); wait > 0 {
+		return wait
+	}
+	node, err := c.n.client.getNode(ctx, c.n.name)
+	if ctx.Err() != nil {
+		return idle
+	}
+	if isAbsent(err, c.n.name) {
+		node, err = nil, nil
+	}
+	if err != nil {
+		c.backoff.failed(time.Now(), retryAfter(err))
+		c.n.unread(fmt.Errorf("read node %s: %w", c.n.name, err))
+		return time.Until(c.backoff.until)
+	}
+	c.backoff.reset()
+	c.n.confirm(node, seen, c.after)
+	return 0
+}
+
+// isAbsent reports whether an error is the API's own word that there is no such Node.
+// A proxy, or a server that is not Kubernetes, says 404 too.
+func isAbsent(err error, name string) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "nodes" && details.Name == name && len(details.Causes) == 0
+}
+
+// unconfirmed returns when the Node is to be read once more, zero if not at all, and
+// how often it was seen so far.
+func (n *Node) unconfirmed(after time.Duration) (time.Time, uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	due := n.belief.due(after)
+	if due.IsZero() { // the watch settled it
+		n.problem(confirming, nil)
+	}
+	return due, n.seen
+}
+
+// unread notes that the second reading failed: what is in doubt stays in doubt.
+func (n *Node) unread(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.problem(confirming, err)
+}
+
+// confirm takes a Node that was read past every cache, nil when there is none. If the
+// watch showed something else meanwhile, that may be newer, and the next reading decides.
+func (n *Node) confirm(node *corev1.Node, seen uint64, after time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.problem(confirming, nil)
+	n.contact()
+	if n.seen == seen {
+		n.take(node, after)
+	}
+}
