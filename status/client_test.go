@@ -116,7 +116,7 @@ func ok(routes iter.Seq[*Route]) iter.Seq2[*Route, error] {
 func encoded(t *testing.T, s *Snapshot) string {
 	t.Helper()
 	var b bytes.Buffer
-	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: survey(s.Table).summary}
+	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: finished(s).Routes}
 	require.NoError(t, encodeRoutes(&b, head, ok(s.Table.All())))
 	return b.String()
 }

@@ -47,18 +47,26 @@ type finding struct {
 	severity Severity
 	subject  string
 	count    int
-	first    string
-	also     []string
+	why      string   // of the first
+	named    []string // the first prefixes
 }
 
-func (f *finding) add(r *Route, why string) {
-	f.count++
-	switch {
-	case f.count == 1:
-		f.first = mention(r, why)
-	case f.count <= 1+examples:
-		f.also = append(f.also, r.Prefix.String())
+func (f *finding) note(r *Route, why string) {
+	if f.count++; f.count == 1 {
+		f.why = mention(r, why)
 	}
+	if len(f.named) <= examples {
+		f.named = append(f.named, r.Prefix.String())
+	}
+}
+
+// add takes in the same finding of the routes that follow.
+func (f *finding) add(next *finding) {
+	if f.count == 0 {
+		f.why = next.why
+	}
+	f.count += next.count
+	f.named = append(f.named, next.named[:min(len(next.named), 1+examples-len(f.named))]...)
 }
 
 func mention(r *Route, why string) string {
@@ -73,93 +81,21 @@ func mention(r *Route, why string) string {
 }
 
 func (f *finding) problem() Problem {
-	message := f.first
-	if len(f.also) > 0 {
-		message += "; likewise " + strings.Join(f.also, ", ")
+	message := f.why
+	if len(f.named) > 1 {
+		message += "; likewise " + strings.Join(f.named[1:], ", ")
 	}
-	if more := f.count - 1 - len(f.also); more > 0 {
+	if more := f.count - len(f.named); more > 0 {
 		message += fmt.Sprintf(" and %d more", more)
 	}
 	return Problem{Severity: f.severity, Subject: f.subject, Message: message}
 }
 
-// findings are the sums over all routes, in one pass.
-type findings struct {
-	summary          RouteSummary
-	failed, conflict finding
-	refused          map[string]*finding // by verdict
-	paths            map[string]*finding // refused ones of accepted prefixes, likewise
-}
-
-func survey(t *RouteTable) findings {
-	f := findings{
-		failed:   finding{severity: Error, subject: "kernel"},
-		conflict: finding{severity: Error, subject: "kernel conflict"},
-		refused:  map[string]*finding{},
-		paths:    map[string]*finding{},
-	}
-	s := &f.summary
-	s.Total = t.Len()
-	counts := []struct {
-		state string
-		n     *int
-	}{
-		{StateAccepted, &s.Accepted}, {StateRefused, &s.Refused}, {StateInstalled, &s.Installed}, {StatePending, &s.Pending},
-		{StateFailed, &s.Failed}, {StateConflict, &s.Conflict}, {StateAdopted, &s.Adopted}, {StateStale, &s.Stale},
-	}
-	for r := range t.All() {
-		for _, c := range counts {
-			if r.is(c.state) {
-				*c.n++
-			}
-		}
-		f.examine(r)
-	}
-	return f
-}
-
-func (f *findings) examine(r *Route) {
-	switch {
-	case r.is(StateFailed):
-		f.failed.add(r, r.Kernel.Reason)
-	case r.is(StateConflict):
-		f.conflict.add(r, r.Kernel.Reason)
-	}
-	if !r.is(StateRefused) {
-		f.examinePaths(r)
-		return
-	}
-	if f.summary.Refusals == nil {
-		f.summary.Refusals = map[string]int{}
-	}
-	f.summary.Refusals[r.Verdict]++
-	if r.Expected {
-		return
-	}
-	if f.refused[r.Verdict] == nil {
-		f.refused[r.Verdict] = &finding{severity: Warning, subject: "refused, " + r.Verdict}
-	}
-	f.refused[r.Verdict].add(r, r.Detail)
-}
-
-// examinePaths looks for refused paths of a prefix that has better ones.
-func (f *findings) examinePaths(r *Route) {
-	for _, p := range r.Paths {
-		if p.Accepted || p.Verdict == "" || !r.Accepted {
-			continue
-		}
-		if f.paths[p.Verdict] == nil {
-			f.paths[p.Verdict] = &finding{severity: Warning, subject: "refused path, " + p.Verdict}
-		}
-		f.paths[p.Verdict].add(r, p.Detail)
-	}
-}
-
-// finish returns a copy of the snapshot with all that is derived: counts and problems.
-func (s *Snapshot) finish() *Snapshot {
+// finish returns a copy of the snapshot with all that is derived from it and what was found of its routes: counts and
+// problems.
+func (s *Snapshot) finish(f findings) *Snapshot {
 	out := *s
 	out.APIVersion, out.Kind = APIVersion, KindStatus
-	f := survey(s.Table)
 	out.Routes = f.summary
 	out.Sessions, out.Clusters, out.Advertised = list(s.Sessions), list(s.Clusters), list(s.Advertised)
 	out.Problems = list(slices.Concat(s.Problems, s.ownProblems(), f.problems()))

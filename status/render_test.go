@@ -137,7 +137,7 @@ func TestAnswersLookLikeTheGoldenFiles(t *testing.T) {
 			o := Options{Format: format, Now: now.Add(time.Second)}
 			t.Run(name+" "+string(format), func(t *testing.T) {
 				var b bytes.Buffer
-				require.NoError(t, WriteStatus(&b, s.finish(), o))
+				require.NoError(t, WriteStatus(&b, finished(s), o))
 				golden(t, "status-"+name+"."+string(format), b.Bytes())
 
 				b.Reset()
@@ -146,7 +146,7 @@ func TestAnswersLookLikeTheGoldenFiles(t *testing.T) {
 				golden(t, "peers-"+name+"."+string(format), b.Bytes())
 
 				b.Reset()
-				head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: survey(s.Table).summary}
+				head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: finished(s).Routes}
 				require.NoError(t, WriteRoutes(&b, head, ok(s.Table.All()), o))
 				golden(t, "routes-"+name+"."+string(format), b.Bytes())
 			})
@@ -156,7 +156,7 @@ func TestAnswersLookLikeTheGoldenFiles(t *testing.T) {
 
 func TestWhatAPeerWroteCannotMoveTheCursor(t *testing.T) {
 	var b bytes.Buffer
-	require.NoError(t, WriteStatus(&b, sample().finish(), Options{Format: Table, Now: now}))
+	require.NoError(t, WriteStatus(&b, finished(sample()), Options{Format: Table, Now: now}))
 	require.NotContains(t, b.String(), "\x1b")
 	require.Contains(t, b.String(), `"bye?[31m for now"`)
 }
@@ -164,15 +164,15 @@ func TestWhatAPeerWroteCannotMoveTheCursor(t *testing.T) {
 func TestProblemsOfTheAgentComeFirstAmongEquals(t *testing.T) {
 	s := sample()
 	s.Problems = []Problem{{Severity: Error, Subject: "agent", Message: "first"}, {Severity: Warning, Subject: "agent", Message: "later"}}
-	got := s.finish().Problems
+	got := finished(s).Problems
 	require.Equal(t, "first", got[0].Message)
 	require.Equal(t, Error, got[1].Severity)
 	require.Len(t, s.Problems, 2, "the published snapshot stays as it was")
 }
 
 func TestOnlyAReasonedRefusalIsAProblem(t *testing.T) {
-	require.Empty(t, healthy().finish().Problems)
-	require.Equal(t, map[string]int{"OwnPrefix": 1}, healthy().finish().Routes.Refusals, "but all are counted")
+	require.Empty(t, finished(healthy()).Problems)
+	require.Equal(t, map[string]int{"OwnPrefix": 1}, finished(healthy()).Routes.Refusals, "but all are counted")
 }
 
 func TestDurationsAreWrittenForPeople(t *testing.T) {
@@ -218,5 +218,5 @@ func TestAWriterThatFailsEndsTheWriting(t *testing.T) {
 	require.ErrorIs(t, WriteRoutes(&full{1000}, RouteHead{}, counted, Options{Format: Table, Now: now}), errFull)
 	require.Less(t, read, 1000)
 	require.ErrorIs(t, WriteRoutes(&full{1000}, RouteHead{}, counted, Options{Format: JSON}), errFull)
-	require.ErrorIs(t, WriteStatus(&full{100}, sample().finish(), Options{Format: Table, Now: now}), errFull)
+	require.ErrorIs(t, WriteStatus(&full{100}, finished(sample()), Options{Format: Table, Now: now}), errFull)
 }

@@ -31,6 +31,7 @@ const (
 //	GET /v1/status                 a Snapshot
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
+//	GET /metrics                   the state in Prometheus' text format
 //
 // Errors are {"error": "…"} with a fitting status. There is nothing that writes.
 func Serve(ctx context.Context, path string, source Source) error {
@@ -66,9 +67,10 @@ func Serve(ctx context.Context, path string, source Source) error {
 }
 
 type handler struct {
-	stop   <-chan struct{} // closed when the daemon stops: ends long answers
-	source Source
-	slots  chan struct{}
+	stop     <-chan struct{} // closed when the daemon stops: ends long answers
+	source   Source
+	slots    chan struct{}
+	surveyor surveyor
 }
 
 func newHandler(ctx context.Context, source Source) http.Handler {
@@ -77,6 +79,7 @@ func newHandler(ctx context.Context, source Source) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
+	mux.Handle("GET /metrics", metrics{source: source, surveyor: &h.surveyor})
 	mux.HandleFunc("/", unknown)
 	return h.bounded(mux)
 }
@@ -106,9 +109,13 @@ func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) *Snapshot {
 	defer cancel()
 	s := h.source.Snapshot(ctx)
 	if s == nil {
-		refuse(w, http.StatusServiceUnavailable, "the daemon is starting and has nothing to tell yet; try again")
+		notYet(w)
 	}
 	return s
+}
+
+func notYet(w http.ResponseWriter) {
+	refuse(w, http.StatusServiceUnavailable, "the daemon is starting and has nothing to tell yet; try again")
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +124,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s := h.snapshot(w, r); s != nil {
-		answer(w, s.finish())
+		answer(w, s.finish(h.surveyor.survey(s.Table)))
 	}
 }
 
@@ -158,7 +165,7 @@ func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
-	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: survey(s.Table).summary}
+	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: h.surveyor.survey(s.Table).summary}
 	w.Header().Set("Content-Type", "application/json")
 	out := bufio.NewWriterSize(w, bufferSize)
 	// An error here is the reader's going away or our stopping: the answer stays visibly unfinished.
@@ -193,7 +200,7 @@ func unknown(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "this API only reads: %s is not allowed", r.Method)
 		return
 	}
-	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers and /v1/routes", r.URL.Path)
+	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers, /v1/routes and /metrics", r.URL.Path)
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -11,6 +11,9 @@ type Source interface {
 	// request, any number at a time; it must not wait for the daemon's loop, and gives up with ctx. The result
 	// is immutable, though a source may add what only it can count to a copy.
 	Snapshot(ctx context.Context) *Snapshot
+	// Summary is the same for questions that come again and again. It leaves out what takes a look at every route:
+	// Routable of the clusters, Advertised of the sessions.
+	Summary(ctx context.Context) *Snapshot
 }
 
 // Board is where the agent's loop pins its latest snapshot for everybody to read. The zero Board is empty and
@@ -22,3 +25,6 @@ func (b *Board) Publish(s *Snapshot) { b.latest.Store(s) }
 
 // Snapshot returns what was published last; nil before the first time.
 func (b *Board) Snapshot(context.Context) *Snapshot { return b.latest.Load() }
+
+// Summary is Snapshot.
+func (b *Board) Summary(context.Context) *Snapshot { return b.latest.Load() }

@@ -178,7 +178,28 @@ func BenchmarkTableWith(b *testing.B) {
 
 func BenchmarkSurvey(b *testing.B) {
 	table := many(100_000)
-	for b.Loop() {
-		survey(table)
-	}
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			var s surveyor
+			s.survey(table)
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		var s surveyor
+		for b.Loop() {
+			s.survey(table)
+		}
+	})
+	b.Run("after 100 changes", func(b *testing.B) {
+		var s surveyor
+		var changed []Row
+		for i := range 100 {
+			changed = append(changed, &Route{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(i), 1, 0}), 24)})
+		}
+		other := table.With(changed, nil)
+		for b.Loop() {
+			s.survey(table)
+			s.survey(other)
+		}
+	})
 }

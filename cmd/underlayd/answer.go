@@ -135,23 +135,40 @@ type source struct {
 
 // Snapshot implements status.Source.
 func (s source) Snapshot(ctx context.Context) *status.Snapshot {
+	out := s.counted(ctx, true)
+	if out != nil {
+		out.Clusters = withRoutable(out)
+	}
+	return out
+}
+
+// Summary implements status.Source.
+func (s source) Summary(ctx context.Context) *status.Snapshot { return s.counted(ctx, false) }
+
+// counted returns a copy of the last snapshot with the counters of others in it. To count what is advertised GoBGP
+// walks over all its routes.
+func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {
 	last := s.board.Snapshot(ctx)
 	if last == nil {
 		return nil
 	}
 	out := *last
-	out.Clusters = withRoutable(last)
 	out.Kubernetes = kubernetesStatus(s.node)
 	out.Problems = slices.Concat(last.Problems, s.host.problems())
 	out.Kernel.Notes = s.host.notes()
-	counters, err := s.speaker.Counters(ctx, true)
+	counters, err := s.speaker.Counters(ctx, advertised)
 	if err != nil {
 		return &out
 	}
 	out.Sessions = slices.Clone(last.Sessions)
 	for i := range out.Sessions {
-		if c, ok := counters[out.Sessions[i].Address]; ok {
-			out.Sessions[i].Received, out.Sessions[i].Advertised = &c.Received, &c.Advertised
+		c, ok := counters[out.Sessions[i].Address]
+		if !ok {
+			continue
+		}
+		out.Sessions[i].Received = &c.Received
+		if advertised {
+			out.Sessions[i].Advertised = &c.Advertised
 		}
 	}
 	return &out

@@ -3,7 +3,10 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +26,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	n := c.Node("east-1")
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "and in metrics", func(t *testing.T) { answersInMetrics(t, n) })
 	step(t, "questions that make no sense are refused as such", func(t *testing.T) {
 		for _, argv := range [][]string{
 			{"status", "-o", "xml"}, {"routes", "10.20.1.0/240"}, {"routes", "--state", "lost"}, {"status", "what"}, {"run", "--no-such-flag"},
@@ -110,6 +114,36 @@ func answersInTables(t *testing.T, n *containerlab.Node) {
 		require.NoError(t, err)
 		require.Equal(t, fs.ModeSocket|0o600, info.Mode(), socket)
 	}
+}
+
+// answersInMetrics reads what Prometheus would.
+func answersInMetrics(t *testing.T, n *containerlab.Node) {
+	text := metrics(t, n)
+	for _, line := range []string{
+		`underlayd_phase{phase="Ready"} 1`, `underlayd_session_up{peer="fabric"} 1`, `underlayd_routes{state="installed"} 4`,
+		`underlayd_session_received_prefixes{peer="fabric"} 8`, `underlayd_session_accepted_prefixes{peer="fabric"} 4`,
+		`underlayd_kernel_routes{mode="NextHopObjects"} 4`, `underlayd_cluster_state{cluster="west",state="Reachable"} 1`,
+	} {
+		require.Contains(t, text, line+"\n")
+	}
+	require.NotContains(t, text, "underlayd_problems{")
+}
+
+func metrics(t *testing.T, n *containerlab.Node) string {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", n.Path("/run/underlayd/underlayd.sock"))
+	}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/metrics", nil)
+	require.NoError(t, err)
+	answer, err := transport.RoundTrip(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, answer.StatusCode, string(text))
+	return string(text)
 }
 
 // stockGobgp runs the command that comes with GoBGP on the daemon's socket.

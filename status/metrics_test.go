@@ -1,0 +1,102 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// scrape reads the metrics as Prometheus would, or curl --unix-socket.
+func (d *daemon) scrape(t *testing.T) (int, string) {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", d.path)
+	}}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/metrics", nil)
+	require.NoError(t, err)
+	answer, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer.StatusCode, string(text)
+}
+
+func TestMetricsLookLikeTheGoldenFiles(t *testing.T) {
+	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{"east", 1}, Phase: Starting}} {
+		t.Run(name, func(t *testing.T) {
+			code, text := serve(t, s).scrape(t)
+			require.Equal(t, http.StatusOK, code, text)
+			golden(t, "metrics-"+name+".txt", []byte(text))
+			registry := prometheus.NewPedanticRegistry()
+			require.NoError(t, registry.Register(collector{finished(s)}))
+			problems, err := testutil.GatherAndLint(registry)
+			require.NoError(t, err)
+			require.Empty(t, problems)
+		})
+	}
+}
+
+func TestEveryProblemIsInTheMetrics(t *testing.T) {
+	s := sample()
+	_, text := serve(t, s).scrape(t)
+	want := map[string]int{}
+	for _, p := range finished(s).Problems {
+		want[fmt.Sprintf(`underlayd_problems{severity="%s",subject="%s"}`, p.Severity, p.Subject)]++
+	}
+	require.Greater(t, len(want), 8)
+	for line, n := range want {
+		require.Contains(t, text, fmt.Sprintf("%s %d\n", line, n))
+	}
+	require.Equal(t, len(want), strings.Count(text, "\nunderlayd_problems{"))
+}
+
+func TestMetricsAreThereOnceThereIsSomethingToTell(t *testing.T) {
+	d := serve(t, nil)
+	code, text := d.scrape(t)
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, text, "nothing to tell yet")
+	d.board.Publish(healthy())
+	code, text = d.scrape(t)
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, text, `underlayd_phase{phase="Ready"} 1`)
+}
+
+// TestNothingThatOthersSayBecomesALabel: what peers and the fabric say would make a new series each time.
+func TestNothingThatOthersSayBecomesALabel(t *testing.T) {
+	s := sample()
+	_, text := serve(t, s).scrape(t)
+	for _, said := range []string{"10.20.1.0", "bye", "64599", "static", "connection refused", "12:8"} {
+		require.NotContains(t, text, said)
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	s := healthy()
+	s.Table = many(100_000)
+	board := &Board{}
+	board.Publish(s)
+	m := metrics{source: board, surveyor: &surveyor{}}
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.ServeHTTP(nowhere{http.Header{}}, r)
+	}
+}
+
+// nowhere is a ResponseWriter that forgets.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n nowhere) WriteHeader(int)             {}
