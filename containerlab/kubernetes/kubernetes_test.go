@@ -32,6 +32,7 @@ func TestTwoClustersWithKubernetes(t *testing.T) {
 		{"a daemon is restarted", w.restart},
 		{"a node is cleaned up", w.cleanup},
 		{"an API server is away", w.outage},
+		{"nobody is told a secret", w.tellNothing},
 	} {
 		start := time.Now()
 		if !t.Run(chapter.name, chapter.run) {

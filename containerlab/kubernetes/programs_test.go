@@ -15,6 +15,7 @@ import (
 type program struct {
 	folder  string // is removed when the process ends, however it ends
 	path    string
+	gobgp   string // the stock command
 	janitor *os.File
 }
 
@@ -25,11 +26,11 @@ func buildProgram() (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	p := program{folder: folder, path: filepath.Join(folder, "underlayd")}
+	p := program{folder: folder, path: filepath.Join(folder, "underlayd"), gobgp: filepath.Join(folder, "gobgp")}
 	if p.janitor, err = removeAtEnd(folder); err != nil {
 		return program{}, err
 	}
-	build := exec.Command("go", "build", "-o", p.path, "./cmd/underlayd")
+	build := exec.Command("go", "build", "-o", folder, "./cmd/underlayd", "github.com/osrg/gobgp/v4/cmd/gobgp")
 	build.Dir = filepath.Join("..", "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

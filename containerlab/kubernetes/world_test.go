@@ -164,6 +164,9 @@ func configure(t *testing.T, path, node string, kubernetes map[string]any) {
 		require.Contains(t, about, "podCIDRs")
 		delete(about, "podCIDRs")
 		c["kubernetes"] = kubernetes
+		if node == "east-2" {
+			c["log"] = map[string]any{"level": "debug"} // whatever it may tell
+		}
 		text, err = yaml.Marshal(c)
 		require.NoError(t, err)
 	}
