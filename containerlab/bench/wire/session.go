@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -27,13 +28,19 @@ const (
 
 // Peer is our side of a session.
 type Peer struct {
-	// Local is our address and BGP Identifier.
+	// Local is our address.
 	Local netip.Addr
 	// Remote is the speaker under test.
 	Remote netip.AddrPort
 	ASN    uint32
+	// ID is our BGP Identifier; the zero Addr: Local.
+	ID netip.Addr
+	// HoldTime is what we offer, in seconds; nil: 90.
+	HoldTime *uint16
 	// GracefulRestart announces the capability (RFC 4724), with a restart time of 120 s and no state kept.
 	GracefulRestart bool
+	// Keepalive is the time between KEEPALIVEs; 0: 20 s, which suits the hold time of 90 s that we offer.
+	Keepalive time.Duration
 	// Enter runs a function in the network of the peer; nil: here.
 	Enter func(func() error) error
 }
@@ -125,7 +132,7 @@ func (s *Session) open(ctx context.Context, p Peer) error {
 		return err
 	}
 	go s.read(in)
-	go s.live()
+	go s.live(cmp.Or(p.Keepalive, keepalive))
 	return nil
 }
 
@@ -146,8 +153,15 @@ func (p Peer) openMessage() []byte {
 	b := appendHeader(nil, typeOpen)
 	b = append(b, 4)
 	b = binary.BigEndian.AppendUint16(b, as)
-	b = binary.BigEndian.AppendUint16(b, holdTime)
+	hold := uint16(holdTime)
+	if p.HoldTime != nil {
+		hold = *p.HoldTime
+	}
+	b = binary.BigEndian.AppendUint16(b, hold)
 	id := p.Local.As4()
+	if p.ID.IsValid() {
+		id = p.ID.As4()
+	}
 	b = append(b, id[:]...)
 	b = append(b, byte(len(capabilities)+2), 2, byte(len(capabilities)))
 	return finish(append(b, capabilities...), 0)
@@ -193,8 +207,8 @@ func (s *Session) read(in *bufio.Reader) {
 	}
 }
 
-func (s *Session) live() {
-	tick := time.NewTicker(keepalive)
+func (s *Session) live(every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
