@@ -21,7 +21,7 @@ ARGS    ?=
 
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
-TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nsenter unshare setpriv
+TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft ss nsenter unshare setpriv
 
 .PHONY: help
 help: ## list the targets
@@ -55,6 +55,12 @@ bench: ## against BIRD and FRR, in one run; ROUTES=1000000, ARGS='-quick' or '-w
 	@.ci/prepare $(TEST_TOOLS)
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/bench $(ARGS)
+
+.PHONY: faults
+faults: ## every fault of the catalogue in a running mesh with traffic, one table; ARGS='-run process', '-list' (root)
+	@.ci/prepare $(TEST_TOOLS)
+	@$(MAKE) --no-print-directory build
+	@go run ./containerlab/faults $(ARGS)
 
 .PHONY: image
 image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too

@@ -157,6 +157,22 @@ func (d *daemon) logSince(size int64) string {
 	return string(text) + errorText(err)
 }
 
+// memory is the resident memory of the daemon in bytes.
+func (s *scene) memory() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.daemon.process().PID()))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			var kib int64
+			_, err := fmt.Sscan(value, &kib)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmRSS")
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -24,8 +24,9 @@ const (
 	receiveBuffer = 8 << 20
 	// grace is how long packets may be under way.
 	grace = 300 * time.Millisecond
-	// aliveFor is how long a flow must have lost nothing to be called alive.
-	aliveFor = 50 * time.Millisecond
+	// A flow whose last packets arrived is alive; this many, if they are that old.
+	aliveLast  = 5
+	aliveAfter = 50 * time.Millisecond
 )
 
 // flow is numbered packets from one pod to another, one way: what comes back goes another way and is another flow.
@@ -119,22 +120,21 @@ func (f *flow) tally(until time.Time) tally {
 	return t
 }
 
-// alive says what is wrong with the packets of the last moments.
+// alive says what is wrong with the last packets that have had time to arrive.
 func (f *flow) alive() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := time.Now()
-	recent := 0
-	for i := len(f.sent) - 1; i >= 0 && now.Sub(f.sent[i]) < 2*aliveFor; i-- {
-		if now.Sub(f.sent[i]) < aliveFor {
+	now, looked := time.Now(), 0
+	for i := len(f.sent) - 1; i >= 0 && looked < aliveLast; i-- {
+		if now.Sub(f.sent[i]) < aliveAfter {
 			continue // it may be under way
 		}
-		if recent++; !f.got[i] {
+		if looked++; !f.got[i] {
 			return fmt.Errorf("%s: packets do not arrive", f)
 		}
 	}
-	if recent == 0 {
-		return fmt.Errorf("%s: nothing is sent", f)
+	if looked == 0 {
+		return fmt.Errorf("%s: nothing has been sent yet", f)
 	}
 	return nil
 }
@@ -153,12 +153,14 @@ func startTraffic(l *containerlab.Lab) (*traffic, error) {
 	t := &traffic{stop: stop}
 	here, err := t.socket(l.Node("pod-east-1"))
 	if err != nil {
-		return nil, errors.Join(err, t.end())
+		t.end()
+		return nil, err
 	}
 	for _, p := range neighbours() {
 		there, err := t.socket(l.Node("pod-" + p.name))
 		if err != nil {
-			return nil, errors.Join(err, t.end())
+			t.end()
+			return nil, err
 		}
 		for _, v6 := range []bool{false, true} {
 			mine, theirs := pods(0, v6), pods(p.number, v6)
@@ -258,14 +260,13 @@ func (t *traffic) tallies(ctx context.Context) []tally {
 	return all
 }
 
-// end ends all flows. It returns nil, for Join.
-func (t *traffic) end() error {
+// end ends all flows.
+func (t *traffic) end() {
 	t.stop()
 	for _, s := range t.sockets {
 		s.Close()
 	}
 	t.wait.Wait()
-	return nil
 }
 
 // pause lets time pass.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +49,7 @@ func play(ctx context.Context, l *lab, r *row) *result {
 	began := time.Now()
 	out := &result{Fault: r.name, Area: r.area, Required: r.required, broken: r.breaks}
 	s := &scene{lab: l, row: r}
+	defer func() { out.Took = time.Since(began) }()
 	b, err := s.begin(ctx)
 	if err != nil {
 		out.fail("before the fault: %s", err)
@@ -58,7 +59,7 @@ func play(ctx context.Context, l *lab, r *row) *result {
 	out.failWith("the fault", r.inject(ctx, s))
 	if !r.breaks {
 		recovering := time.Now()
-		if err := l.settle(ctx, patience); err != nil {
+		if err := l.settle(ctx); err != nil {
 			out.fail("afterwards: %s", err)
 			out.broken = true
 		} else if took := time.Since(recovering).Round(10 * time.Millisecond); took > time.Second {
@@ -67,16 +68,40 @@ func play(ctx context.Context, l *lab, r *row) *result {
 	}
 	s.judge(ctx, b, out)
 	out.Observed = strings.Join(s.notes, "; ")
-	out.Took = time.Since(began)
 	if !out.ok() {
 		out.Log = lastLines(l.daemon.logSince(b.log), 40)
 	}
+	if !out.broken {
+		if err := s.cleanUp(ctx); err != nil {
+			out.fail("cleaning up: %s", err)
+			out.broken = true
+		}
+	}
 	return out
+}
+
+// cleanUp undoes what the row left to be undone, and the node's configuration; then all has to be well again.
+func (s *scene) cleanUp(ctx context.Context) error {
+	slices.Reverse(s.undo)
+	for _, f := range s.undo {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.restore("east-1", "config.yaml"); err != nil {
+		return err
+	}
+	return s.settle(ctx)
 }
 
 func (s *scene) begin(ctx context.Context) (before, error) {
 	var b before
 	var err error
+	if s.row.prepare != nil {
+		if err := errors.Join(s.row.prepare(ctx, s), s.settle(ctx)); err != nil {
+			return b, err
+		}
+	}
 	if b.state, err = s.daemon.state(ctx); err != nil {
 		return b, err
 	}
@@ -90,194 +115,4 @@ func (s *scene) begin(ctx context.Context) (before, error) {
 	s.traffic.begin()
 	b.heard = s.daemon.listen(ctx)
 	return b, nil
-}
-
-// judge asserts what is true of every row, and what the row adds to it.
-func (s *scene) judge(ctx context.Context, b before, out *result) {
-	said := b.heard.end()
-	s.judgeTraffic(s.traffic.tallies(ctx), out)
-	events, err := s.watch.heard(ctx)
-	out.failWith("watching the kernel", err)
-	s.judgeEvents(events, out)
-	if !s.row.breaks {
-		_, foreign, err := kernelRoutes(s.east)
-		out.failWith("others' routes", err)
-		if err == nil && !slices.Equal(foreign, b.foreign) {
-			out.fail("others' routes were %q and are %q", b.foreign, foreign)
-		}
-		s.judgeDaemon(ctx, b, out)
-	}
-	log := s.daemon.logSince(b.log)
-	s.named(said, log, out)
-	if strings.Contains(log, "panic:") || strings.Contains(log, "DATA RACE") {
-		out.fail("the daemon panicked")
-	}
-	s.judgeMetrics(ctx, out)
-}
-
-// judgeTraffic compares losses with the budgets.
-func (s *scene) judgeTraffic(all []tally, out *result) {
-	touched, others, most := 0, 0, time.Duration(0)
-	for _, t := range all {
-		budget := 0
-		switch {
-		case !s.row.touched(t.peer):
-			others += t.Lost
-		case t.out:
-			budget = s.row.lost
-		default:
-			budget = s.row.back
-		}
-		if s.row.touched(t.peer) {
-			touched += t.Lost
-		}
-		if t.Lost == 0 {
-			continue
-		}
-		most = max(most, t.Gap)
-		out.Flows = append(out.Flows, t)
-		if budget != unlimited && t.Lost > budget {
-			out.fail("%s lost %d of %d packets, at most %s in a row; %d are allowed", t.Flow, t.Lost, t.Sent, t.Gap.Round(time.Millisecond), budget)
-		}
-	}
-	if s.row.mustLose && touched == 0 {
-		out.fail("no packet was lost: the bench would not see losses elsewhere either")
-	}
-	switch {
-	case touched+others == 0:
-		out.Lost = "0"
-	case others == 0:
-		out.Lost = fmt.Sprintf("%d in %s", touched, most.Round(time.Millisecond))
-	default:
-		out.Lost = fmt.Sprintf("%d in %s, %d of others", touched, most.Round(time.Millisecond), others)
-	}
-}
-
-// judgeEvents looks at what the kernel told of routes and next hops meanwhile.
-func (s *scene) judgeEvents(events []event, out *result) {
-	told := map[string]bool{}
-	once := func(format string, a ...any) {
-		if text := fmt.Sprintf(format, a...); !told[text] && len(told) < 5 {
-			told[text] = true
-			out.Failures = append(out.Failures, text)
-		}
-	}
-	added, gone := 0, 0
-	for _, e := range events {
-		switch {
-		case !e.ours():
-			if !s.row.foreign {
-				once("a route of others was changed: %s", e)
-			}
-		case e.object:
-			s.judgeObject(e, once)
-		default:
-			if e.deleted {
-				gone++
-			} else {
-				added++
-			}
-			s.judgeRoute(e, once)
-		}
-	}
-	if added+gone > 0 {
-		s.note("%d routes written, %d deleted", added, gone)
-	}
-}
-
-func (s *scene) judgeRoute(e event, fail func(string, ...any)) {
-	if !e.deleted && !inContracts(e.prefix) {
-		fail("outside all contracts: %s", e)
-		return
-	}
-	peer := announcer(e.prefix)
-	switch {
-	case !s.row.rewrites:
-		fail("a route was touched: %s", e)
-	case peer != "" && !s.row.touched(peer):
-		fail("a route of %s was touched: %s", peer, e)
-	}
-}
-
-// judgeObject knows a neighbour by its address; groups and the object that the daemon tries the kernel with at its
-// start are nobody's.
-func (s *scene) judgeObject(e event, fail func(string, ...any)) {
-	for _, p := range neighbours() {
-		if e.gateway != p.address(false) && e.gateway != p.address(true) {
-			continue
-		}
-		if !s.row.rewrites || !s.row.touched(p.name) {
-			fail("the next hop %s was touched: %s", p.name, e)
-		}
-	}
-}
-
-// judgeDaemon compares the process and the sessions with those of before.
-func (s *scene) judgeDaemon(ctx context.Context, b before, out *result) {
-	pid := s.daemon.process().PID()
-	if pid != b.pid {
-		if !s.row.restarts {
-			out.fail("the daemon was process %d and is %d", b.pid, pid)
-		}
-		return
-	}
-	now, err := s.daemon.state(ctx)
-	if err != nil {
-		out.failWith("status", err)
-		return
-	}
-	for _, p := range neighbours() {
-		was, is := b.state.session(p.name), now.session(p.name)
-		switch {
-		case s.row.touched(p.name):
-			if n := is.Flaps - was.Flaps; n > 0 {
-				s.note("%s lost %s", p.name, times(n))
-			}
-		case was.Flaps != is.Flaps || !was.Since.Equal(is.Since):
-			out.fail("the session with %s was reset: %s", p.name, is.LastError)
-		}
-	}
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// named makes sure that the fault has a name in what the daemon said.
-func (s *scene) named(said []string, log string, out *result) {
-	for _, pattern := range s.row.says {
-		if re, err := regexp.Compile(pattern); err != nil || !slices.ContainsFunc(said, re.MatchString) {
-			out.fail("no problem in the status matches %q: it said %q", pattern, said)
-		}
-	}
-	for _, pattern := range s.row.logs {
-		if re, err := regexp.Compile(pattern); err != nil || !re.MatchString(log) {
-			out.fail("no line of the log matches %q", pattern)
-		}
-	}
-}
-
-// judgeMetrics looks for the fault in the daemon's metrics, if it has any.
-func (s *scene) judgeMetrics(ctx context.Context, out *result) {
-	if len(s.row.metrics) == 0 || s.row.breaks {
-		return
-	}
-	text, err := s.daemon.get(ctx, "/metrics")
-	out.failWith("metrics", err)
-	if err != nil || text == nil {
-		return
-	}
-	for _, start := range s.row.metrics {
-		if v, found := metricValue(text, start); !found || v <= 0 {
-			out.fail("the metric %s is %g", start, v)
-		}
-	}
-}
-
-func lastLines(text string, n int) string {
-	all := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(all[max(0, len(all)-n):], "\n")
 }

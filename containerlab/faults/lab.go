@@ -22,11 +22,15 @@ const patience = 30 * time.Second
 type neighbour struct {
 	name    string
 	number  int
+	asn     int
 	process string // its daemon; empty: the bench
 }
 
 func neighbours() []neighbour {
-	return []neighbour{{"frr", 1, "bgpd"}, {"bird", 2, "bird"}, {"gobgp", 3, "bash"}, {"west-1", 4, "underlayd"}, {"raw", 5, ""}}
+	return []neighbour{
+		{"frr", 1, 65001, "bgpd"}, {"bird", 2, 65002, "bird"}, {"gobgp", 3, 65003, "bash"},
+		{"west-1", 4, 64513, "underlayd"}, {"raw", 5, rawASN, ""},
+	}
 }
 
 func neighbourOf(name string) neighbour {
@@ -44,9 +48,6 @@ func (p neighbour) address(v6 bool) netip.Addr {
 
 // node is the address of the node under test on the link with the neighbour.
 func (p neighbour) node() netip.Addr { return netip.AddrFrom4([4]byte{192, 168, byte(p.number), 1}) }
-
-// link is the node's interface towards the neighbour.
-func (p neighbour) link() string { return fmt.Sprintf("eth%d", p.number) }
 
 // prefixes are what the neighbour announces in good times.
 func (p neighbour) prefixes() []netip.Prefix {
@@ -145,7 +146,7 @@ func (l *lab) up(ctx context.Context) error {
 	if l.traffic, err = startTraffic(l.Lab); err != nil {
 		return err
 	}
-	return l.settle(ctx, patience)
+	return l.settle(ctx)
 }
 
 // sources copies all that a row may change.
@@ -189,22 +190,19 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	out, err := os.OpenFile(to+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(out, in); err != nil {
 		return errors.Join(err, out.Close())
 	}
-	return errors.Join(out.Close(), os.Rename(to+".new", to))
+	return errors.Join(out.Chmod(0o755), out.Close(), os.Rename(to+".new", to))
 }
 
-// settle restores the configurations and waits until all is well: sessions, routes and traffic.
-func (l *lab) settle(ctx context.Context, limit time.Duration) error {
-	if err := l.restore("east-1", "config.yaml"); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// settle waits until all is well: sessions, routes and traffic.
+func (l *lab) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error // that was not brought about by the limit
 	err := containerlab.Until(ctx, "all to be well", func(ctx context.Context) error {
@@ -235,7 +233,7 @@ func (l *lab) well(ctx context.Context) error {
 func (l *lab) routesAre(want []string) error {
 	ours, _, err := kernelRoutes(l.east)
 	if err == nil && !slices.Equal(ours, want) {
-		err = fmt.Errorf("the kernel has %q instead of %q", ours, want)
+		err = fmt.Errorf("the kernel lacks %q and has %q", without(want, ours), without(ours, want))
 	}
 	return err
 }
@@ -269,7 +267,7 @@ func (l *lab) write(node, file, text string) error {
 func (l *lab) down() error {
 	var errs []error
 	if l.traffic != nil {
-		errs = append(errs, l.traffic.end())
+		l.traffic.end()
 	}
 	if l.raw != nil {
 		l.raw.end()

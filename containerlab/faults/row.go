@@ -44,6 +44,8 @@ type row struct {
 	metrics []string
 	// breaks has the lab made anew for the next row.
 	breaks bool
+	// prepare makes the lab what the fault needs, before anything is counted.
+	prepare func(context.Context, *scene) error
 	// inject brings the fault about and returns when it is over; the bench then waits until all is well.
 	inject func(context.Context, *scene) error
 }
@@ -77,7 +79,11 @@ type scene struct {
 	*lab
 	row   *row
 	notes []string
+	undo  []func(context.Context) error // after all is judged, the last first
 }
+
+// later has something done when all is judged.
+func (s *scene) later(f func(context.Context) error) { s.undo = append(s.undo, f) }
 
 // note adds something to what was observed.
 func (s *scene) note(format string, a ...any) { s.notes = append(s.notes, fmt.Sprintf(format, a...)) }
@@ -176,16 +182,22 @@ func (s *scene) shell(ctx context.Context, script string) error {
 	return s.run(ctx, s.east.Name(), "sh", "-ec", script)
 }
 
-// edit changes the configuration of a node by replacing one text in it.
-func (s *scene) edit(node, file, old, replacement string) error {
+func (s *scene) read(node, file string) (string, error) {
 	text, err := os.ReadFile(s.path(node, file))
+	return string(text), err
+}
+
+// edit changes the configuration of a node by replacing one text in it. When all is judged it is restored.
+func (s *scene) edit(node, file, old, replacement string) error {
+	text, err := s.read(node, file)
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(text), old) {
+	if !strings.Contains(text, old) {
 		return fmt.Errorf("%s of %s does not say %q", file, node, old)
 	}
-	return s.write(node, file, strings.Replace(string(text), old, replacement, 1))
+	s.later(func(context.Context) error { return s.restore(node, file) })
+	return s.write(node, file, strings.Replace(text, old, replacement, 1))
 }
 
 // inContracts says whether a prefix may be in the kernel at all.

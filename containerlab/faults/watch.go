@@ -246,7 +246,15 @@ func (w *watch) close() error {
 // kernelRoutes returns all routes of a node, the daemon's as "prefix via gateway …" and the others' as they are listed.
 func kernelRoutes(n *containerlab.Node) (ours, foreign []string, err error) {
 	var all []netlink.Route
-	err = n.Do(func() (err error) {
+	names := map[int]string{} // the number of an interface is another one when it was replaced
+	err = n.Do(func() error {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return err
+		}
+		for _, l := range links {
+			names[l.Attrs().Index] = l.Attrs().Name
+		}
 		all, err = netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{}, netlink.RT_FILTER_TABLE)
 		return err
 	})
@@ -256,11 +264,11 @@ func kernelRoutes(n *containerlab.Node) (ours, foreign []string, err error) {
 	for i := range all {
 		r := &all[i]
 		switch {
-		case r.Table == markTable:
+		case r.Table == markTable, r.Dst != nil && r.Dst.IP.IsLinkLocalUnicast(): // these follow the interface's own address
 		case r.Protocol == protocol:
 			ours = append(ours, r.Dst.String()+" via "+strings.Join(gateways(r), " "))
 		default:
-			foreign = append(foreign, fmt.Sprintf("%s type %d metric %d", r, r.Type, r.Priority))
+			foreign = append(foreign, fmt.Sprintf("%s via %q dev %s table %d type %d metric %d", r.Dst, gateways(r), names[r.LinkIndex], r.Table, r.Type, r.Priority))
 		}
 	}
 	slices.Sort(ours)
