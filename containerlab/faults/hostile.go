@@ -75,7 +75,7 @@ func hostileRows() []row {
 			inject:   func(ctx context.Context, s *scene) error { return s.claims(ctx, c) },
 		})
 	}
-	return append(rows, floodRows()...)
+	return slices.Concat(rows, floodRows(), poisonRows())
 }
 
 // parse reads prefixes with blanks in between.

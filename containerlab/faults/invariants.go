@@ -40,6 +40,8 @@ func (s *scene) judgeTraffic(all []tally, out *result) {
 		switch {
 		case !s.row.touched(t.peer):
 			others += t.Lost
+		case slices.Contains(s.row.exempt, t.peer):
+			budget = unlimited
 		case t.out:
 			budget = s.row.lost
 		default:

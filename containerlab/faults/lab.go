@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 
 // patience is what anything may take that has no promise of its own.
 const patience = 30 * time.Second
+
+// reloadTime is how long a daemon may take to read a new configuration.
+const reloadTime = time.Second
 
 // neighbour is a peer of the node under test, with pods behind it.
 type neighbour struct {
@@ -254,13 +258,33 @@ func (l *lab) restore(node, file string) error {
 	return l.write(node, file, string(original))
 }
 
-// write replaces a configuration as an editor does: by a new file.
+// write replaces a configuration as an editor does, by a new file. A daemon that runs has read it afterwards.
 func (l *lab) write(node, file, text string) error {
-	path := l.path(node, file)
+	path, p := l.path(node, file), l.Node(node).Process("underlayd")
+	running := p != nil && p.Running()
+	size := 0
+	if running {
+		size = len(p.LogTail(math.MaxInt32))
+	}
 	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	if !running {
+		return nil
+	}
+	// It says so of each change. That a file is as it was before one that was refused is none: then it is waited in vain.
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTime)
+	defer cancel()
+	_ = containerlab.Until(ctx, "the configuration to be read", func(context.Context) error {
+		if text := p.LogTail(math.MaxInt32); !strings.Contains(text[min(size, len(text)):], "configuration") {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return nil
 }
 
 // down ends everything. What was never up is left out.

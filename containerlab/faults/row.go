@@ -28,6 +28,8 @@ type row struct {
 	touches []string
 	// lost and back are how many packets a flow of a touched neighbour may lose, to it and from it.
 	lost, back int
+	// exempt names touched neighbours whose flows may lose any number.
+	exempt []string
 	// mustLose makes sure that the bench sees losses.
 	mustLose bool
 	// rewrites allows routes of touched neighbours to change in the kernel; otherwise nothing of ours may.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,7 +59,7 @@ func sessionRows() []row {
 			},
 		},
 	}
-	return append(rows, peerRestarts()...)
+	return slices.Concat(rows, connectionRows(), peerRestarts())
 }
 
 // peerRestarts are restarts of each kind of peer, and of the session with it, as the side that dials and as the one that is dialled.

@@ -75,6 +75,19 @@ func (p Peer) Dial(ctx context.Context) (*Session, error) {
 func (p Peer) try(ctx context.Context) (*Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshake)
 	defer cancel()
+	conn, err := p.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{conn: conn, done: make(chan struct{}), stop: make(chan struct{})}
+	if err := s.open(ctx, p); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return s, nil
+}
+
+// Connect makes a connection and says nothing in it.
+func (p Peer) Connect(ctx context.Context) (*net.TCPConn, error) {
 	dialer := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.Local, 0)),
 		KeepAlive: -1,
@@ -102,11 +115,7 @@ func (p Peer) try(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{conn: conn.(*net.TCPConn), done: make(chan struct{}), stop: make(chan struct{})}
-	if err := s.open(ctx, p); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return s, nil
+	return conn.(*net.TCPConn), nil
 }
 
 // open exchanges OPEN and the first KEEPALIVE.
