@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/underlayd/underlayd/containerlab"
+	"github.com/underlayd/underlayd/k8s/apitest"
 )
 
 // patience is what anything may take that has no promise of its own.
@@ -21,84 +21,6 @@ const patience = 30 * time.Second
 
 // reloadTime is how long a daemon may take to read a new configuration.
 const reloadTime = time.Second
-
-// neighbour is a peer of the node under test, with pods behind it.
-type neighbour struct {
-	name    string
-	number  int
-	asn     int
-	process string // its daemon; empty: the bench
-}
-
-func neighbours() []neighbour {
-	return []neighbour{
-		{"frr", 1, 65001, "bgpd"}, {"bird", 2, 65002, "bird"}, {"gobgp", 3, 65003, "bash"},
-		{"west-1", 4, 64513, "underlayd"}, {"raw", 5, rawASN, ""},
-	}
-}
-
-func neighbourOf(name string) neighbour {
-	all := neighbours()
-	return all[slices.IndexFunc(all, func(p neighbour) bool { return p.name == name })]
-}
-
-// address is the neighbour's on its link with the node.
-func (p neighbour) address(v6 bool) netip.Addr {
-	if v6 {
-		return netip.MustParseAddr(fmt.Sprintf("fd00:fab:%d::2", p.number))
-	}
-	return netip.AddrFrom4([4]byte{192, 168, byte(p.number), 2})
-}
-
-// node is the address of the node under test on the link with the neighbour.
-func (p neighbour) node() netip.Addr { return netip.AddrFrom4([4]byte{192, 168, byte(p.number), 1}) }
-
-// prefixes are what the neighbour announces in good times.
-func (p neighbour) prefixes() []netip.Prefix {
-	list := []netip.Prefix{netip.PrefixFrom(pods(p.number, false), 24).Masked(), netip.PrefixFrom(pods(p.number, true), 64).Masked()}
-	if p.name == "bird" {
-		list = append(list, netip.MustParsePrefix("10.30.1.0/24"))
-	}
-	return list
-}
-
-// pods is the address of the pod behind a neighbour; 0 is the pod of the node under test.
-func pods(number int, v6 bool) netip.Addr {
-	switch {
-	case number == 0 && v6:
-		return netip.MustParseAddr("fd00:10:0:1::10")
-	case number == 0:
-		return netip.MustParseAddr("10.10.1.10")
-	case v6:
-		return netip.MustParseAddr(fmt.Sprintf("fd00:20:0:%d::10", number))
-	default:
-		return netip.AddrFrom4([4]byte{10, 20, byte(number), 10})
-	}
-}
-
-// contracts are the ranges of which anything may ever be in the kernel.
-func contracts() []netip.Prefix {
-	var list []netip.Prefix
-	for _, s := range []string{"10.20.0.0/16", "fd00:20::/48", "10.30.0.0/16", "fd00:30::/48"} {
-		list = append(list, netip.MustParsePrefix(s))
-	}
-	return list
-}
-
-// wanted is what the node's kernel has of ours when all is well, but for what comes from neighbours left out.
-func wanted(without ...string) []string {
-	var routes []string
-	for _, p := range neighbours() {
-		if slices.Contains(without, p.name) {
-			continue
-		}
-		for _, prefix := range p.prefixes() {
-			routes = append(routes, prefix.String()+" via "+p.address(prefix.Addr().Is6()).String())
-		}
-	}
-	slices.Sort(routes)
-	return routes
-}
 
 // lab is a running topology with its traffic. It belongs to one goroutine.
 type lab struct {
@@ -110,6 +32,8 @@ type lab struct {
 	watch   *watch
 	traffic *traffic
 	raw     *rawPeer
+	api     *apitest.Server       // of rows about Kubernetes, once one was played
+	forward *containerlab.Forward // to it
 }
 
 // newLab brings a lab up and waits until all is well.
@@ -278,13 +202,16 @@ func (l *lab) write(node, file, text string) error {
 	// It says so of each change. That a file is as it was before one that was refused is none: then it is waited in vain.
 	ctx, cancel := context.WithTimeout(context.Background(), reloadTime)
 	defer cancel()
-	_ = containerlab.Until(ctx, "the configuration to be read", func(context.Context) error {
+	err := containerlab.Until(ctx, "the configuration to be read", func(context.Context) error {
 		if text := p.LogTail(math.MaxInt32); !strings.Contains(text[min(size, len(text)):], "configuration") {
 			return errors.New("not yet")
 		}
 		return nil
 	})
-	return nil
+	if err != nil {
+		return nil
+	}
+	return pause(context.Background(), reloadTime/2) // what it has read is applied after it is said
 }
 
 // down ends everything. What was never up is left out.
@@ -295,6 +222,12 @@ func (l *lab) down() error {
 	}
 	if l.raw != nil {
 		l.raw.end()
+	}
+	if l.forward != nil {
+		errs = append(errs, l.forward.Close())
+	}
+	if l.api != nil {
+		errs = append(errs, l.api.Close())
 	}
 	if l.watch != nil {
 		errs = append(errs, l.watch.close())

@@ -53,6 +53,11 @@ func sessionRows() []row {
 			inject: resetStorm,
 		},
 		{
+			name: "three of five peers die at once, without graceful restart", required: "the brake: their routes are kept, and it is said",
+			touches: []string{everyone}, rewrites: true, back: unlimited,
+			prepare: withoutGR, inject: massLoss,
+		},
+		{
 			name: "a peer asks for all routes again", fast: true, required: "nothing changes",
 			inject: func(ctx context.Context, s *scene) error {
 				return errors.Join(s.run(ctx, "frr", "vtysh", "-c", "clear bgp * soft"), s.run(ctx, "bird", "birdc", "reload", "all"), pause(ctx, time.Second))
@@ -254,4 +259,18 @@ func resetStorm(ctx context.Context, s *scene) error {
 		}
 	}
 	return nil
+}
+
+// massLoss ends the daemons of three peers and the sessions with them, which nobody has promised to be back after.
+func massLoss(ctx context.Context, s *scene) error {
+	peers := []string{"frr", "bird", "gobgp"}
+	var errs []error
+	for _, p := range peers {
+		errs = append(errs, s.Node(p).Process(neighbourOf(p).process).Kill())
+	}
+	errs = append(errs, s.during(ctx, 5*time.Second, "routes", func(context.Context) error { return s.routesAre(wanted()) }), s.says(ctx, time.Second, "(?i)brake|kept"))
+	for _, p := range peers {
+		errs = append(errs, s.Node(p).Launch(ctx))
+	}
+	return errors.Join(errs...)
 }
