@@ -18,7 +18,7 @@ func TestFaults(t *testing.T) {
 	folder, janitor, err := scratch()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, janitor.Close()) })
-	o := options{root: filepath.Join("..", ".."), here: ".", folder: folder, underlayd: filepath.Join(folder, "underlayd"), labs: 2}
+	o := options{root: filepath.Join("..", ".."), here: ".", folder: folder, underlayd: filepath.Join(folder, "underlayd"), labs: 3}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", o.underlayd, "./cmd/underlayd")
 	build.Dir, build.Env = o.root, append(build.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()

@@ -143,7 +143,7 @@ func (s *scene) claims(ctx context.Context, c claim) error {
 
 // refused waits until the daemon lists all prefixes as refused for a reason.
 func (s *scene) refused(ctx context.Context, verdict string, prefixes ...netip.Prefix) error {
-	took, err := s.until(ctx, 15*time.Second, "refusals", func(ctx context.Context) error {
+	took, err := s.until(ctx, patience, "refusals", func(ctx context.Context) error {
 		text, err := s.daemon.get(ctx, "/v1/routes?"+url.Values{"verdict": {verdict}}.Encode())
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&o.underlayd, "underlayd", "bin/underlayd", "the binary to test")
 	f.StringVar(&o.pattern, "run", "", "only rows that match this `regexp`, as area: fault")
 	f.StringVar(&o.json, "json", "", "a `file` for the results, - for standard output instead of the table")
-	f.IntVar(&o.labs, "labs", 2, "how many labs work side by side")
+	f.IntVar(&o.labs, "labs", 3, "how many labs work side by side")
 	f.BoolVar(&o.list, "list", false, "list the rows")
 	if err := f.Parse(args); err != nil {
 		return o, err
