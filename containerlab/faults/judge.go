@@ -91,6 +91,11 @@ func (s *scene) cleanUp(ctx context.Context) error {
 	if err := s.restore("east-1", "config.yaml"); err != nil {
 		return err
 	}
+	if len(s.undo) > 0 { // sessions that end because of it are not to end in the next row
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
 	return s.settle(ctx)
 }
 
