@@ -5,13 +5,17 @@ import (
 	"net/netip"
 )
 
-// Message types and sizes of RFC 4271, section 4.1.
+// Message types of RFC 4271, section 4.1, and of RFC 2918.
 const (
-	typeOpen         = 1
-	typeUpdate       = 2
-	typeNotification = 3
-	typeKeepalive    = 4
+	TypeOpen         = 1
+	TypeUpdate       = 2
+	TypeNotification = 3
+	TypeKeepalive    = 4
+	TypeRouteRefresh = 5
+)
 
+// Sizes of RFC 4271, section 4.1.
+const (
 	headerSize = 19
 	maxMessage = 4096
 )
@@ -54,7 +58,7 @@ func AppendUpdate(b []byte, p Path, perUpdate int, prefixes ...netip.Prefix) []b
 
 func appendUpdate(b []byte, p Path, prefixes []netip.Prefix) []byte {
 	start := len(b)
-	b = appendHeader(b, typeUpdate)
+	b = appendHeader(b, TypeUpdate)
 	b = append(b, 0, 0, 0, 0) // nothing withdrawn; length of the attributes
 	attributes := len(b)
 	v6 := p.NextHop.Is6()
@@ -97,7 +101,7 @@ func AppendWithdraw(b []byte, perUpdate int, prefixes ...netip.Prefix) []byte {
 	for len(prefixes) > 0 {
 		n := min(perUpdate, len(prefixes))
 		start := len(b)
-		b = appendHeader(b, typeUpdate)
+		b = appendHeader(b, TypeUpdate)
 		if prefixes[0].Addr().Is4() {
 			b = append(b, 0, 0)
 			list := len(b)
@@ -121,9 +125,9 @@ func AppendWithdraw(b []byte, perUpdate int, prefixes ...netip.Prefix) []byte {
 // AppendEndOfRIB appends the markers of both families (RFC 4724, section 2).
 func AppendEndOfRIB(b []byte) []byte {
 	start := len(b)
-	b = finish(append(appendHeader(b, typeUpdate), 0, 0, 0, 0), start)
+	b = finish(append(appendHeader(b, TypeUpdate), 0, 0, 0, 0), start)
 	start = len(b)
-	return finish(append(appendHeader(b, typeUpdate), 0, 0, 0, 6, optional, attrMPUnreach, 3, 0, 2, 1), start)
+	return finish(append(appendHeader(b, TypeUpdate), 0, 0, 0, 6, optional, attrMPUnreach, 3, 0, 2, 1), start)
 }
 
 func appendPrefixes(b []byte, prefixes []netip.Prefix) []byte {
@@ -132,6 +136,12 @@ func appendPrefixes(b []byte, prefixes []netip.Prefix) []byte {
 		b = append(b, p.Addr().AsSlice()[:(p.Bits()+7)/8]...)
 	}
 	return b
+}
+
+// AppendMessage appends a message of any type and body; its length is true.
+func AppendMessage(b []byte, kind byte, body ...byte) []byte {
+	start := len(b)
+	return finish(append(appendHeader(b, kind), body...), start)
 }
 
 func appendHeader(b []byte, kind byte) []byte {

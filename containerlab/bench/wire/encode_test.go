@@ -26,10 +26,10 @@ func TestMessagesAreWhatTheRFCsSay(t *testing.T) {
 		"an IPv4 prefix is withdrawn":  {AppendWithdraw(nil, 1, prefix4), marker + "001b02" + "0004" + "18100001" + "0000"},
 		"an IPv6 prefix is withdrawn":  {AppendWithdraw(nil, 1, prefix6), marker + "002702" + "0000" + "0010" + "900f000c" + "000201" + "40fd20000000000001"},
 		"both families end":            {AppendEndOfRIB(nil), marker + "001702" + "0000" + "0000" + marker + "001d02" + "0000" + "0006" + "800f03" + "000201"},
-		"a session is kept":            {keepaliveMessage(), marker + "001304"},
+		"a session is kept":            {Keepalive(), marker + "001304"},
 		"prefixes are split over two":  {AppendWithdraw(nil, 1, prefix4, prefix4), strings.Repeat(marker+"001b02"+"0004"+"18100001"+"0000", 2)},
-		"a peer with a long AS opens":  {Peer{Local: netip.MustParseAddr("172.31.0.10"), ASN: 4200000000}.openMessage(), marker + "003101" + "04" + "5ba0" + "005a" + "ac1f000a" + "14" + "0212" + "010400010001" + "010400020001" + "4104fa56ea00"},
-		"one that restarts says so":    {Peer{Local: netip.MustParseAddr("172.31.0.10"), ASN: 65000, GracefulRestart: true}.openMessage(), marker + "003d01" + "04" + "fde8" + "005a" + "ac1f000a" + "20" + "021e" + "010400010001" + "010400020001" + "41040000fde8" + "400a0078" + "00010100" + "00020100"},
+		"a peer with a long AS opens":  {Peer{Local: netip.MustParseAddr("172.31.0.10"), ASN: 4200000000}.Open(), marker + "003101" + "04" + "5ba0" + "005a" + "ac1f000a" + "14" + "0212" + "010400010001" + "010400020001" + "4104fa56ea00"},
+		"one that restarts says so":    {Peer{Local: netip.MustParseAddr("172.31.0.10"), ASN: 65000, GracefulRestart: true}.Open(), marker + "003d01" + "04" + "fde8" + "005a" + "ac1f000a" + "20" + "021e" + "010400010001" + "010400020001" + "41040000fde8" + "400a0078" + "00010100" + "00020100"},
 		"nothing is announced as none": {AppendUpdate(nil, path4, 100), ""},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, hex.EncodeToString(c.got)) })

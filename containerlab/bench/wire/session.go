@@ -86,7 +86,7 @@ func (p Peer) try(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// Connect makes a connection and says nothing in it.
+// Connect connects once and says nothing: what is written is the caller's affair, who closes the connection too.
 func (p Peer) Connect(ctx context.Context) (*net.TCPConn, error) {
 	dialer := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.Local, 0)),
@@ -125,11 +125,11 @@ func (s *Session) open(ctx context.Context, p Peer) error {
 		return err
 	}
 	in := bufio.NewReaderSize(s.conn, 64<<10)
-	if _, err := s.conn.Write(append(p.openMessage(), keepaliveMessage()...)); err != nil {
+	if _, err := s.conn.Write(append(p.Open(), Keepalive()...)); err != nil {
 		return err
 	}
-	for _, want := range []byte{typeOpen, typeKeepalive} {
-		kind, body, err := readMessage(in)
+	for _, want := range []byte{TypeOpen, TypeKeepalive} {
+		kind, body, err := ReadMessage(in)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,8 @@ func (s *Session) open(ctx context.Context, p Peer) error {
 	return nil
 }
 
-func (p Peer) openMessage() []byte {
+// Open is the OPEN that such a peer sends.
+func (p Peer) Open() []byte {
 	as := uint16(asTrans)
 	if p.ASN <= 0xffff {
 		as = uint16(p.ASN)
@@ -159,7 +160,7 @@ func (p Peer) openMessage() []byte {
 	if p.GracefulRestart {
 		capabilities = append(capabilities, 64, 10, 0, 120, 0, 1, 1, 0, 0, 2, 1, 0)
 	}
-	b := appendHeader(nil, typeOpen)
+	b := appendHeader(nil, TypeOpen)
 	b = append(b, 4)
 	b = binary.BigEndian.AppendUint16(b, as)
 	hold := uint16(holdTime)
@@ -176,10 +177,11 @@ func (p Peer) openMessage() []byte {
 	return finish(append(b, capabilities...), 0)
 }
 
-func keepaliveMessage() []byte { return finish(appendHeader(nil, typeKeepalive), 0) }
+// Keepalive is a KEEPALIVE.
+func Keepalive() []byte { return finish(appendHeader(nil, TypeKeepalive), 0) }
 
-// readMessage reads one message; body is valid until the next read.
-func readMessage(in *bufio.Reader) (kind byte, body []byte, err error) {
+// ReadMessage reads one message from a buffer that has room for it; body is valid until the next read.
+func ReadMessage(in *bufio.Reader) (kind byte, body []byte, err error) {
 	header, err := in.Peek(headerSize)
 	if err != nil {
 		return 0, nil, err
@@ -202,8 +204,8 @@ func readMessage(in *bufio.Reader) (kind byte, body []byte, err error) {
 func (s *Session) read(in *bufio.Reader) {
 	defer close(s.done)
 	for {
-		kind, body, err := readMessage(in)
-		if err == nil && kind == typeNotification {
+		kind, body, err := ReadMessage(in)
+		if err == nil && kind == TypeNotification {
 			err = fmt.Errorf("the speaker ended the session: NOTIFICATION %x", body)
 		}
 		if err != nil {
@@ -226,7 +228,7 @@ func (s *Session) live(every time.Duration) {
 		case <-s.done:
 			return
 		case <-tick.C:
-			_ = s.Write(keepaliveMessage()) // if it fails, the reader knows
+			_ = s.Write(Keepalive()) // if it fails, the reader knows
 		}
 	}
 }
