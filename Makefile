@@ -18,6 +18,7 @@ DOCKER  ?= docker
 KEEP    ?=
 PKG     ?= ./...
 ARGS    ?=
+FUZZTIME ?= 1m
 
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
@@ -40,6 +41,16 @@ test: ## everything against real daemons, kernel and API server; PKG=./ipam and 
 	@echo "kube-apiserver for the tests; the first time this takes some minutes"
 	@go run ./k8s/apitest/cmd/kubeapi -build
 	@CI=true go test -json -count=1 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, FUZZTIME=1m each; PKG=./ipam narrows it (root)
+	@.ci/prepare ip
+	@go list $(PKG) | while read -r package; do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
 
 .PHONY: lint
 lint: ## golangci-lint with the import rules, and a tidy go.mod

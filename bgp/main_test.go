@@ -17,11 +17,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(isolated) != "" {
 		for _, args := range [][]string{
 			{"link", "set", "lo", "up"},
-			{"address", "add", "192.168.0.1/32", "dev", "lo"},
-			{"address", "add", "192.168.0.2/32", "dev", "lo"},
-			{"address", "add", "192.168.0.3/32", "dev", "lo"},
-			{"address", "add", "fd00::1/128", "dev", "lo", "nodad"},
-			{"address", "add", "fd00::2/128", "dev", "lo", "nodad"},
+			{"address", "replace", "192.168.0.1/32", "dev", "lo"},
+			{"address", "replace", "192.168.0.2/32", "dev", "lo"},
+			{"address", "replace", "192.168.0.3/32", "dev", "lo"},
+			{"address", "replace", "fd00::1/128", "dev", "lo", "nodad"},
+			{"address", "replace", "fd00::2/128", "dev", "lo", "nodad"},
 		} {
 			if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "ip %v: %v: %s\n", args, err, out)

@@ -30,3 +30,29 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, checkSchema(t, schema, string(text)))
 	})
 }
+
+// FuzzChanges holds Changes to its promises for any two configurations: it does not panic, says nothing only of equal
+// ones, names the peers of whom it says that their sessions are reset, and is undone by the way back.
+func FuzzChanges(f *testing.F) {
+	for _, text := range []string{minimal, before, string(config.Reference()), peer("hops: 2"), remote("maxPrefixes: 9")} {
+		f.Add([]byte(text), []byte(before))
+		f.Add([]byte(before), []byte(text))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		a, err := config.Parse(bytes.NewReader(first), "a.yaml", onNode())
+		if err != nil {
+			return
+		}
+		b, err := config.Parse(bytes.NewReader(second), "b.yaml", onNode())
+		if err != nil {
+			return
+		}
+		changes := config.Changes(a, b)
+		require.Len(t, config.Changes(b, a), len(changes), "%v", changes)
+		for _, c := range changes {
+			require.NotEmpty(t, c.Path)
+			require.NotEqual(t, c.Old, c.New, c.Path)
+			require.Equal(t, c.Effect == config.ResetsPeer, len(c.Peers) > 0, "%s", c)
+		}
+	})
+}
