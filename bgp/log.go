@@ -29,6 +29,7 @@ type hearer struct {
 	reason func(peer netip.Addr, words string) // the peer said why; hostile input
 	// We refused the peer before there was a session.
 	refused func(peer netip.Addr, why string)
+	unread  func(peer netip.Addr) // the prefixes of an UPDATE were not read
 }
 
 // repeats remembers when each warning was last logged.
@@ -102,6 +103,10 @@ func (h *handler) listen(r slog.Record, key string) {
 	case downMessage:
 		if peer, err := netip.ParseAddr(key); err == nil {
 			h.hear.down(peer, causeOf(attr(r, downReason)))
+		}
+	case withdrawnMessage:
+		if peer, err := netip.ParseAddr(key); err == nil && unread(attr(r, withdrawnError)) {
+			h.hear.unread(peer)
 		}
 	case reasonMessage:
 		if peer, err := netip.ParseAddr(key); err == nil {

@@ -59,6 +59,7 @@ type Speaker struct {
 	server *gobgp.BgpServer
 	table  *table
 	stop   context.CancelFunc // ends GoBGP's watch
+	unread *resets
 
 	mu         sync.Mutex // guards the fields below: the sets last applied to GoBGP
 	peers      map[netip.Addr]Peer
@@ -76,8 +77,9 @@ type Speaker struct {
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
-	table := newTable(cfg.ASN)
-	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hearer{down: table.fall, reason: table.explain, refused: table.refuse}), nil)}
+	table, unread := newTable(cfg.ASN), newResets()
+	hear := hearer{down: table.fall, reason: table.explain, refused: table.refuse, unread: unread.add}
+	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hear), nil)}
 	if cfg.Socket != "" {
 		if err := removeStaleSocket(cfg.Socket); err != nil {
 			return nil, err
@@ -89,6 +91,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		log:        cfg.Log,
 		server:     gobgp.NewBgpServer(options...),
 		table:      table,
+		unread:     unread,
 		peers:      map[netip.Addr]Peer{},
 		keyed:      map[netip.Addr]struct{}{},
 		limits:     newLimits(cfg.Park),
@@ -172,6 +175,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.unread.wake:
+			s.resetUnread(ctx)
 		case <-tick.C:
 			err := s.call(ctx, "probe", func(ctx context.Context) error {
 				_, err := s.server.GetBgp(ctx, &api.GetBgpRequest{})
