@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -204,7 +205,12 @@ func (s *Speaker) softReset(ctx context.Context, p Peer, direction api.ResetPeer
 func (s *Speaker) apiPeer(p Peer) *api.Peer {
 	gr := p.GracefulRestart
 	peer := &api.Peer{
-		Conf: &api.PeerConf{NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name, AuthPassword: p.Password.text},
+		Conf: &api.PeerConf{
+			NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name, AuthPassword: p.Password.text,
+			// GoBGP drops a path with our AS in it without withdrawing the one it replaces, which would stay. So it is let in,
+			// and refused like any other that can't be used (RFC 4271, section 9.1.2).
+			AllowOwnAsn: math.MaxUint8,
+		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           seconds(p.ConnectRetry),
 			HoldTime:               seconds(p.HoldTime),

@@ -52,8 +52,8 @@ func splitFamilies(prefixes []netip.Prefix) [2][]netip.Prefix {
 	return all
 }
 
-// Refused returns up to limit prefixes that peers have sent and that are kept out of the table, by the import policy or
-// because our own AS is in their path though they are not our own cluster's, and how many there are. What was known before comes first, so that a list that is
+// Refused returns up to limit prefixes that peers have sent and that the import policy keeps out of the table, but for what
+// our own cluster announced and comes back, and how many there are. What was known before comes first, so that a list that is
 // cut stays the same list; each peer and family has its share of it, so that a flood from one hides nothing of another.
 // Its cost grows with what the peers sent: for a person's question, not for a loop.
 func (s *Speaker) Refused(ctx context.Context, limit int, known func(peer netip.Addr, prefix netip.Prefix) bool) ([]Change, int, error) {
@@ -99,7 +99,7 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
 			for _, p := range found {
 				prefix, ok := prefixOf(p)
-				if !ok || !p.Filtered && !s.strangerInOurName(reader.read(p)) {
+				if !ok || !p.Filtered || s.comesBack(reader.read(p)) {
 					continue
 				}
 				total++
@@ -119,10 +119,10 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 	return append(old, fresh[:min(len(fresh), r.limit-len(old))]...), total, nil
 }
 
-// strangerInOurName says whether a path came from outside our cluster and has our AS in it. What our own nodes
-// announced comes back from every fabric whose routers leave it to us to see the loop.
-func (s *Speaker) strangerInOurName(p Path) bool {
-	return p.Looped(s.cfg.ASN) && !slices.Contains(p.ClusterIDs, s.cfg.ClusterID)
+// comesBack says whether a path is what our own nodes announced: it comes back from every fabric whose routers leave it
+// to us to see the loop.
+func (s *Speaker) comesBack(p Path) bool {
+	return p.Looped(s.cfg.ASN) && slices.Contains(p.ClusterIDs, s.cfg.ClusterID)
 }
 
 // refusedQuery asks for the refused paths of one peer and family.

@@ -150,6 +150,7 @@ func TestANextHopNothingCanFollowIsRefused(t *testing.T) {
 		"an IPv4-mapped next hop for an IPv6 prefix": {from("fd00:20:0:1::/64", via("::ffff:172.16.0.1")), NextHopFamily, "west", "::ffff:172.16.0.1"},
 		"our own IPv4 address":                       {from("10.20.1.0/24", via("172.16.0.10")), NextHopOurs, "west", "this node's own address"},
 		"our own IPv6 address":                       {from("fd00:20:0:1::/64", via("fd00:ff::10")), NextHopOurs, "west", "this node's own address"},
+		"a link-local next hop without its link":     {from("fd00:20:0:1::/64", via("fe80::2")), NextHopInvalid, "west", "which link"},
 		"our own link-local address on that link":    {from("fd00:20:0:1::/64", via("fe80::1%eth1")), NextHopOurs, "west", "this node's own address"},
 		"our own address on the pod bridge":          {from("10.20.1.0/24", via("10.10.1.1")), NextHopOurs, "west", "this node's own address"},
 		"a next hop inside the announced prefix":     {from("10.20.1.0/24", via("10.20.1.1")), NextHopInPodRange, "west", "recursion"},

@@ -11,6 +11,8 @@ func (p *Plan) nextHopVerdict(c Claim, contract *Contract) (Verdict, bool) {
 		return refuse(NextHopInvalid, contract.Cluster, "%s from peer %s has no next hop", c.Prefix, c.Peer), true
 	case h.Is4In6() || h.Is4() != c.Prefix.Addr().Is4():
 		return refuse(NextHopFamily, contract.Cluster, "%s from peer %s has the next hop %s, which is of the other address family", c.Prefix, c.Peer, h), true
+	case h.Is6() && h.IsLinkLocalUnicast() && h.Zone() == "":
+		return refuse(NextHopInvalid, contract.Cluster, "%s from peer %s has the link-local next hop %s, which does not say on which link", c.Prefix, c.Peer, h), true
 	case !sendable(h):
 		return refuse(NextHopInvalid, contract.Cluster, "%s from peer %s has the next hop %s, to which nothing can be sent", c.Prefix, c.Peer, h), true
 	}

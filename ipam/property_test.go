@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -27,7 +28,8 @@ func oracle(c Config, f Facts, x Claim) bool {
 		}
 	}
 	for _, q := range c.Peers {
-		taboo = append(taboo, netip.PrefixFrom(q.Address, q.Address.BitLen()))
+		address := q.Address.Unmap()
+		taboo = append(taboo, netip.PrefixFrom(address, address.BitLen()))
 	}
 	for _, g := range taboo {
 		if g.Overlaps(p) {
@@ -38,6 +40,9 @@ func oracle(c Config, f Facts, x Claim) bool {
 		return false
 	}
 	if h.Is4() && (prefix("0.0.0.0/8").Contains(h) || prefix("240.0.0.0/4").Contains(h)) {
+		return false
+	}
+	if h.Is6() && h.Zone() == "" && prefix("fe80::/10").Contains(h) {
 		return false
 	}
 	for _, own := range c.PodCIDRs {
@@ -232,6 +237,51 @@ func importable(p *Plan, x Claim) bool {
 		}
 	}
 	return false
+}
+
+// FuzzPlan has the fuzzer choose the plan, too, and the pod CIDRs that are to be advertised.
+func FuzzPlan(f *testing.F) {
+	f.Add([]byte("any bytes will do"), uint64(7))
+	f.Add([]byte{}, uint64(0))
+	f.Fuzz(func(t *testing.T, choices []byte, seed uint64) {
+		w := world{rand.New(&chooser{choices, rand.NewPCG(seed, 1)})}
+		c, facts := w.plan()
+		p := New(c, facts)
+		for range 20 {
+			x := w.claim(c)
+			v := p.Judge(x)
+			require.Equal(t, oracle(c, facts, x), v.Accepted, "%+v: %+v\nplan %+v %+v", x, v, c, facts)
+			if v.Accepted {
+				require.True(t, importable(p, x))
+			}
+		}
+		ok, _ := p.Advertise(w.prefixes(10, 0, 32))
+		for _, x := range ok {
+			inside := false
+			for _, own := range c.PodCIDRs {
+				inside = inside || own.Bits() <= x.Bits() && own.Contains(x.Addr())
+			}
+			require.True(t, inside, "%s, pool %v", x, c.PodCIDRs)
+			for _, r := range c.Reserved {
+				require.False(t, r.Overlaps(x), "%s, reserved %v", x, c.Reserved)
+			}
+		}
+	})
+}
+
+// chooser is a source of random numbers whose first ones the fuzzer chooses.
+type chooser struct {
+	choices []byte
+	rest    rand.Source
+}
+
+func (c *chooser) Uint64() uint64 {
+	if len(c.choices) < 8 {
+		return c.rest.Uint64()
+	}
+	n := binary.BigEndian.Uint64(c.choices)
+	c.choices = c.choices[8:]
+	return n
 }
 
 // FuzzJudge looks for claims, of any bytes, that break the promises in a fixed plan.

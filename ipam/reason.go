@@ -63,7 +63,7 @@ const (
 	// TooManyPrefixes: the cluster already has as many prefixes as its contract allows. Only the Ledger says so.
 	TooManyPrefixes Reason = "TooManyPrefixes"
 
-	// ASLoop: our own AS is in its path (RFC 4271, section 9.1.2). Only Looped says so, of what the speaker leaves out.
+	// ASLoop: our own AS is in its path (RFC 4271, section 9.1.2). Only Looped says so.
 	ASLoop Reason = "ASLoop"
 
 	// OutsidePool: a local pod CIDR outside what this cluster may advertise. Only Plan.Advertise says so.

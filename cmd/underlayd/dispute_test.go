@@ -58,7 +58,7 @@ func TestWhoKeepsADisputedPrefix(t *testing.T) {
 		"for want of anything else the lower AS number":       {nil, []bgp.Path{path(peerA, 64514), path(peerB, 64513)}, b, []string{"tor-a Overlap"}},
 		"who had it keeps it":                                 {func(b *batch) { b.announce(disputed, path(peerA, 64514)) }, []bgp.Path{path(peerA, 64514), path(peerB, 64513)}, a, []string{"tor-b Overlap"}},
 		"the origin that had it keeps it, over another peer":  {func(b *batch) { b.announce(disputed, path(peerA, 64514)) }, []bgp.Path{path(peerA, 64513), path(peerB, 64514)}, b, []string{"tor-a Overlap"}},
-		"who had it gives way to who declares the cluster":    {func(b *batch) { b.announce(disputed, path(peerA, 64512)) }, []bgp.Path{path(peerA, 64512), path(peerB, 64513, 2)}, b, []string{"tor-a Overlap"}},
+		"who had it gives way to who declares the cluster":    {func(b *batch) { b.announce(disputed, path(peerA, 64514)) }, []bgp.Path{path(peerA, 64514), path(peerB, 64513, 2)}, b, []string{"tor-a Overlap"}},
 		"after a restart who the kernel's route leads to":     {adopted(peerA), []bgp.Path{path(peerA, 64514), path(peerB, 64513)}, a, []string{"tor-b Overlap"}},
 		"after a restart it makes no difference who is first": {func(b *batch) { adopted(peerA)(b); b.announce(disputed, path(peerB, 64513)) }, []bgp.Path{path(peerA, 64514), path(peerB, 64513)}, a, []string{"tor-b Overlap"}},
 		"a path that is wrong anyway disputes nothing":        {nil, []bgp.Path{path(peerA, 64512, 3), path(peerB, 64513)}, b, []string{"tor-a ClusterMismatch"}},

@@ -132,9 +132,6 @@ func (a *agent) noteRefused(r refusedResult) {
 // kept out for that reason before.
 func (a *agent) explainRefusal(route, before *status.Route, path *bgp.Path) {
 	v := a.view.judge(route.Prefix, path)
-	if v.Accepted && path.Looped(a.view.asn) {
-		v = a.view.looped(route.Prefix, path)
-	}
 	if v.Accepted {
 		return // the policy is being replaced; the next reading knows better
 	}

@@ -37,10 +37,14 @@ func newView(c *config.Config, plan *ipam.Plan, gone *away) *view {
 
 // judge asks the plan about one path.
 func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
-	return v.plan.Judge(ipam.Claim{
+	verdict := v.plan.Judge(ipam.Claim{
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
 		Blackhole: p.Blackhole,
 	})
+	if verdict.Accepted && p.Looped(v.asn) {
+		return v.looped(prefix, p)
+	}
+	return verdict
 }
 
 // unreachable is the verdict on a path whose next hop the kernel does not reach.
@@ -48,7 +52,7 @@ func (v *view) unreachable(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	return v.plan.Unreachable(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop})
 }
 
-// looped is the verdict on a path that the speaker left out because our own AS is in it.
+// looped is the verdict on a path that leads back to us: our own AS is in it.
 func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	return v.plan.Looped(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], OriginASN: p.Origin(v.asn)})
 }
