@@ -125,6 +125,13 @@ func (b *book) leave(w *way) {
 	}
 }
 
+// spurn forgets a way that was made for a decision nobody took.
+func (b *book) spurn(w *way) {
+	if w != nil && w.users == 0 {
+		delete(b.ways, w.key())
+	}
+}
+
 func (b *book) count(r *record, by int) {
 	if r.way != nil {
 		t := b.tally(r.verdict.Cluster)

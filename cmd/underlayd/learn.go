@@ -251,6 +251,9 @@ func (b *batch) raise(all map[netip.Prefix][]bgp.Path, known bool) {
 		}
 		b.take(f.Prefix, f.decision)
 	}
+	for _, f := range b.fallen {
+		b.book.spurn(f.way) // the decision on the best paths alone
+	}
 	b.fallen = nil
 }
 
