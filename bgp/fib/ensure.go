@@ -33,7 +33,8 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 		e, err := t.desire(&routes[i])
 		if err != nil {
 			bad.add(fmt.Errorf("route %s: %w", routes[i].Dst, err))
-		} else if e != nil {
+		}
+		if e != nil {
 			asked = append(asked, e)
 			unsure = unsure || e.unsure && e.removing
 		}
@@ -74,6 +75,13 @@ func (t *Table) desire(r *Route) (*entry, error) {
 		return e, nil
 	}
 	s, err := t.setFor(r.Dst, r.NextHops)
+	if err != nil && e != nil {
+		// What was wanted before is not wanted any more, whatever is wrong with what is wanted now.
+		t.want(e, nil)
+		e.removing = true
+		t.markDirty(e)
+		return e, err
+	}
 	if err != nil {
 		return nil, err
 	}
