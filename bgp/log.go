@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -110,7 +111,7 @@ func (h *handler) listen(r slog.Record, key string) {
 		}
 	case reasonMessage:
 		if peer, err := netip.ParseAddr(key); err == nil {
-			h.hear.reason(peer, attr(r, reasonWords))
+			h.hear.reason(peer, cmp.Or(attr(r, reasonWords), hardResetWords(r)))
 		}
 	default:
 		if peer, why, sent := refusedPeer(r, key); sent {

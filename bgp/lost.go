@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -68,6 +69,23 @@ func causeOf(reason string) Cause {
 		}
 	}
 	return Disconnected
+}
+
+// hardResetWords returns what a peer said in a Hard Reset, which holds the NOTIFICATION that it stands for (RFC 8538,
+// section 3.1): code, subcode, and of a Cease the length of the words and the words (RFC 9003).
+func hardResetWords(r slog.Record) string {
+	var data []byte
+	r.Attrs(func(a slog.Attr) bool {
+		if b, ok := a.Value.Any().([]byte); ok && a.Key == "Data" {
+			data = b
+		}
+		return true
+	})
+	const cease, shutdown, reset = 6, 2, 4
+	if len(data) < 3 || data[0] != cease || data[1] != shutdown && data[1] != reset || len(data) < 3+int(data[2]) {
+		return ""
+	}
+	return string(data[3 : 3+int(data[2])])
 }
 
 // explain notes what a peer said about the end of its session (RFC 9003).

@@ -37,7 +37,7 @@ type Session struct {
 	LocalAddress netip.Addr
 	// IPv4 and IPv6 say which unicast families were negotiated.
 	IPv4, IPv6 bool
-	// GracefulRestart says that the peer announced the capability (RFC 4724).
+	// GracefulRestart says that both sides announced the capability (RFC 4724).
 	GracefulRestart bool
 	// Complete says that its initial routes have all arrived: End-of-RIB in each negotiated family,
 	// or a quiet time from a peer that does not send it.
@@ -67,6 +67,7 @@ type session struct {
 	grace    time.Duration
 	words    string // of the peer, about the end of the session
 
+	entered     time.Time     // when State became what it is
 	retains     bool          // its side keeps our routes even after a NOTIFICATION
 	restartTime time.Duration // for how long the peer asked to keep its routes, in its last OPEN
 
@@ -119,7 +120,9 @@ func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Ti
 
 func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	was := s.Established
-	s.State = strings.ToLower(strings.TrimPrefix(peer.State.SessionState.String(), "BGP_FSM_"))
+	if state := strings.ToLower(strings.TrimPrefix(peer.State.SessionState.String(), "BGP_FSM_")); state != s.State {
+		s.State, s.entered = state, at
+	}
 	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
 	switch {
 	case s.Established && !was:
@@ -148,8 +151,11 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 
 // negotiate derives the session's properties from the capabilities of both sides (RFC 5492).
 func (s *session) negotiate(state apiutil.PeerState) {
-	local, _ := families(state.LocalCap)
+	local, offered := families(state.LocalCap)
 	remote, graceful := families(state.RemoteCap)
+	if offered == nil {
+		graceful = nil // what we do not offer is not agreed
+	}
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
 	s.GracefulRestart, s.restartTime = graceful != nil, 0

@@ -98,6 +98,7 @@ func (t *tender) look(ctx context.Context) {
 		t.weigh(ctx, w)
 	}
 	t.mend()
+	t.unstick()
 	t.unpark(ctx)
 }
 

@@ -8,7 +8,8 @@ import (
 // Two speakers that know of each other both try to connect, and when they do so at the same time one of the connections
 // is closed (RFC 4271, section 6.8). In a graceful restart that is dangerous: some speakers take the closed one for a
 // second failure and drop the routes they keep. So the side with the lower address goes first: for a while after the end
-// of a session it does not hear the other side's connections. Then both may, in case that the first one can't.
+// of a session it does not hear the other side's connections. Then both may, in case that the first one can't. And nobody
+// is heard whom GoBGP would send away: a connection that was closed makes a peer wait ever longer before the next one.
 const (
 	firstTurn = 10 * time.Second
 	turnLook  = 250 * time.Millisecond
@@ -21,13 +22,18 @@ func (t *table) waiting(peers []Peer, now time.Time) []Peer {
 	var out []Peer
 	for _, p := range peers {
 		s := t.sessions[p.Address]
-		if !p.weFirst() || s != nil && (s.Established || now.Sub(s.apart()) >= firstTurn) {
-			continue
+		switch {
+		case s == nil && !p.weFirst():
+		case s == nil, s.resting(), !s.Established && p.weFirst() && now.Sub(s.apart()) < firstTurn:
+			out = append(out, p)
 		}
-		out = append(out, p)
 	}
 	return out
 }
+
+// resting says whether GoBGP would close a connection of the peer at once: for some seconds after the end of a session it
+// wants none.
+func (s *session) resting() bool { return s.State == "idle" || s.Established && s.gone }
 
 // apart is since when there is no session.
 func (s *session) apart() time.Time {
