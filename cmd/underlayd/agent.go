@@ -69,6 +69,7 @@ type agent struct {
 
 	losses       map[netip.Addr]bgp.Loss // sessions whose routes have not all been told again
 	away         *away                   // the same, for the views
+	gone         map[string]gone         // by cluster
 	refusedPaths []byte                  // scratch of judge
 	memory       memory
 
@@ -108,7 +109,7 @@ func (a *agent) prepare() error {
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
-	a.losses, a.away = map[netip.Addr]bgp.Loss{}, &away{}
+	a.losses, a.away, a.gone = map[netip.Addr]bgp.Loss{}, &away{}, map[string]gone{}
 	a.refused, a.counted = newRefusedPoller(), newCounted()
 	a.takePlan(facts)
 	if a.adopted > 0 {

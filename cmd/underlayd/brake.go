@@ -19,11 +19,25 @@ import (
 // (RFC 4724), and when so many routes of a cluster would go at once that a fault of the control plane is likelier than
 // the end of the cluster: that is the brake. Both last for a limited time, and until the peers have told all of their
 // routes again. A withdrawal by a peer that is up is obeyed at once.
+//
+// Sessions that are lost for one reason are not lost in the same moment. So each loss waits for brakeLook whether others
+// follow, and what went not longer than brakeMemory ago counts too.
+const (
+	brakeLook   = time.Second
+	brakeMemory = 30 * time.Second
+)
 
 // keep is routes that are kept: of one cluster, and all of which went the same way.
 type keep struct {
+	since    time.Time // when the last of them was lost
 	braked   bool
 	prefixes map[netip.Prefix]struct{}
+}
+
+// gone is how many routes of a cluster went with their sessions lately.
+type gone struct {
+	routes int
+	last   time.Time
 }
 
 // brake decides on the prefixes whose last path went with its session.
@@ -31,53 +45,61 @@ func (b *batch) brake() {
 	if len(b.lost) == 0 {
 		return
 	}
-	lost := map[string]int{}
-	for _, prefix := range b.lost {
-		lost[b.book.get(prefix).verdict.Cluster]++
-	}
-	braked := map[string]bool{}
-	for cluster, n := range lost {
-		braked[cluster] = b.massive(cluster, n)
-	}
 	kept := map[string]int{}
 	for _, prefix := range b.lost {
 		r := b.book.get(prefix)
-		cluster := r.verdict.Cluster
-		until := b.keepUntil(r.way, braked[cluster])
-		if !until.After(b.now) {
+		k := &keep{since: b.now}
+		if !b.keepUntil(r.way, k).After(b.now) {
 			b.take(prefix, decision{verdict: b.owner(prefix)})
 			continue
 		}
-		b.book.keep(r, braked[cluster])
-		kept[cluster]++
+		b.book.keep(r, b.now)
+		kept[r.verdict.Cluster]++
 	}
 	b.lost = nil
 	for cluster, n := range kept {
-		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": braked[cluster]}).
+		if b.massive(cluster) {
+			b.pull(cluster)
+		}
+		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": b.massive(cluster)}).
 			Warn("sessions were lost; routes without another path are kept")
 	}
 }
 
 // massive says whether a cluster loses more of its routes than the brake lets go.
-func (a *agent) massive(cluster string, lost int) bool {
-	brake, t := a.config.BGP.Brake, a.book.tally(cluster)
-	return brake.Hold > 0 && (lost+t.kept)*100 > brake.Share*t.accepted
+func (a *agent) massive(cluster string) bool {
+	brake, t, before := a.config.BGP.Brake, a.book.tally(cluster), 0
+	if g := a.gone[cluster]; time.Since(g.last) < brakeMemory {
+		before = g.routes
+	}
+	return brake.Hold > 0 && (before+t.kept)*100 > brake.Share*(before+t.accepted)
 }
 
-// keepUntil is until when the route of a way whose sessions are lost is kept; the zero time once the peers that had
-// announced it have told all of their routes again, and this was not among them.
-func (a *agent) keepUntil(w *way, braked bool) time.Time {
+// pull pulls the brake for a cluster.
+func (a *agent) pull(cluster string) {
+	for key, k := range a.book.kept {
+		k.braked = k.braked || key.cluster == cluster
+	}
+}
+
+// keepUntil is until when routes of a way whose sessions are lost are kept; the zero time once the peers that had announced
+// them have told all of their routes again, and these were not among them.
+func (a *agent) keepUntil(w *way, k *keep) time.Time {
 	var until time.Time
+	brake := a.config.BGP.Brake
 	for _, h := range w.usable {
 		loss, lost := a.losses[h.peer]
 		if !lost {
 			continue
 		}
-		patience := a.grace(loss)
-		if braked {
-			patience = max(patience, a.config.BGP.Brake.Hold)
+		end := loss.At.Add(a.grace(loss))
+		if look := k.since.Add(brakeLook); brake.Hold > 0 && look.After(end) {
+			end = look
 		}
-		if end := loss.At.Add(patience); end.After(until) {
+		if hold := loss.At.Add(brake.Hold); k.braked && hold.After(end) {
+			end = hold
+		}
+		if end.After(until) {
 			until = end
 		}
 	}
@@ -102,6 +124,12 @@ func (a *agent) releaseKept(ctx context.Context) {
 func (b *batch) letGo(k *keep) int {
 	prefixes := slices.Collect(maps.Keys(k.prefixes)) // taking them changes k
 	for _, prefix := range prefixes {
+		cluster := b.book.get(prefix).verdict.Cluster
+		g := b.gone[cluster]
+		if b.now.Sub(g.last) >= brakeMemory {
+			g.routes = 0
+		}
+		b.gone[cluster] = gone{g.routes + 1, b.now}
 		b.take(prefix, decision{verdict: b.owner(prefix)})
 	}
 	return len(prefixes)
@@ -111,7 +139,7 @@ func (b *batch) letGo(k *keep) int {
 func (a *agent) overdue(now time.Time) []*keep {
 	var out []*keep
 	for key, k := range a.book.kept {
-		if !now.Before(a.keepUntil(key.way, k.braked)) {
+		if !now.Before(a.keepUntil(key.way, k)) {
 			out = append(out, k)
 		}
 	}
@@ -127,7 +155,7 @@ type keepKey struct {
 func (r *record) keepKey() keepKey { return keepKey{r.way, r.verdict.Cluster} }
 
 // keep keeps the route of a record that nobody announces any more.
-func (b *book) keep(r *record, braked bool) {
+func (b *book) keep(r *record, since time.Time) *keep {
 	old := r
 	r = b.edit(r.prefix, old)
 	b.count(r, -1)
@@ -138,8 +166,9 @@ func (b *book) keep(r *record, braked bool) {
 		k = &keep{prefixes: map[netip.Prefix]struct{}{}}
 		b.kept[r.keepKey()] = k
 	}
-	k.braked = k.braked || braked
+	k.since = since
 	k.prefixes[r.prefix] = struct{}{}
+	return k
 }
 
 // unkeep ends that, whatever comes instead.
@@ -165,7 +194,7 @@ func (b *batch) keepAgain(r *record) {
 	}
 	b.take(r.prefix, d)
 	if r = b.book.get(r.prefix); r.verdict.Accepted {
-		b.book.keep(r, k.braked)
+		b.book.keep(r, k.since).braked = k.braked
 	}
 }
 
@@ -174,14 +203,14 @@ func (a *agent) keptProblems() []status.Problem {
 	until, braked := map[string]time.Time{}, map[string]bool{}
 	for key, k := range a.book.kept {
 		braked[key.cluster] = braked[key.cluster] || k.braked
-		if end := a.keepUntil(key.way, k.braked); end.After(until[key.cluster]) {
+		if end := a.keepUntil(key.way, k); end.After(until[key.cluster]) {
 			until[key.cluster] = end
 		}
 	}
 	var out []status.Problem
 	for _, cluster := range slices.Sorted(maps.Keys(until)) {
 		t := a.book.tally(cluster)
-		why := "their peers restart gracefully"
+		why := "their peers restart gracefully, or more are about to go"
 		if braked[cluster] {
 			why = fmt.Sprintf("more than %d %% of its routes went at once, which bgp.brake takes for a fault of the sessions", a.config.BGP.Brake.Share)
 		}

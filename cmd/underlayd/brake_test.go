@@ -52,19 +52,22 @@ func TestTheBrake(t *testing.T) {
 		prepare func(*agent)
 		gone    int
 		live    bool // withdrawn by a peer that is up
-		kept    int
+		kept    int  // at first
+		still   int  // when it is clear how many are lost
 	}{
-		"all routes of a cluster are lost at once":       {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 10, false, 10},
-		"more than the share":                            {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 6, false, 6},
-		"no more than the share":                         {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 5, false, 0},
-		"all of them are withdrawn":                      {func(*agent) {}, 10, true, 0},
-		"withdrawn by one peer while another was lost":   {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 10, true, 0},
-		"the session was lost too long ago":              {func(a *agent) { a.lost(bgp.Disconnected, 6*minute, 0) }, 10, false, 0},
-		"the brake is off":                               {func(a *agent) { a.config.BGP.Brake.Hold = 0; a.lost(bgp.Disconnected, 0, 0) }, 10, false, 0},
-		"few, of a peer that restarts":                   {func(a *agent) { a.lost(bgp.Restarting, 0, minute) }, 1, false, 1},
-		"few, of a peer that takes longer than it asked": {func(a *agent) { a.lost(bgp.Restarting, minute, minute) }, 1, false, 0},
-		"few, of a peer that asks for more than it gets": {func(a *agent) { a.lost(bgp.Restarting, 3*minute, 60*minute) }, 1, false, 0},
-		"all, of a peer that takes longer than it asked": {func(a *agent) { a.lost(bgp.Restarting, minute, minute) }, 10, false, 10},
+		"all routes of a cluster are lost at once":       {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 10, false, 10, 10},
+		"more than the share":                            {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 6, false, 6, 6},
+		"no more than the share":                         {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 5, false, 5, 0},
+		"some went a moment ago":                         {func(a *agent) { a.lost(bgp.Disconnected, 0, 0); a.gone["west"] = gone{3, time.Now()} }, 5, false, 5, 5},
+		"some went long ago":                             {func(a *agent) { a.lost(bgp.Disconnected, 0, 0); a.gone["west"] = gone{3, time.Now().Add(-minute)} }, 5, false, 5, 0},
+		"all of them are withdrawn":                      {func(*agent) {}, 10, true, 0, 0},
+		"withdrawn by one peer while another was lost":   {func(a *agent) { a.lost(bgp.Disconnected, 0, 0) }, 10, true, 0, 0},
+		"the session was lost too long ago":              {func(a *agent) { a.lost(bgp.Disconnected, 6*minute, 0) }, 10, false, 10, 0},
+		"the brake is off":                               {func(a *agent) { a.config.BGP.Brake.Hold = 0; a.lost(bgp.Disconnected, 0, 0) }, 10, false, 0, 0},
+		"few, of a peer that restarts":                   {func(a *agent) { a.lost(bgp.Restarting, 0, minute) }, 1, false, 1, 1},
+		"few, of a peer that takes longer than it asked": {func(a *agent) { a.lost(bgp.Restarting, minute, minute) }, 1, false, 1, 0},
+		"few, of a peer that asks for more than it gets": {func(a *agent) { a.lost(bgp.Restarting, 3*minute, 60*minute) }, 1, false, 1, 0},
+		"all, of a peer that takes longer than it asked": {func(a *agent) { a.lost(bgp.Restarting, minute, minute) }, 10, false, 10, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, changes := braking(t, 10)
@@ -72,11 +75,27 @@ func TestTheBrake(t *testing.T) {
 			b := a.withdrawn(changes, row.gone, !row.live)
 			require.Equal(t, row.kept, a.book.tally("west").kept)
 			require.Len(t, b.routes, row.gone-row.kept, "the others leave the kernel")
-			require.Equal(t, 10-row.gone+row.kept, a.book.tally("west").accepted)
-			require.Equal(t, 10-row.gone+row.kept, a.ledger.Usage("west").Admitted)
 			require.Equal(t, row.kept > 0, len(a.keptProblems()) > 0)
+			for _, k := range a.overdue(time.Now().Add(brakeLook)) {
+				b.letGo(k)
+			}
+			require.Equal(t, row.still, a.book.tally("west").kept)
+			require.Len(t, b.routes, row.gone-row.still)
+			require.Equal(t, 10-row.gone+row.still, a.book.tally("west").accepted)
+			require.Equal(t, 10-row.gone+row.still, a.ledger.Usage("west").Admitted)
 		})
 	}
+}
+
+// TestSessionsThatAreLostOneAfterTheOther: the first losses alone are no reason to brake, and are kept when others follow.
+func TestSessionsThatAreLostOneAfterTheOther(t *testing.T) {
+	a, changes := braking(t, 10)
+	a.lost(bgp.Disconnected, 0, 0)
+	for i := 0; i < 6; i += 2 {
+		require.Empty(t, a.withdrawn(changes[i:], 2, true).routes)
+	}
+	require.Empty(t, a.overdue(time.Now().Add(brakeLook)))
+	require.Equal(t, 6, a.book.tally("west").kept)
 }
 
 // TestWhatIsKept goes through the life of kept routes.

@@ -25,7 +25,7 @@ func (a *agent) converge(ctx context.Context) {
 	if deferred && !a.probation.on {
 		a.restarted(ctx)
 	}
-	late := a.everUp && time.Since(a.started) >= a.config.BGP.StartLimit
+	late := a.everUp && !a.probation.on && time.Since(a.waiting()) >= a.config.BGP.StartLimit
 	if !complete && !late {
 		return
 	}
@@ -40,6 +40,14 @@ func (a *agent) converge(ctx context.Context) {
 	a.log.WithFields(logrus.Fields{
 		"after": time.Since(a.started).Round(time.Millisecond), "routes": a.kernel.Stats().Routes, "pruned": pruned, "complete": complete,
 	}).Info("converged")
+}
+
+// waiting is since when all peers may speak.
+func (a *agent) waiting() time.Time {
+	if a.probation.over.IsZero() {
+		return a.started
+	}
+	return a.probation.over
 }
 
 // restarted ends our restart in the sense of RFC 4724, section 4.1: what was deferred is done now.

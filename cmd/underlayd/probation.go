@@ -68,6 +68,7 @@ type probation struct {
 	on   bool
 	let  int       // how many of those that are not in quarantine
 	last time.Time // when the last one was
+	over time.Time // when all of them were
 }
 
 // begin judges what the last run left, once at the start.
@@ -155,7 +156,7 @@ func (a *agent) letNextIn(ctx context.Context, now time.Time) {
 	}
 	a.probation.last = now
 	if a.probation.let >= len(peers) {
-		a.probation.on = false
+		a.probation.on, a.probation.over = false, now
 		a.try("")
 		a.log.Info("all peers are in again")
 		return

@@ -57,7 +57,12 @@ given up before the first packet, and it leaves no core file.`,
 				return err
 			}
 			defer stop()
-			log := newLog(cmd.ErrOrStderr(), cfg.Log)
+			var log *logrus.Logger
+			queue := newLogQueue(cmd.ErrOrStderr(), func(lines uint64) {
+				log.WithField("lines", lines).Warn("the log was not taken fast enough; lines were dropped")
+			})
+			defer queue.Close()
+			log = newLog(queue, cfg.Log)
 			log.WithField("capabilities", has).Info("all other privileges are given up")
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
 			return run(cmd.Context(), cfg, watcher, log)
