@@ -21,7 +21,7 @@ import (
 // routes again. A withdrawal by a peer that is up is obeyed at once.
 //
 // Sessions that are lost for one reason are not lost in the same moment. So each loss waits for brakeLook whether others
-// follow, and what went not longer than brakeMemory ago counts too.
+// follow, but for that of a peer whose restart took too long, and what went not longer than brakeMemory ago counts too.
 const (
 	brakeLook   = time.Second
 	brakeMemory = 30 * time.Second
@@ -45,37 +45,43 @@ func (b *batch) brake() {
 	if len(b.lost) == 0 {
 		return
 	}
-	kept := map[string]int{}
+	lost, braked, kept := map[string]int{}, map[string]bool{}, map[string]int{}
+	for _, prefix := range b.lost {
+		lost[b.book.get(prefix).verdict.Cluster]++
+	}
+	for cluster, n := range lost {
+		if braked[cluster] = b.massive(cluster, n); braked[cluster] {
+			b.pull(cluster)
+		}
+	}
 	for _, prefix := range b.lost {
 		r := b.book.get(prefix)
-		k := &keep{since: b.now}
-		if !b.keepUntil(r.way, k).After(b.now) {
+		cluster := r.verdict.Cluster
+		if !b.keepUntil(r.way, &keep{since: b.now, braked: braked[cluster]}).After(b.now) {
 			b.take(prefix, decision{verdict: b.owner(prefix)})
 			continue
 		}
-		b.book.keep(r, b.now)
-		kept[r.verdict.Cluster]++
+		k := b.book.keep(r, b.now)
+		k.braked = k.braked || braked[cluster]
+		kept[cluster]++
 	}
 	b.lost = nil
 	for cluster, n := range kept {
-		if b.massive(cluster) {
-			b.pull(cluster)
-		}
-		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": b.massive(cluster)}).
+		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": braked[cluster]}).
 			Warn("sessions were lost; routes without another path are kept")
 	}
 }
 
-// massive says whether a cluster loses more of its routes than the brake lets go.
-func (a *agent) massive(cluster string) bool {
+// massive says whether a cluster that loses so many more of its routes loses more than the brake lets go.
+func (a *agent) massive(cluster string, lost int) bool {
 	brake, t, before := a.config.BGP.Brake, a.book.tally(cluster), 0
 	if g := a.gone[cluster]; time.Since(g.last) < brakeMemory {
 		before = g.routes
 	}
-	return brake.Hold > 0 && (before+t.kept)*100 > brake.Share*(before+t.accepted)
+	return brake.Hold > 0 && (before+t.kept+lost)*100 > brake.Share*(before+t.accepted)
 }
 
-// pull pulls the brake for a cluster.
+// pull pulls the brake for a cluster: what is kept for a moment stays.
 func (a *agent) pull(cluster string) {
 	for key, k := range a.book.kept {
 		k.braked = k.braked || key.cluster == cluster
@@ -93,7 +99,7 @@ func (a *agent) keepUntil(w *way, k *keep) time.Time {
 			continue
 		}
 		end := loss.At.Add(a.grace(loss))
-		if look := k.since.Add(brakeLook); brake.Hold > 0 && look.After(end) {
+		if look := k.since.Add(brakeLook); brake.Hold > 0 && loss.Cause != bgp.Restarting && look.After(end) {
 			end = look
 		}
 		if hold := loss.At.Add(brake.Hold); k.braked && hold.After(end) {

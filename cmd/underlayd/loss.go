@@ -41,12 +41,12 @@ func (a *agent) followLosses(ctx context.Context, sessions []bgp.Session) {
 		switch {
 		case !configured:
 			delete(a.losses, peer)
-		case s.Established && loss.Cause == bgp.Restarting && !s.GracefulRestart:
+		case s.Established && loss.Cause == bgp.Restarting && loss.Grace > 0 && !s.GracefulRestart:
 			a.giveUp(ctx, loss, s, "the peer has come back without graceful restart")
 		case s.Complete:
 			delete(a.losses, peer)
 			a.returned(ctx, peer)
-		case loss.Cause == bgp.Restarting && time.Since(loss.At) >= a.grace(loss):
+		case loss.Cause == bgp.Restarting && loss.Grace > 0 && time.Since(loss.At) >= a.grace(loss):
 			a.giveUp(ctx, loss, s, "the peer has not told all of its routes again in time")
 		}
 	}
@@ -57,13 +57,13 @@ func (a *agent) followLosses(ctx context.Context, sessions []bgp.Session) {
 func (a *agent) giveUp(ctx context.Context, loss bgp.Loss, s bgp.Session, why string) {
 	a.log.WithFields(logrus.Fields{"peer": s.Peer, "address": s.Address, "since": time.Since(loss.At).Round(time.Second)}).
 		Warn("graceful restart is over: " + why)
-	loss.Cause = bgp.Disconnected
+	loss.Grace = 0
 	a.losses[loss.Peer] = loss
-	grace := time.Duration(0)
+	cause, grace := bgp.Restarting, time.Duration(0)
 	if s.Established {
-		grace = renewGrace // it is sent all again in a moment
+		cause, grace = bgp.Disconnected, renewGrace // it is sent all again in a moment
 	}
-	if err := a.speaker.Renew(ctx, loss.Peer, bgp.Disconnected, grace); err != nil {
+	if err := a.speaker.Renew(ctx, loss.Peer, cause, grace); err != nil {
 		a.failed(err)
 	}
 }

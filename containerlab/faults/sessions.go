@@ -73,6 +73,10 @@ func peerRestarts() []row {
 	for _, peer := range []string{"frr", "bird", "gobgp", "west-1"} {
 		for _, dials := range []bool{true, false} {
 			how := map[bool]string{true: "which dials", false: "which is dialled"}[dials]
+			limit := 10 * time.Second
+			if peer == "gobgp" && dials {
+				limit *= 2 // it rests for 5 s, and then waits for 5 to 10 s before it connects
+			}
 			prepare := func(ctx context.Context, s *scene) error { return s.direct(ctx, peer, dials) }
 			rows = append(rows, row{
 				name: fmt.Sprintf("%s, %s, is killed and started again", peer, how), fast: peer == "bird" && !dials,
@@ -82,10 +86,10 @@ func peerRestarts() []row {
 				inject:  func(ctx context.Context, s *scene) error { return s.restartPeer(ctx, peer) },
 			}, row{
 				name: fmt.Sprintf("the session with %s, %s, is cut by a TCP reset", peer, how), fast: peer == "frr" && !dials,
-				required: "no route touched, no packet lost, up again < 10 s",
+				required: fmt.Sprintf("no route touched, no packet lost, up again < %s", limit),
 				touches:  []string{peer}, back: fewPackets,
 				prepare: prepare,
-				inject:  func(ctx context.Context, s *scene) error { return s.cut(ctx, peer, 10*time.Second) },
+				inject:  func(ctx context.Context, s *scene) error { return s.cut(ctx, peer, limit) },
 			})
 		}
 	}
