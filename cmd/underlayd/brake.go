@@ -23,7 +23,7 @@ import (
 // Sessions that are lost for one reason are not lost in the same moment. So each loss waits for brakeLook whether others
 // follow, but for that of a peer whose restart took too long, and what went not longer than brakeMemory ago counts too.
 const (
-	brakeLook   = time.Second
+	brakeLook   = 500 * time.Millisecond
 	brakeMemory = 30 * time.Second
 )
 
