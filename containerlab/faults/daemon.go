@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/underlayd/underlayd/containerlab"
@@ -57,6 +56,9 @@ type session struct {
 	Complete  bool      `json:"complete"`
 	Flaps     int       `json:"flaps"`
 	LastError string    `json:"lastError"`
+	BFD       *struct {
+		State string `json:"state"`
+	} `json:"bfd"`
 }
 
 func (s *state) session(peer string) session {
@@ -178,52 +180,6 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// overheard collects what the daemon complains about while something happens to it.
-type overheard struct {
-	stop context.CancelFunc
-	wait sync.WaitGroup
-
-	mu    sync.Mutex // guards lines
-	lines []string   // each once
-}
-
-// listen asks the daemon what is wrong until the end; that it does not answer is nothing.
-func (d *daemon) listen(ctx context.Context) *overheard {
-	const often = 100 * time.Millisecond
-	ctx, stop := context.WithCancel(ctx)
-	o := &overheard{stop: stop}
-	o.wait.Go(func() {
-		for pause(ctx, often) == nil {
-			if s, err := d.state(ctx); err == nil {
-				o.note(s.complaints())
-			}
-		}
-	})
-	return o
-}
-
-func (o *overheard) note(lines []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, line := range lines {
-		if !slices.Contains(o.lines, line) {
-			o.lines = append(o.lines, line)
-		}
-	}
-}
-
-func (o *overheard) all() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.lines)
-}
-
-func (o *overheard) end() []string {
-	o.stop()
-	o.wait.Wait()
-	return o.all()
 }
 
 // metricValue returns the sum of the samples of a metric whose line begins so; false when there is none, or no

@@ -71,7 +71,7 @@ func hostileRows() []row {
 			required: "refused as " + c.verdict + "; not in the kernel; the rest of the peer's routes is taken, its session stays",
 			rewrites: true,
 			says:     []string{"refused, " + c.verdict},
-			metrics:  []string{fmt.Sprintf("underlayd_routes_refused{reason=%q", c.verdict)},
+			metrics:  []string{fmt.Sprintf(`underlayd_session_refused_paths_total{peer="raw",reason=%q}`, c.verdict)},
 			inject:   func(ctx context.Context, s *scene) error { return s.claims(ctx, c) },
 		})
 	}

@@ -11,7 +11,7 @@ import (
 
 // judge asserts what is true of every row, and what the row adds to it.
 func (s *scene) judge(ctx context.Context, b before, out *result) {
-	said := b.heard.end()
+	said, measured := b.heard.end()
 	s.judgeTraffic(s.traffic.tallies(ctx), out)
 	events, err := s.watch.heard(ctx)
 	out.failWith("watching the kernel", err)
@@ -26,10 +26,11 @@ func (s *scene) judge(ctx context.Context, b before, out *result) {
 	}
 	log := s.daemon.logSince(b.log)
 	s.named(said, log, out)
+	s.measured(said, measured, out)
 	if strings.Contains(log, "panic:") || strings.Contains(log, "DATA RACE") {
 		out.fail("the daemon panicked")
 	}
-	s.judgeMetrics(ctx, out)
+	s.judgeMetrics(ctx, b, out)
 }
 
 // judgeTraffic compares losses with the budgets.
@@ -184,19 +185,43 @@ func (s *scene) named(said []string, log string, out *result) {
 	}
 }
 
-// judgeMetrics looks for the fault in the daemon's metrics, if it has any.
-func (s *scene) judgeMetrics(ctx context.Context, out *result) {
+// measured makes sure that what the status named was in the metrics as well.
+func (s *scene) measured(said, measured []string, out *result) {
+	for _, pattern := range s.row.says {
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			continue // it was said
+		}
+		found, about := false, []string(nil)
+		for _, line := range said {
+			if re.MatchString(line) {
+				about = append(about, subject(line))
+				found = found || slices.Contains(measured, subject(line))
+			}
+		}
+		if len(about) > 0 && !found {
+			out.fail("the metrics tell of none of %q: there are %q", about, measured)
+		}
+	}
+}
+
+// judgeMetrics makes sure that the fault was counted.
+func (s *scene) judgeMetrics(ctx context.Context, b before, out *result) {
 	if len(s.row.metrics) == 0 || s.row.breaks {
 		return
 	}
 	text, err := s.daemon.get(ctx, "/metrics")
 	out.failWith("metrics", err)
-	if err != nil || text == nil {
+	if err != nil {
 		return
 	}
 	for _, start := range s.row.metrics {
-		if v, found := metricValue(text, start); !found || v <= 0 {
-			out.fail("the metric %s is %g", start, v)
+		was, _ := metricValue(b.metrics, start)
+		if s.daemon.process().PID() != b.pid {
+			was = 0
+		}
+		if is, found := metricValue(text, start); !found || is <= was {
+			out.fail("the metric %s was %g and is %g", start, was, is)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type before struct {
 	pid     int
 	foreign []string
 	log     int64
+	metrics []byte
 	heard   *overheard
 }
 
@@ -110,10 +111,14 @@ func (s *scene) begin(ctx context.Context) (before, error) {
 	if b.state, err = s.daemon.state(ctx); err != nil {
 		return b, err
 	}
+	s.before = b.state
 	if _, b.foreign, err = kernelRoutes(s.east); err != nil {
 		return b, err
 	}
 	b.pid, b.log = s.daemon.process().PID(), s.daemon.logSize()
+	if b.metrics, err = s.daemon.get(ctx, "/metrics"); err != nil {
+		return b, err
+	}
 	if err := s.watch.begin(ctx); err != nil {
 		return b, err
 	}

@@ -24,7 +24,7 @@ func vandalRows() []row {
 	vandal := func(name, script string, touches ...string) row {
 		return row{
 			name: name, required: ours, touches: touches, rewrites: true, lost: repairLoss,
-			metrics: []string{"underlayd_kernel_repairs"},
+			metrics: []string{"underlayd_kernel_repairs_total"},
 			inject:  func(ctx context.Context, s *scene) error { return s.vandal(ctx, script) },
 		}
 	}

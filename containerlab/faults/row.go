@@ -38,11 +38,11 @@ type row struct {
 	foreign bool
 	// restarts allows the daemon's process to be another one afterwards.
 	restarts bool
-	// says are patterns of what the daemon must have complained about, in status and its conditions.
+	// says are patterns of what the daemon must have complained about, in status and its conditions, and in its metrics.
 	says []string
 	// logs are patterns of lines that must be in the daemon's log.
 	logs []string
-	// metrics are the beginnings of lines that must have a value above 0, once the daemon has metrics.
+	// metrics are the beginnings of lines of counters that must have grown.
 	metrics []string
 	// breaks has the lab made anew for the next row.
 	breaks bool
@@ -79,9 +79,10 @@ func catalogue() []row {
 // scene is one row in one lab.
 type scene struct {
 	*lab
-	row   *row
-	notes []string
-	undo  []func(context.Context) error // after all is judged, the last first
+	row    *row
+	before *state
+	notes  []string
+	undo   []func(context.Context) error // after all is judged, the last first
 }
 
 // later has something done when all is judged.

@@ -64,7 +64,7 @@ func sessionRows() []row {
 			},
 		},
 	}
-	return slices.Concat(rows, connectionRows(), peerRestarts())
+	return slices.Concat(rows, connectionRows(), peerRestarts(), passwordRows(), limitRows(), bfdRows(), gracefulRows())
 }
 
 // peerRestarts are restarts of each kind of peer, and of the session with it, as the side that dials and as the one that is dialled.
