@@ -16,7 +16,7 @@ const repairTime = 2 * time.Second
 const repairLoss = 200
 
 // kernelRows are about the node: what others do to routes, links and addresses.
-func kernelRows() []row { return append(vandalRows(), linkRows()...) }
+func kernelRows() []row { return slices.Concat(vandalRows(), linkRows(), hostRows()) }
 
 // vandalRows are about those who touch routes that are not theirs.
 func vandalRows() []row {

@@ -7,13 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // processRows are about the life and death of the daemon's process.
-func processRows() []row { return append(aliveRows(), absentRows()...) }
+func processRows() []row {
+	return slices.Concat(aliveRows(), absentRows(), crashRows(), privilegeRows())
+}
 
 func aliveRows() []row {
 	return []row{
