@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -48,40 +49,54 @@ func apiRows() []row {
 		{
 			name: "the Node is deleted and made again as it was", required: "no route touched, no packet lost",
 			inject: func(ctx context.Context, s *scene) error {
-				err := s.api.Client().CoreV1().RESTClient().Delete().AbsPath("/api/v1/nodes/east-1").Do(ctx).Error()
-				return errors.Join(err, pause(ctx, 3*time.Second), s.makeNode(ctx))
+				return errors.Join(s.deleteNode(ctx), pause(ctx, 3*time.Second), s.makeNode(ctx))
 			},
 		},
 	}
 	for i := range rows {
 		rows[i].prepare = kubernetes
 	}
-	return rows
+	return slices.Concat(rows, absentNodeRows(), answerRows())
 }
 
 // kubernetes has the node under test take its pod CIDRs from an API server, which goes when the lab does.
-func kubernetes(ctx context.Context, s *scene) error {
+func kubernetes(ctx context.Context, s *scene) error { return s.kubernetes(ctx, s.startAPI) }
+
+// startAPI starts the API server of the lab unless it runs, and returns where the node reaches it.
+func (s *scene) startAPI(ctx context.Context) (host string, err error) {
 	if s.api == nil {
 		api, err := apitest.Start(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		s.api = api
 		if err := api.Install(ctx, deploy.Base()); err != nil {
-			return err
+			return "", err
 		}
 		forward, err := s.east.Forward(api.Address(), api.Address())
 		if err != nil {
-			return err
+			return "", err
 		}
 		s.forward = forward
 		if err := s.makeNode(ctx); err != nil {
-			return err
+			return "", err
 		}
+	}
+	return "", nil
+}
+
+// kubernetes has the node ask the API where start says, empty: where it is.
+func (s *scene) kubernetes(ctx context.Context, start func(context.Context) (string, error)) error {
+	host, err := start(ctx)
+	if err != nil {
+		return err
 	}
 	agent, err := s.api.Agent(ctx, "east-1")
 	if err != nil {
 		return err
+	}
+	if host != "" {
+		agent.Host, agent.CAData = host, nil
 	}
 	path, err := s.api.Kubeconfig(agent)
 	if err != nil {
@@ -97,7 +112,7 @@ func kubernetes(ctx context.Context, s *scene) error {
 	s.later(func(ctx context.Context) error { // with its own configuration again
 		return errors.Join(s.api.Resume(ctx), s.restore("east-1", "config.yaml"), s.restart(ctx, syscall.SIGTERM))
 	})
-	err = s.edit("east-1", "config.yaml", "  podCIDRs: [10.10.1.0/24, \"fd00:10:0:1::/64\"]\n", "kubernetes: {enabled: true, kubeconfig: /etc/underlayd/kubeconfig}\n")
+	err = s.edit("east-1", "config.yaml", "  podCIDRs: [10.10.1.0/24, \"fd00:10:0:1::/64\"]\n", "kubernetes: {enabled: true, kubeconfig: /etc/underlayd/kubeconfig, confirmAfter: 5s}\n")
 	if err != nil {
 		return err
 	}
@@ -105,9 +120,14 @@ func kubernetes(ctx context.Context, s *scene) error {
 }
 
 // makeNode registers the node as a kubelet does, with its pod CIDRs; that there is one is fine.
-func (s *scene) makeNode(ctx context.Context) error {
-	const node = `{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "east-1", "labels": {"kubernetes.io/os": "linux"}},
-		"spec": {"podCIDR": "10.10.1.0/24", "podCIDRs": ["10.10.1.0/24", "fd00:10:0:1::/64"]}}`
+func (s *scene) makeNode(ctx context.Context) error { return s.makeNodeOf(ctx, podCIDRs) }
+
+// podCIDRs is what a Node says of those of the node under test.
+const podCIDRs = `{"podCIDR": "10.10.1.0/24", "podCIDRs": ["10.10.1.0/24", "fd00:10:0:1::/64"]}`
+
+// makeNodeOf registers the node with a specification.
+func (s *scene) makeNodeOf(ctx context.Context, spec string) error {
+	node := `{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "east-1", "labels": {"kubernetes.io/os": "linux"}}, "spec": ` + spec + "}"
 	return s.api.Client().CoreV1().RESTClient().Post().AbsPath("/api/v1/nodes").SetHeader("Content-Type", "application/json").
 		Body([]byte(node)).Do(ctx).Error()
 }

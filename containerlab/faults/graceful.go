@@ -12,8 +12,12 @@ import (
 	"github.com/underlayd/underlayd/containerlab/bench/wire"
 )
 
-// staleTime is the cap that rows put on how long the routes of a peer that restarts are kept.
-const staleTime = 5 * time.Second
+// staleTime is the cap that rows put on how long the routes of a peer that restarts are kept; longer is that of one whose
+// peer has to be back before.
+const (
+	staleTime = 5 * time.Second
+	longer    = 10 * time.Second
+)
 
 // brakeTime is for how long rows have the brake keep routes.
 const brakeTime = 10 * time.Second
@@ -32,18 +36,19 @@ func gracefulRows() []row {
 		{
 			name: "a peer that restarts never returns, and staleTime is shorter than what it asked for", required: "its routes stay for staleTime, and it is said, and go then",
 			touches: []string{"frr"}, rewrites: true, lost: unlimited, back: unlimited,
-			says: []string{kept, "peer frr: .*not established"}, logs: []string{"graceful restart is over"},
+			says: []string{"peer frr: .*not established.*graceful restart"}, logs: []string{"graceful restart is over"},
 			prepare: keepsFor(staleTime, 0), inject: staleAndGone,
 		},
 		{
-			name: "a peer returns with graceful restart and never says End-of-RIB", required: "what it says is taken; what it does not say again goes after staleTime",
+			name: "a peer returns with graceful restart and never says End-of-RIB", required: "after staleTime it is asked for all again; what it does not say then either goes after another staleTime, and nothing else does",
 			touches: []string{"raw"}, rewrites: true, lost: unlimited,
 			logs:    []string{"graceful restart is over: .*not told all"},
-			prepare: keepsFor(staleTime, 0), inject: neverComplete,
+			prepare: keepsFor(longer, 0), inject: neverComplete,
 		},
 		mass("all peers die at once and return, the brake on", "all routes are kept, and named; none is touched", kept+".*bgp.brake", 5*time.Minute, massReturns),
-		mass("all peers die at once and never return, the brake on", "all routes are kept for bgp.brake.hold, named, and go then", kept+".*bgp.brake", brakeTime, massGone),
-		mass("all peers die at once and never return, the brake off", "those of peers without graceful restart go at once, the others after staleTime", kept, 0, massGoneUnbraked),
+		mass("four of five peers die at once and never return, the brake on", "all routes are kept for bgp.brake.hold, named, and go then", kept+".*bgp.brake", brakeTime, massGone),
+		mass("four of five peers die at once and never return, the brake off", "their routes go after staleTime, nobody else's", "peer frr: .*not established", 0, massGoneUnbraked),
+		mass("a peer without graceful restart dies along with all others, the brake off", "its routes go at once, those of the others stay", "peer raw: .*not established", 0, massWithRaw),
 		mass("a live peer withdraws a prefix while the brake keeps those of dead peers", "that one goes at once, and nothing else", kept+".*bgp.brake", 5*time.Minute, withdrawnWhileBraked),
 	}
 }
@@ -88,21 +93,34 @@ func neverComplete(ctx context.Context, s *scene) error {
 		return err
 	}
 	lost := time.Now()
-	second, err := p.Dial(short)
-	if err != nil {
+	less := wire.AppendUpdate(nil, rawPath(false), 1, neighbourOf("raw").prefixes()[0])
+	var again *wire.Session
+	back := func(ctx context.Context) (err error) { // as often as its session is ended
+		if again != nil {
+			select {
+			case <-again.Done():
+			default:
+				return nil
+			}
+		}
+		if again, err = p.Dial(ctx); err == nil {
+			err = again.Write(less)
+		}
 		return err
 	}
-	defer func() { _ = second.Die() }()
-	prefixes := neighbourOf("raw").prefixes()
-	if err := second.Write(wire.AppendUpdate(nil, rawPath(false), 1, prefixes[0])); err != nil {
-		return err
-	}
-	err = s.during(ctx, staleTime-time.Second-time.Since(lost), "routes", func(context.Context) error { return s.routesAre(wanted()) })
+	defer func() {
+		if again != nil {
+			_ = again.Die()
+		}
+	}()
+	err = s.during(ctx, longer-time.Second, "routes", func(ctx context.Context) error { return errors.Join(back(ctx), s.routesAre(wanted())) })
 	if err == nil {
-		_, err = s.until(ctx, 3*time.Second, "what was not said again to go", func(context.Context) error { return s.hasRoute(prefixes[1].String(), false) })
+		_, err = s.until(ctx, longer+5*time.Second, "what was not said again to go", func(ctx context.Context) error {
+			return errors.Join(back(ctx), s.hasRoute("10.20.5.0/24", true), s.hasRoute("fd00:20:0:5::/64", false))
+		})
 		s.note("gone %s after the loss", time.Since(lost).Round(time.Millisecond))
 	}
-	return errors.Join(err, s.hasRoute(prefixes[0].String(), true))
+	return err
 }
 
 // die ends the daemons of peers as closely together as can be.
@@ -135,7 +153,10 @@ func (s *scene) revive(ctx context.Context, peers ...string) error {
 	return errors.Join(errs...)
 }
 
-func allPeers() []string { return []string{"frr", "bird", "gobgp", "west-1", "raw"} }
+// gracefulPeers are those that know graceful restart.
+func gracefulPeers() []string { return []string{"frr", "bird", "gobgp", "west-1"} }
+
+func allPeers() []string { return append(gracefulPeers(), "raw") }
 
 func massReturns(ctx context.Context, s *scene) error {
 	err := s.die(allPeers()...)
@@ -145,36 +166,37 @@ func massReturns(ctx context.Context, s *scene) error {
 	return errors.Join(err, s.revive(ctx, allPeers()...))
 }
 
-func massGone(ctx context.Context, s *scene) error {
+func massGone(ctx context.Context, s *scene) error { return s.goAfter(ctx, brakeTime) }
+
+func massGoneUnbraked(ctx context.Context, s *scene) error { return s.goAfter(ctx, staleTime) }
+
+// goAfter makes sure that the routes of peers that died go after a while, no earlier and not much later.
+func (s *scene) goAfter(ctx context.Context, kept time.Duration) error {
 	const slack = time.Second
-	err := s.die(allPeers()...)
+	err := s.die(gracefulPeers()...)
 	if err == nil {
-		err = s.during(ctx, brakeTime-slack, "routes", func(context.Context) error { return s.routesAre(wanted()) })
+		err = s.during(ctx, kept-slack, "routes", func(context.Context) error { return s.routesAre(wanted()) })
 	}
 	if err == nil {
-		_, err = s.until(ctx, 2*slack, "all routes to go", func(context.Context) error { return s.routesAre(nil) })
+		err = s.routes(ctx, 3*slack, gracefulPeers()...)
 	}
-	return errors.Join(err, s.revive(ctx, allPeers()...))
+	return errors.Join(err, s.revive(ctx, gracefulPeers()...))
 }
 
-func massGoneUnbraked(ctx context.Context, s *scene) error {
-	const slack = time.Second
+func massWithRaw(ctx context.Context, s *scene) error {
 	err := s.die(allPeers()...)
 	if err == nil {
-		err = s.routes(ctx, slack, "raw")
+		err = s.routes(ctx, time.Second, "raw")
 	}
 	if err == nil {
-		err = s.during(ctx, staleTime-2*slack, "routes", func(context.Context) error { return s.routesAre(wanted("raw")) })
-	}
-	if err == nil {
-		_, err = s.until(ctx, 2*slack, "all routes to go", func(context.Context) error { return s.routesAre(nil) })
+		err = s.during(ctx, staleTime-2*time.Second, "routes", func(context.Context) error { return s.routesAre(wanted("raw")) })
 	}
 	return errors.Join(err, s.revive(ctx, allPeers()...))
 }
 
 // withdrawnWhileBraked has the raw peer live on.
 func withdrawnWhileBraked(ctx context.Context, s *scene) error {
-	dead := []string{"frr", "bird", "gobgp", "west-1"}
+	dead := gracefulPeers()
 	extra := netip.MustParsePrefix(legal4)
 	all := append(wanted(), legal4+" via "+neighbourOf("raw").address(false).String())
 	slices.Sort(all)

@@ -34,6 +34,7 @@ type lab struct {
 	raw     *rawPeer
 	api     *apitest.Server       // of rows about Kubernetes, once one was played
 	forward *containerlab.Forward // to it
+	proxy   *proxy                // to it, once a row wanted one
 }
 
 // newLab brings a lab up and waits until all is well.
@@ -222,6 +223,9 @@ func (l *lab) down() error {
 	}
 	if l.raw != nil {
 		l.raw.end()
+	}
+	if l.proxy != nil {
+		errs = append(errs, l.proxy.close())
 	}
 	if l.forward != nil {
 		errs = append(errs, l.forward.Close())

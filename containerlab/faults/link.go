@@ -134,9 +134,7 @@ func moveAddress(ctx context.Context, s *scene) error {
 	move := func(from, to string) error {
 		return errors.Join(
 			s.shell(ctx, fmt.Sprintf("ip addr del %s/24 dev eth1; ip addr add %s/24 dev eth1", from, to)),
-			s.frr(ctx, "neighbor "+to+" remote-as 64512", "neighbor "+to+" timers 2 6", "neighbor "+to+" timers connect 1", "neighbor "+to+" ttl-security hops 1",
-				"address-family ipv4 unicast", "neighbor "+to+" activate", "exit-address-family", "address-family ipv6 unicast", "neighbor "+to+" activate", "exit-address-family",
-				"no neighbor "+from),
+			s.frr(ctx, "neighbor "+to+" peer-group east", "no neighbor "+from),
 			s.sessionIs(ctx, "frr", true, 20*time.Second),
 		)
 	}

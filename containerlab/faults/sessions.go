@@ -125,7 +125,7 @@ func (s *scene) directPeer(ctx context.Context, peer string, dials bool) error {
 			return nil
 		}
 		s.later(func(ctx context.Context) error { return s.frr(ctx, "no neighbor 192.168.1.1 passive") })
-		return errors.Join(s.edit("frr", "frr.conf", "timers 2 6\n", "timers 2 6\n neighbor 192.168.1.1 passive\n"), s.frr(ctx, "neighbor 192.168.1.1 passive"))
+		return errors.Join(s.edit("frr", "frr.conf", "peer-group east\n", "peer-group east\n neighbor 192.168.1.1 passive\n"), s.frr(ctx, "neighbor 192.168.1.1 passive"))
 	case "bird":
 		if !dials {
 			return nil
