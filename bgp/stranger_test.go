@@ -119,7 +119,8 @@ func TestThePeerIsToldWhy(t *testing.T) {
 		subcode uint8
 		text    string
 	}{
-		{"a peer that is removed", func(*Peer) []Peer { return nil }, gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN, "removed from the configuration"},
+		{"a peer that is removed and would keep our routes is reset hard (RFC 8538)", func(*Peer) []Peer { return nil },
+			gobgp.BGP_ERROR_SUB_HARD_RESET, ""},
 		{"another hold time", func(p *Peer) []Peer { p.HoldTime = 30 * time.Second; return []Peer{*p} },
 			gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET, "configuration of this session was changed"},
 		{"another password", func(p *Peer) []Peer { p.Password = Secret{"x"}; return []Peer{*p} },
