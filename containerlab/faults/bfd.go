@@ -113,11 +113,11 @@ func (s *scene) unheard(ctx context.Context, peer, drop string) error {
 		return err
 	}
 	err := s.routes(ctx, bfdTime, peer)
-	if err == nil {
-		err = s.says(ctx, 5*time.Second, "peer "+peer+": .*BFD")
-	}
 	if err == nil && drop == dropAll {
 		err = s.during(ctx, 5*time.Second, "its routes", func(context.Context) error { return s.routesAre(wanted(peer)) })
+	}
+	if err == nil { // as long as it lasts
+		err = s.says(ctx, 5*time.Second, "peer "+peer+": .*BFD")
 	}
 	return errors.Join(err, s.run(ctx, peer, "nft", "delete", "table", "inet", "silence"), s.sessionIs(ctx, peer, true, 20*time.Second), s.bfdUp(ctx, peer))
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -49,7 +51,7 @@ func TestEveryRowSaysWhatItIs(t *testing.T) {
 			require.True(t, peer == everyone || neighbourOf(peer).name == peer, "%s: %s", r.name, peer)
 		}
 	}
-	require.GreaterOrEqual(t, len(names), 70)
+	require.GreaterOrEqual(t, len(names), 150)
 }
 
 func TestATallyCountsWhatDidNotArrive(t *testing.T) {
@@ -91,4 +93,49 @@ func TestMetricsAreSummedUp(t *testing.T) {
 	require.InDelta(t, 5.0, v, 0)
 	_, found = metricValue(text, "c")
 	require.False(t, found)
+}
+
+func TestWhatStatusSaysIsLookedForInTheMetrics(t *testing.T) {
+	text := `# HELP underlayd_problems x
+underlayd_condition_reason{condition="UnderlayRoutesReady",reason="PartialPeers"} 1
+underlayd_problems{severity="error",subject="peer frr"} 2
+underlayd_problems{severity="warning",subject="refused, NoContract"} 0
+underlayd_routes{state="failed"} 1
+`
+	require.Equal(t, []string{"PartialPeers", "peer frr"}, subjects(text))
+	for complaint, want := range map[string]string{
+		"peer frr: the session is not established: idle": "peer frr",
+		"host, rp_filter: it is 1":                       "host, rp_filter",
+		"condition True PartialPeers: some: others":      "PartialPeers",
+	} {
+		require.Equal(t, want, subject(complaint))
+	}
+}
+
+func TestAProxyAnswersForTheAPI(t *testing.T) {
+	passed := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		<-r.Context().Done()
+	})
+	p := &proxy{next: passed, changed: make(chan struct{})}
+	ended := make(chan int)
+	go func() {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+		ended <- w.Code
+	}()
+	require.Eventually(t, func() bool { // the request may come later than the answer
+		p.answer(0)
+		select {
+		case code := <-ended:
+			return code == http.StatusTeapot
+		default:
+			return false
+		}
+	}, 5*time.Second, time.Millisecond, "what is under way ends")
+	p.answer(http.StatusConflict)
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	require.Equal(t, http.StatusConflict, w.Code)
+	require.JSONEq(t, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "the bench says so", "reason": "Conflict", "code": 409}`, w.Body.String())
 }

@@ -21,7 +21,7 @@ func limitRows() []row {
 			},
 		},
 		{
-			name: "a peer exceeds its limit of prefixes", required: "its session ends and is parked, its routes go; named; nobody else notices; another limit lets it in at once",
+			name: "a peer exceeds its limit of prefixes", fast: true, required: "its session ends and is parked, its routes go; named; nobody else notices; another limit lets it in at once",
 			touches: []string{"raw"}, rewrites: true, lost: unlimited,
 			says: []string{"peer raw: .*parked until .* ipv4 prefixes, at most 100"}, logs: []string{"session ended and parked"},
 			prepare: limited, inject: exceeds,

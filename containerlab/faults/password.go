@@ -22,7 +22,7 @@ func passwordRows() []row {
 	}
 	rotated := func(peer string) row {
 		return row{
-			name: "the password of the session with " + peer + " is changed on both sides", required: "only that session is reset; no route touched, no packet to it lost",
+			name: "the password of the session with " + peer + " is changed on both sides", fast: peer == "frr", required: "only that session is reset; no route touched, no packet to it lost",
 			touches: []string{peer}, back: map[string]int{"frr": fewPackets, "bird": unlimited}[peer], // BIRD drops routes for its own change logs: []string{"password read"},
 			prepare: secured(peer),
 			inject: func(ctx context.Context, s *scene) error {
