@@ -35,7 +35,7 @@ func hostRows() []row {
 		{
 			name: "IPv6 is turned off on the host, and on again", required: "named; IPv4 goes on without a loss, no session is lost; IPv6 is back by itself",
 			touches: []string{everyone}, rewrites: true, foreign: true, lost: unlimited, back: unlimited,
-			says: []string{withoutIPv6},
+			says:   []string{withoutIPv6},
 			inject: noIPv6,
 		},
 		{
