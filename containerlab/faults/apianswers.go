@@ -6,8 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -71,7 +70,7 @@ func (s *scene) startProxy(ctx context.Context) (*proxy, error) {
 	roots.AppendCertsFromPEM(s.api.Admin().CAData)
 	next := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "https", Host: s.api.Address()})
 	next.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	next.FlushInterval, next.ErrorLog = -1, log.New(io.Discard, "", 0)
+	next.FlushInterval, next.ErrorLog = -1, slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	p := &proxy{next: next, changed: make(chan struct{})}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: patience, ErrorLog: next.ErrorLog}
 	err := s.east.Do(func() (err error) {
