@@ -152,6 +152,9 @@ func (l *lab) well(ctx context.Context) error {
 	if err := settledState(s); err != nil {
 		return err
 	}
+	if l.raw.current() == nil { // the daemon may not know yet that a session of another kind has ended
+		return errors.New("the raw peer has no session of its own")
+	}
 	if err := l.routesAre(wanted()); err != nil {
 		return err
 	}
