@@ -66,14 +66,21 @@ type proxy struct {
 
 // startProxy has the node under test find the API on its own loopback.
 func (s *scene) startProxy(ctx context.Context) (*proxy, error) {
+	agent, err := s.api.Agent(ctx, "east-1")
+	if err != nil {
+		return nil, err
+	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.api.Admin().CAData)
-	next := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "https", Host: s.api.Address()})
+	next := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "https", Host: s.api.Address()})
+		r.Out.Header.Set("Authorization", "Bearer "+agent.BearerToken) // which the agent says to nobody in the clear
+	}}
 	next.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	next.FlushInterval, next.ErrorLog = -1, slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	p := &proxy{next: next, changed: make(chan struct{})}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: patience, ErrorLog: next.ErrorLog}
-	err := s.east.Do(func() (err error) {
+	err = s.east.Do(func() (err error) {
 		p.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		return err
 	})
