@@ -12,11 +12,12 @@ import (
 
 // Fall says that packets do not get through to a peer any more, as BFD finds out long before the hold timer does
 // (RFC 5882, section 4.3), and whether it has a session at all. Its paths are of no use then, whatever was agreed about a
-// restart: Lost tells of it at once. The caller goes on with Reset.
-func (s *Speaker) Fall(peer netip.Addr) bool {
+// restart: Lost tells of it at once. Why becomes part of the session's LastError. The caller goes on with Reset.
+func (s *Speaker) Fall(peer netip.Addr, why string) bool {
 	if !s.table.established(peer) {
 		return false
 	}
+	s.table.explain(peer, why)
 	s.table.fall(peer, Unreachable)
 	return true
 }
@@ -93,7 +94,10 @@ func (t *table) renew(peer netip.Addr, cause Cause, grace time.Duration) {
 	t.mu.Lock()
 	if s := t.sessions[peer]; s != nil {
 		now := time.Now()
-		s.gone, s.fell, s.cause, s.grace = true, now, cause, grace
+		if !s.gone {
+			s.gone, s.fell = true, now
+		}
+		s.cause, s.grace = cause, grace
 		s.falling, s.holding = true, now
 		t.fallen = true
 	}

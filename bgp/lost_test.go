@@ -113,10 +113,11 @@ func TestAnUnreachablePeerLosesItsPathsAtOnce(t *testing.T) {
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
 	w := newWorld(t, s)
 	w.becomes("10.20.1.0/24 from [192.168.0.2]")
-	require.True(t, s.Fall(a.addr))
+	require.True(t, s.Fall(a.addr, "BFD: no packet for 150ms"))
 	require.Equal(t, Unreachable, s.Lost()[0].Cause, "before anything is withdrawn")
 	require.NoError(t, s.Reset(t.Context(), a.addr, "BFD: no packet for 150ms"))
 	w.becomes()
+	require.Contains(t, s.Sessions()[0].LastError, "BFD: no packet for 150ms")
 	w.becomes("10.20.1.0/24 from [192.168.0.2]") // the session comes back by itself
 }
 

@@ -23,12 +23,14 @@ const (
 // as a type that does not exist does. An error that came first hides them, for only one is told.
 func unreadErrors() []string {
 	return []string{
-		"exceeds path attributes boundary", "length is short", "insufficient data to decode", "MP_REACH_NLRI", "MP_UNREACH_NLRI",
+		"exceeds path attributes boundary", "attribute length is short", "attribute header length is short",
+		"attribute value length is short", "attribute type length is short", "mpreach", "insufficient data to decode", "MP_REACH_NLRI", "MP_UNREACH_NLRI",
 		"must have transitive flag", "BGPAttrType(",
 	}
 }
 
-// unread says whether the error for which an UPDATE was treated as withdrawal tells so.
+// unread says whether the error for which an UPDATE was treated as withdrawal tells so. A segment that is too short inside
+// an AS_PATH of the right length is not one.
 func unread(problem string) bool {
 	return slices.ContainsFunc(unreadErrors(), func(text string) bool { return strings.Contains(problem, text) })
 }

@@ -20,12 +20,13 @@ func TestWhatWasNotReadIsToldFromWhatWasWithdrawn(t *testing.T) {
 		body   string
 		unread bool
 	}{
-		"an attribute that is longer than its room":   {"0000" + "0016" + "40010100" + path + "800404" + "0000" + "180a1401", true},
-		"an MP_REACH_NLRI with wrong flags":           {"0000" + "002f" + "c00e1e" + "00020110" + "fd0000be000000000000000000000001" + "00" + "40fd20000000000001" + "40010100" + path[:20] + "0000", true},
-		"an MP_UNREACH_NLRI with wrong flags":         {"0000" + "000f" + "c00f0c" + "00020140fd20000000000001", true},
-		"an ORIGIN that does not exist":               {"0000" + "0018" + "40010109" + path + "400304ac100001" + "180a1401", false},
-		"no NEXT_HOP, after all prefixes were read":   {"0000" + "0011" + "40010100" + path + "180a1401", false},
-		"a community of three bytes, and no more odd": {"0000" + "001e" + "40010100" + path + "400304ac100001" + "c00803000001" + "180a1401", false},
+		"an attribute that is longer than its room":        {"0000" + "0016" + "40010100" + path + "800404" + "0000" + "180a1401", true},
+		"an MP_REACH_NLRI with wrong flags":                {"0000" + "002f" + "c00e1e" + "00020110" + "fd0000be000000000000000000000001" + "00" + "40fd20000000000001" + "40010100" + path[:20] + "0000", true},
+		"an MP_UNREACH_NLRI with wrong flags":              {"0000" + "000f" + "c00f0c" + "00020140fd20000000000001", true},
+		"an ORIGIN that does not exist":                    {"0000" + "0018" + "40010109" + path + "400304ac100001" + "180a1401", false},
+		"no NEXT_HOP, after all prefixes were read":        {"0000" + "0011" + "40010100" + path + "180a1401", false},
+		"an AS_PATH of the right length, cut short inside": {"0000" + "0014" + "40010100" + "40020602020000fde8" + "400304ac100001" + "180a1401", false},
+		"a community of three bytes, and no more odd":      {"0000" + "001e" + "40010100" + path + "400304ac100001" + "c00803000001" + "180a1401", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := gobgp.ParseBGPBody(updateHeader(t, row.body), unhex(t, row.body), &gobgp.MarshallingOption{AddPath: families})

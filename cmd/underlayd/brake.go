@@ -78,7 +78,35 @@ func (a *agent) massive(cluster string, lost int) bool {
 	if g := a.gone[cluster]; time.Since(g.last) < brakeMemory {
 		before = g.routes
 	}
-	return brake.Hold > 0 && (before+t.kept+lost)*100 > brake.Share*(before+t.accepted)
+	if brake.Hold == 0 {
+		return false
+	}
+	limit := brake.Share * (before + t.accepted)
+	return (before+t.kept+lost)*100 > limit || (before+t.kept+lost+a.restarting(cluster))*100 > limit
+}
+
+// restarting counts the routes of a cluster that depend on peers which restart: they are still announced, for a while. That
+// takes a walk over all routes, if there are such peers.
+func (a *agent) restarting(cluster string) int {
+	restarts := map[netip.Addr]bool{}
+	for peer, loss := range a.losses {
+		if loss.Cause == bgp.Restarting && time.Since(loss.At) < a.grace(loss) {
+			restarts[peer] = true
+		}
+	}
+	if len(restarts) == 0 {
+		return 0
+	}
+	count := 0
+	for _, r := range a.book.records.All() {
+		if r.way == nil || r.kept || !r.verdict.Accepted || r.verdict.Cluster != cluster {
+			continue
+		}
+		if !slices.ContainsFunc(r.way.usable, func(h hop) bool { return !restarts[h.peer] }) {
+			count++
+		}
+	}
+	return count
 }
 
 // pull pulls the brake for a cluster: what is kept for a moment stays.

@@ -157,3 +157,27 @@ func TestAPlanThatRefusesAKeptRouteEndsIt(t *testing.T) {
 	require.Equal(t, []fib.Route{{Dst: changes[0].Prefix}}, b.routes)
 	require.Equal(t, 1, a.book.tally("west").kept)
 }
+
+// TestWhatRestartingPeersHoldCountsToo: the routes of most peers are kept for their restart, and those of the last one go.
+func TestWhatRestartingPeersHoldCountsToo(t *testing.T) {
+	for name, row := range map[string]struct {
+		cause bgp.Cause
+		kept  int
+	}{
+		"the others restart":               {bgp.Restarting, 1},
+		"the others are lost, and go soon": {bgp.Unreachable, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, _ := braking(t, 9)
+			a.lost(row.cause, 0, time.Minute)
+			alone := bgp.Change{Prefix: netip.MustParsePrefix("10.200.0.0/24"), Paths: bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerB, ClusterIDs: []uint32{2}}})}
+			a.newBatch(1).decide(alone)
+			a.losses[peerB] = bgp.Loss{Peer: peerB, Cause: bgp.Disconnected, At: time.Now()}
+			a.withdrawn([]bgp.Change{alone}, 1, true)
+			for _, k := range a.overdue(time.Now().Add(brakeLook)) {
+				a.newBatch(1).letGo(k)
+			}
+			require.Equal(t, row.kept, a.book.tally("west").kept)
+		})
+	}
+}

@@ -70,13 +70,14 @@ func (a *agent) followReach(ctx context.Context) {
 	}
 	var ends []end
 	for _, loss := range a.bfd.Lost() {
-		fell := a.speaker.Fall(loss.Peer)
+		why := "BFD: " + reachWords(loss)
+		fell := a.speaker.Fall(loss.Peer, why)
 		a.log.WithFields(logrus.Fields{
 			"peer": a.view.names[loss.Peer], "address": loss.Peer, "diagnostic": loss.Diag.String(), "silence": loss.Silence, "session": fell,
 		}).Warn("BFD session lost")
 		switch restart, lost := a.losses[loss.Peer]; {
 		case fell:
-			ends = append(ends, end{loss.Peer, "BFD: " + reachWords(loss)})
+			ends = append(ends, end{loss.Peer, why})
 		case lost && restart.Cause == bgp.Restarting && loss.RemoteIndependent:
 			a.unreachable(ctx, restart)
 		}
