@@ -169,10 +169,14 @@ func (b *batch) letGo(k *keep) int {
 	return len(prefixes)
 }
 
-// overdue returns what has been kept for long enough.
+// overdue returns what has been kept for long enough. What was kept for a moment is looked at again: by now it may be clear
+// that it was one of many.
 func (a *agent) overdue(now time.Time) []*keep {
 	var out []*keep
 	for key, k := range a.book.kept {
+		if !k.braked && !now.Before(a.keepUntil(key.way, k)) && a.massive(key.cluster, 0) {
+			a.pull(key.cluster)
+		}
 		if !now.Before(a.keepUntil(key.way, k)) {
 			out = append(out, k)
 		}

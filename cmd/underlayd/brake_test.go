@@ -181,3 +181,16 @@ func TestWhatRestartingPeersHoldCountsToo(t *testing.T) {
 		})
 	}
 }
+
+// TestTheFirstOfManyLossesIsLookedAtAgain: when it came, nobody knew of the others.
+func TestTheFirstOfManyLossesIsLookedAtAgain(t *testing.T) {
+	a, _ := braking(t, 9)
+	alone := bgp.Change{Prefix: netip.MustParsePrefix("10.200.0.0/24"), Paths: bgp.NewPathSet([]bgp.Path{{Peer: peerB, NextHop: peerB, ClusterIDs: []uint32{2}}})}
+	a.newBatch(1).decide(alone)
+	a.losses[peerB] = bgp.Loss{Peer: peerB, Cause: bgp.Disconnected, At: time.Now()}
+	a.withdrawn([]bgp.Change{alone}, 1, true)
+	require.Equal(t, 1, a.book.tally("west").kept)
+	a.lost(bgp.Restarting, 0, time.Minute)
+	require.Empty(t, a.overdue(time.Now().Add(brakeLook)))
+	require.Equal(t, 1, a.book.tally("west").kept)
+}
