@@ -217,7 +217,15 @@ func (s *scene) restartPeer(ctx context.Context, peer string) error {
 	if err := s.sessionIs(ctx, peer, false, 2*time.Second); err != nil {
 		return err
 	}
-	if err := errors.Join(pause(ctx, time.Second), n.Launch(ctx)); err != nil {
+	if err := pause(ctx, time.Second); err != nil {
+		return err
+	}
+	if peer == "bird" { // without -R it removes its routes from the kernel before it learns them again
+		if _, err := n.Start("bird", "bird", "-f", "-R", "-c", "/etc/bird/bird.conf", "-s", "/run/bird/bird.ctl"); err != nil {
+			return err
+		}
+	}
+	if err := n.Launch(ctx); err != nil {
 		return err
 	}
 	return s.sessionIs(ctx, peer, true, restartTime)
