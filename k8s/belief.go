@@ -21,8 +21,9 @@ type belief struct {
 	// doubts are the CIDRs that the API no longer names, with the time since when.
 	doubts map[netip.Prefix]time.Time
 	why    string // what the API says instead
-	// older is since when the API shows a Node that is older than the last one.
-	older time.Time
+	// suspect is since when the watch may not show the Node as it is: it showed one that
+	// is older than the last, or was broken, and the store may be another one now.
+	suspect time.Time
 }
 
 // reading is the Node's pod CIDRs by one answer of the API.
@@ -39,7 +40,7 @@ func (b *belief) known() bool { return !errors.Is(b.err, ErrNotSynced) }
 // in doubt for at least that long is given up if it is not in there either. An odd
 // entry may be what is missing: then nothing is given up.
 func (b *belief) read(r reading, now time.Time, confirmed time.Duration) {
-	b.older = time.Time{}
+	b.suspect = time.Time{}
 	doubts, kept := map[netip.Prefix]time.Time{}, slices.Clone(r.cidrs)
 	for _, prefix := range b.cidrs {
 		if slices.Contains(r.cidrs, prefix) {
@@ -71,16 +72,16 @@ func (b *belief) read(r reading, now time.Time, confirmed time.Duration) {
 	}
 }
 
-// outdated notes that the API shows a Node older than the one before.
-func (b *belief) outdated(now time.Time) {
-	if b.older.IsZero() {
-		b.older = now
+// mistrust notes that the watch may not show the Node as it is.
+func (b *belief) mistrust(now time.Time) {
+	if b.suspect.IsZero() {
+		b.suspect = now
 	}
 }
 
 // due returns when the next reading past every cache is to be, zero when none is.
 func (b *belief) due(after time.Duration) time.Time {
-	first := b.older
+	first := b.suspect
 	for _, since := range b.doubts {
 		if first.IsZero() || since.Before(first) {
 			first = since

@@ -145,8 +145,8 @@ func TestAnOlderNodeAsksForAReading(t *testing.T) {
 	start := time.Now()
 	var b belief
 	b.read(readingOf("a"), start, 0)
-	b.outdated(start.Add(time.Second))
-	b.outdated(start.Add(9 * time.Second))
+	b.mistrust(start.Add(time.Second))
+	b.mistrust(start.Add(9 * time.Second))
 	require.Equal(t, start.Add(31*time.Second), b.due(30*time.Second))
 	require.NoError(t, b.doubt(), "nothing of it shows")
 	b.read(readingOf("a"), start.Add(10*time.Second), 0)

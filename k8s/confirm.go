@@ -11,8 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// confirmer reads the Node a second time when the API took pod CIDRs away, or showed
-// an older Node than before. One goroutine owns it.
+// confirmer reads the Node a second time when the API took pod CIDRs away, showed an
+// older Node than before, or was away. One goroutine owns it.
 type confirmer struct {
 	n       *Node
 	after   time.Duration

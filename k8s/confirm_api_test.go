@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -236,6 +237,40 @@ func TestAStoreThatIsRestoredFromABackup(t *testing.T) {
 	n.Publish(report("10.40.0.0/16"))
 	f.says("10.40.0.0/16")
 	require.Eventually(t, func() bool { return n.Stats().Problem == nil && !n.Stats().Pending }, time.Minute, 10*time.Millisecond)
+}
+
+// refused is the transport of an agent that sees no other failure than a connection
+// refused: client-go's reflector goes on at the version it had then.
+type refused struct{ http.RoundTripper }
+
+func (r refused) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.RoundTripper.RoundTrip(request)
+	if err != nil && request.Context().Err() == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	return response, err
+}
+
+func TestAStoreOfThePastIsNoticedThoughItsWatchIsSilent(t *testing.T) {
+	pace := quick
+	pace.Renew = time.Hour // nothing but the watch speaks with the API
+	f := newFixture(t, "silent", pace)
+	f.confirm = soon
+	n := f.agent(func(rt http.RoundTripper) http.RoundTripper { return refused{rt} })
+	f.run(n)
+	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
+	require.NoError(t, f.server.Backup(t.Context()))
+	for range 20 { // versions of a future that will not have been
+		f.patch(`{"metadata":{"labels":{"a":"b"}}}`)
+		f.patch(`{"metadata":{"labels":{"a":"c"}}}`)
+	}
+	f.delete()
+	f.create("10.10.9.0/24")
+	cidrsBecome(t, n, "10.10.1.0/24", "10.10.9.0/24", "fd00:10:0:1::/64")
+	cidrsBecome(t, n, "10.10.9.0/24")
+	require.NoError(t, f.server.Restore(t.Context()))
+	cidrsBecome(t, n, "10.10.1.0/24", "10.10.9.0/24", "fd00:10:0:1::/64")
+	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 }
 
 // line is every connection of an agent; frozen, nothing goes in or out any more and nothing breaks: a firewall that

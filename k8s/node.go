@@ -156,8 +156,7 @@ func (n *Node) observe(node *corev1.Node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.outdated(node) {
-		n.belief.outdated(time.Now())
-		poke(n.doubtful)
+		n.mistrust()
 		return
 	}
 	n.take(node, 0)
@@ -213,6 +212,12 @@ func (n *Node) outdated(node *corev1.Node) bool {
 	}
 	order, err := resourceversion.CompareResourceVersion(node.ResourceVersion, n.current.version)
 	return err == nil && order < 0
+}
+
+// mistrust has the Node read once more, past every cache. The caller holds mu.
+func (n *Node) mistrust() {
+	n.belief.mistrust(time.Now())
+	poke(n.doubtful)
 }
 
 // poke puts a value into a channel of one.

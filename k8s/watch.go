@@ -64,6 +64,11 @@ func (n *Node) watched(ctx context.Context, err error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err == nil && n.problems[watching] != nil {
+		// A watch that goes on at a version of the future, as after a restored backup,
+		// is silent until the store gets there.
+		n.mistrust()
+	}
 	n.problem(watching, err)
 	if err == nil {
 		n.contact()
