@@ -8,8 +8,9 @@ import (
 // surveyor sums up route tables. Tables share the chunks that did not change, and so do their sums: a second look at
 // 100,000 routes of which ten changed is a look at ten chunks.
 type surveyor struct {
-	mu     sync.Mutex // guards chunks
+	mu     sync.Mutex // guards chunks and epoch
 	chunks map[chunkKey]*findings
+	epoch  uint64 // of the table that chunks was made of
 }
 
 // chunkKey names a chunk without keeping it, and the routes in it, alive. Chunks are never changed.
@@ -26,6 +27,9 @@ func (s *surveyor) survey(t *RouteTable) findings {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.epoch != s.epoch { // the chunks may be the same, but their rows tell something else
+		s.chunks, s.epoch = nil, t.epoch
+	}
 	known := make(map[chunkKey]*findings, len(t.chunks))
 	for _, chunk := range t.chunks {
 		key := chunkKey{weak.Make(&chunk[0]), len(chunk)}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +55,36 @@ func TestASurveyorRemembersNothingWrong(t *testing.T) {
 		require.Equal(t, new.survey(table), old.survey(table))
 		require.Equal(t, table.Len(), old.survey(table).summary.Total)
 	}
+}
+
+// awaiting is a row that tells, besides its own, whether the peer of all of them is waited for.
+type awaiting struct {
+	Row
+	away *bool
+}
+
+func (a awaiting) Route() *Route {
+	r := *a.Row.Route()
+	r.Paths = slices.Clone(r.Paths)
+	r.Paths[0].Stale = *a.away
+	return &r
+}
+
+func TestASurveyorLooksAgainAtARenewedTable(t *testing.T) {
+	var s surveyor
+	var away bool
+	var rows []Row
+	for row := range many(1000).Rows() {
+		rows = append(rows, awaiting{row, &away})
+	}
+	table := (*RouteTable)(nil).With(rows, nil)
+	for range 4 {
+		require.Equal(t, map[bool]int{true: 1000}[away], s.survey(table).summary.Stale)
+		away = !away
+		table = table.With(rows[:1], nil).Renewed()
+		require.Equal(t, len(rows), table.Len())
+	}
+	require.Nil(t, (*RouteTable)(nil).Renewed())
 }
 
 func TestASurveyorKeepsNoTableAlive(t *testing.T) {

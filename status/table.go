@@ -21,11 +21,23 @@ type Row interface {
 type RouteTable struct {
 	chunks [][]Row // sorted; none empty
 	length int
+	epoch  uint64 // how often it was renewed
 }
 
 // Chunks are split above chunkMax and merged with their left neighbour while both fit in chunkMax/2: small enough to
 // copy for one change, large enough that the list of chunks of 100,000 routes has only some hundred entries.
 const chunkMax = 256
+
+// Renewed returns the same table for when rows that were not replaced tell something else now, because of what they
+// share: what was derived of them is derived anew. The receiver stays as it was; nil, which has no rows, stays nil.
+func (t *RouteTable) Renewed() *RouteTable {
+	if t == nil {
+		return nil
+	}
+	next := *t
+	next.epoch++
+	return &next
+}
 
 // Len is the number of routes.
 func (t *RouteTable) Len() int {
@@ -126,7 +138,7 @@ func (t *RouteTable) With(changed []Row, removed []netip.Prefix) *RouteTable {
 	next := &RouteTable{}
 	var old [][]Row
 	if t != nil {
-		old = t.chunks
+		old, next.epoch = t.chunks, t.epoch
 	}
 	if len(old) == 0 {
 		old = [][]Row{nil}

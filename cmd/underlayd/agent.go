@@ -69,6 +69,7 @@ type agent struct {
 
 	losses       map[netip.Addr]bgp.Loss // sessions whose routes have not all been told again
 	away         *away                   // the same, for the views
+	awayChanged  bool                    // since the last snapshot
 	gone         map[string]gone         // by cluster
 	refusedPaths []byte                  // scratch of judge
 	memory       memory

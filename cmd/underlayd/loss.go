@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -73,11 +74,16 @@ func (a *agent) grace(loss bgp.Loss) time.Duration {
 	return min(loss.Grace, a.config.BGP.GracefulRestart.StaleTime)
 }
 
-// showAway lets the views tell which paths await confirmation.
+// showAway lets the views tell which paths await confirmation. They tell it of rows that are on the board already, so
+// that the next table has to say that its rows are not what they were.
 func (a *agent) showAway() {
 	away := make(map[netip.Addr]bool, len(a.losses))
 	for peer := range a.losses {
 		away[peer] = true
 	}
+	if last := a.away.Load(); last != nil && maps.Equal(*last, away) {
+		return
+	}
 	a.away.Store(&away)
+	a.awayChanged, a.stale = true, true
 }
