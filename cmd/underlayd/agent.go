@@ -273,12 +273,7 @@ func (a *agent) tick(ctx context.Context) {
 	}
 	if time.Since(a.lastRetry) >= retryInterval {
 		a.lastRetry = time.Now()
-		if a.retry {
-			a.retry = false
-			a.advertise(ctx)
-			a.setPeers(ctx)
-		}
-		a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
+		a.tryAgain(ctx)
 	}
 	a.refused.poll(ctx, a.speaker, a.view)
 	a.memory.settle()
@@ -286,4 +281,17 @@ func (a *agent) tick(ctx context.Context) {
 	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
 		a.stale = true
 	}
+}
+
+// tryAgain does once more what failed, and looks for something better where there was none.
+func (a *agent) tryAgain(ctx context.Context) {
+	if a.memoProblem != nil {
+		a.remember()
+	}
+	if a.retry {
+		a.retry = false
+		a.advertise(ctx)
+		a.setPeers(ctx)
+	}
+	a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
 }

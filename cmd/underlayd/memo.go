@@ -36,9 +36,10 @@ type memo struct {
 	Quarantine map[string]quarantine `json:"quarantine,omitempty"`
 }
 
+// memoPeer is a struct so that what is known of a peer can grow without another version of the file: keys that a run does
+// not know, of a later one or an earlier one, are left aside.
 type memoPeer struct {
-	Address         netip.Addr `json:"address"`
-	GracefulRestart bool       `json:"gracefulRestart"`
+	Address netip.Addr `json:"address"`
 }
 
 // quarantine is how long a peer is kept out, and how often it was.
@@ -168,7 +169,8 @@ func (a *agent) recall() {
 	a.lastPeers = a.memo.Peers
 }
 
-// remember writes what the next run is to know. What can't be written is tried again with the next change, and by tick.
+// remember writes what the next run is to know. What can't be written is tried again with the next change, and by
+// tryAgain.
 func (a *agent) remember() {
 	err := a.keeper.write(a.memo)
 	if err != nil && a.memoProblem == nil {
@@ -186,7 +188,7 @@ func (a *agent) rememberSessions(sessions []bgp.Session) {
 	peers := make(map[string]memoPeer, len(sessions))
 	for _, s := range sessions {
 		if s.Established {
-			peers[s.Peer] = memoPeer{Address: s.Address, GracefulRestart: s.GracefulRestart}
+			peers[s.Peer] = memoPeer{Address: s.Address}
 		}
 	}
 	if !maps.Equal(peers, a.memo.Peers) {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +18,7 @@ func aMemo() memo {
 	return memo{
 		Node:       "east-1",
 		PodCIDRs:   []netip.Prefix{netip.MustParsePrefix("10.10.1.0/24"), netip.MustParsePrefix("fd00:10:0:1::/64")},
-		Peers:      map[string]memoPeer{"tor-a": {Address: peerA, GracefulRestart: true}},
+		Peers:      map[string]memoPeer{"tor-a": {Address: peerA}},
 		Running:    true,
 		Crashes:    []time.Time{time.Unix(1700000000, 0).UTC()},
 		Quarantine: map[string]quarantine{"tor-b": {Until: time.Unix(1700000600, 0).UTC(), Times: 1}},
@@ -82,6 +84,43 @@ func TestADamagedMemoIsNone(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+}
+
+// TestKeysOfOtherVersionsAreLeftAside: an upgrade forgets neither the peers nor who is in quarantine.
+func TestKeysOfOtherVersionsAreLeftAside(t *testing.T) {
+	text, err := json.Marshal(aMemo())
+	require.NoError(t, err)
+	old := bytes.Replace(text, []byte(`"tor-a":{`), []byte(`"tor-a":{"gracefulRestart":true,`), 1)
+	require.NotEqual(t, text, old)
+	whole, err := json.Marshal(memoFile{Version: memoVersion, SHA256: seal(old), Memo: old})
+	require.NoError(t, err)
+	k := newKeeper(t.TempDir())
+	require.NoError(t, os.WriteFile(k.path, whole, 0o600))
+	got, err := k.read("east-1")
+	require.NoError(t, err)
+	require.Equal(t, aMemo(), got)
+}
+
+// TestAMemoThatWasNotWrittenIsTriedAgain, though nothing new is to be remembered.
+func TestAMemoThatWasNotWrittenIsTriedAgain(t *testing.T) {
+	a := deciding(1)
+	a.log = logrus.New()
+	a.log.SetOutput(t.Output())
+	folder := filepath.Join(t.TempDir(), "not there yet")
+	a.keeper, a.memo = newKeeper(folder), aMemo()
+	a.remember()
+	require.Len(t, a.memoProblems(), 1)
+	a.tryAgain(t.Context())
+	require.Len(t, a.memoProblems(), 1, "it is still so")
+
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	a.stale = false
+	a.tryAgain(t.Context())
+	require.Empty(t, a.memoProblems())
+	require.True(t, a.stale, "status is to say so")
+	got, err := newKeeper(folder).read("east-1")
+	require.NoError(t, err)
+	require.Equal(t, aMemo(), got)
 }
 
 // TestAFullDiskKeepsTheOldMemo: a file system of one page has room for one of them.
