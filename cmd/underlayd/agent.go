@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -77,6 +75,7 @@ type agent struct {
 	advertised  []netip.Prefix
 	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
 	podsKnown   bool
+	podsProblem string // what the Node has beside pod CIDRs
 	peersSet    bool
 	drain       drain
 	crashed     bool // the last run ended by a fault of its own
@@ -175,53 +174,6 @@ func (a *agent) Run(ctx context.Context) error {
 		if a.stale && time.Since(a.published) >= max(tick, publishRest*a.publishTook) {
 			a.publish()
 		}
-	}
-}
-
-// podCIDRs returns the node's pod CIDRs; false while they are unknown, which is not to have none.
-func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
-	if len(a.config.Node.PodCIDRs) > 0 || a.node == nil {
-		return a.config.Node.PodCIDRs, true
-	}
-	cidrs, err := a.node.PodCIDRs()
-	switch {
-	case err == nil:
-		a.memo.PodCIDRs = cidrs
-		a.remember()
-		return cidrs, true
-	case !errors.Is(err, k8s.ErrNotSynced):
-		a.log.WithError(err).Error("pod CIDRs of this node")
-		return nil, false
-	case a.podsKnown:
-		return nil, false // what is advertised stays
-	}
-	if len(cidrs) > 0 {
-		a.log.WithField("podCIDRs", cidrs).Info("using the pod CIDRs of the last run until the Kubernetes API says them")
-	}
-	return cidrs, len(cidrs) > 0
-}
-
-// advertise hands the node's pod CIDRs to the speaker, if they are known.
-func (a *agent) advertise(ctx context.Context) {
-	a.stale = true
-	cidrs, known := a.podCIDRs()
-	if !known {
-		return
-	}
-	a.podsKnown = true
-	if a.drain.stage >= withdrawn {
-		cidrs = nil
-	}
-	want, refusals := a.plan.Advertise(cidrs)
-	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
-		a.log.WithField("prefixes", want).Info("advertising")
-		for _, r := range refusals {
-			a.log.WithField("reason", r.Reason).Error("not advertised: " + r.Detail)
-		}
-	}
-	a.advertised, a.refusals = want, refusals
-	if err := a.speaker.Advertise(ctx, want); err != nil {
-		a.failed(err)
 	}
 }
 

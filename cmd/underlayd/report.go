@@ -39,7 +39,7 @@ func (a *agent) publish() {
 		session.RefusedTotal = a.counted.of(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}
-	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(),
+	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),
 		identityProblems(sessions, a.routerID), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+// podCIDRs returns the node's pod CIDRs; false while they are unknown, which is not to have none.
+func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
+	if len(a.config.Node.PodCIDRs) > 0 || a.node == nil {
+		a.podsProblem = ""
+		return a.config.Node.PodCIDRs, true
+	}
+	return a.believe(a.node.PodCIDRs())
+}
+
+// believe judges what the Node is said to have, see k8s.Node.PodCIDRs.
+func (a *agent) believe(cidrs []netip.Prefix, err error) ([]netip.Prefix, bool) {
+	known := !errors.Is(err, k8s.ErrNotSynced)
+	a.notePods(known, err)
+	switch {
+	case known && (err == nil || len(cidrs) > 0):
+		a.memo.PodCIDRs = cidrs
+		a.remember()
+		return cidrs, true
+	case known, a.podsKnown:
+		return nil, false // what is advertised stays
+	}
+	if len(cidrs) > 0 {
+		a.log.WithField("podCIDRs", cidrs).Info("using the pod CIDRs of the last run until the Kubernetes API says them")
+	}
+	return cidrs, len(cidrs) > 0
+}
+
+// notePods notes what of the Node's pod CIDRs is none, and logs it once.
+func (a *agent) notePods(known bool, err error) {
+	problem := ""
+	if known && err != nil {
+		problem = err.Error()
+	}
+	if problem != "" && problem != a.podsProblem {
+		a.log.WithError(err).Error("pod CIDRs of this node")
+	}
+	a.podsProblem = problem
+}
+
+// podProblems names what the Node has beside pod CIDRs.
+func (a *agent) podProblems() []status.Problem {
+	if a.podsProblem == "" {
+		return nil
+	}
+	return []status.Problem{{Severity: status.Error, Subject: "pod CIDR", Message: a.podsProblem}}
+}
+
+// advertise hands the node's pod CIDRs to the speaker, if they are known.
+func (a *agent) advertise(ctx context.Context) {
+	a.stale = true
+	cidrs, known := a.podCIDRs()
+	if !known {
+		return
+	}
+	a.podsKnown = true
+	if a.drain.stage >= withdrawn {
+		cidrs = nil
+	}
+	want, refusals := a.plan.Advertise(cidrs)
+	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
+		a.log.WithField("prefixes", want).Info("advertising")
+		for _, r := range refusals {
+			a.log.WithField("reason", r.Reason).Error("not advertised: " + r.Detail)
+		}
+	}
+	a.advertised, a.refusals = want, refusals
+	if err := a.speaker.Advertise(ctx, want); err != nil {
+		a.failed(err)
+	}
+}
