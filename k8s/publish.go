@@ -101,6 +101,9 @@ func (p *publisher) step(ctx context.Context) time.Duration {
 	p.desk.outcome(want, !settled, nil)
 	if settled {
 		p.schedule.settle()
+		if p.status.status != p.content.status {
+			p.status = transition{} // of tries that came to nothing: there is no change to tell of
+		}
 		return idle
 	}
 	p.schedule.change(now, urgent)

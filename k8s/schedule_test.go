@@ -169,6 +169,24 @@ func TestPublisherBacksOff(t *testing.T) {
 			require.WithinDuration(t, s.start, s.since[0], 3*time.Second)
 		})
 	})
+	t.Run("nor that of a change that was taken back before it could be written", func(t *testing.T) {
+		inBubble(t, 1, func(s *script) {
+			failing := func(r *Report) { r.Ready = False }
+			s.failWith(errors.New("connection refused"))
+			s.publish(1, failing)
+			time.Sleep(time.Minute)
+			s.publish(1)
+			time.Sleep(time.Minute)
+			s.failWith(nil)
+			time.Sleep(time.Hour)
+			require.Empty(t, s.written())
+			again := time.Now()
+			s.publish(1, failing)
+			time.Sleep(time.Minute)
+			require.Len(t, s.written(), 1)
+			require.WithinDuration(t, again, s.since[0], 3*time.Second)
+		})
+	})
 }
 
 func TestPublisherRepairsWhatSomebodyElseChanged(t *testing.T) {
