@@ -37,9 +37,10 @@ func identityProblems(sessions []bgp.Session, own netip.Addr) []status.Problem {
 			continue
 		}
 		out = append(out, status.Problem{
-			Severity: status.Warning, Subject: "BGP identifier " + s.RouterID.String(),
-			Message: fmt.Sprintf("peers %s (%s) and %s (%s) of AS %d have the same one: unless they are one router, give one of them another",
-				first.Peer, first.Address, s.Peer, s.Address, s.ASN),
+			// Not the identifier: subjects become labels of metrics, and a peer may send another one each time.
+			Severity: status.Warning, Subject: "peer " + s.Peer,
+			Message: fmt.Sprintf("has the BGP identifier %s, and so has peer %s (%s) of the same AS %d: unless they are one router, give one of them another",
+				s.RouterID, first.Peer, first.Address, s.ASN),
 		})
 	}
 	return out

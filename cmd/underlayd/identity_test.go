@@ -25,8 +25,8 @@ func TestIdentifiersThatAreUsedTwiceAreNamed(t *testing.T) {
 			Message: "this node and peer tor-a (192.168.0.2, AS 64512) have the same one, and no session comes up: give one of them another (here it is bgp.routerID)",
 		}}},
 		"two peers of one AS": {[]bgp.Session{up("tor-a", "192.168.0.2", 65000), up("tor-b", "192.168.0.3", 65000)}, []status.Problem{{
-			Severity: status.Warning, Subject: "BGP identifier 10.255.0.1",
-			Message: "peers tor-a (192.168.0.2) and tor-b (192.168.0.3) of AS 65000 have the same one: unless they are one router, give one of them another",
+			Severity: status.Warning, Subject: "peer tor-b", // no word of a peer's: it becomes a label
+			Message: "has the BGP identifier 10.255.0.1, and so has peer tor-a (192.168.0.2) of the same AS 65000: unless they are one router, give one of them another",
 		}}},
 		"two peers of two AS, which is allowed":  {[]bgp.Session{up("tor-a", "192.168.0.2", 65000), up("tor-b", "192.168.0.3", 65001)}, nil},
 		"one router over both families":          {[]bgp.Session{up("tor-a", "192.168.0.2", 65000), up("tor-a-6", "fd00::2", 65000)}, nil},
