@@ -62,6 +62,9 @@ func (d counter) apply(ctx context.Context, c *content, since time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := n.removeOthers(ctx, newLive(node), c); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	repair := n.last == c
 	n.last = c
@@ -72,10 +75,14 @@ func (d counter) apply(ctx context.Context, c *content, since time.Time) error {
 	if repair {
 		n.log.WithField("node", n.name).Warn("the Node no longer said what was written; written again")
 	}
-	// A key of the contract that we do not want and never wrote stays after an
-	// apply; it would contradict the rest.
+	return nil
+}
+
+// removeOthers removes keys of the contract that we do not want and never wrote:
+// they stay after an apply and would contradict the rest.
+func (n *Node) removeOthers(ctx context.Context, node *live, c *content) error {
 	extra := map[string]any{}
-	for key := range newLive(node).annotations {
+	for key := range node.annotations {
 		if _, wanted := c.annotations[key]; !wanted {
 			extra[key] = nil
 		}
@@ -84,7 +91,7 @@ func (d counter) apply(ctx context.Context, c *content, since time.Time) error {
 		return nil
 	}
 	patch := map[string]any{"metadata": map[string]any{"annotations": extra}}
-	_, err = n.write(ctx, types.MergePatchType, []byte(encodeJSON(patch)))
+	_, err := n.write(ctx, types.MergePatchType, []byte(encodeJSON(patch)))
 	return err
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"net/http"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/k8s/annotation"
@@ -162,6 +166,32 @@ func TestWhatSomebodyElseChangedIsRepaired(t *testing.T) {
 		f.create("10.10.1.0/24", "fd00:10:0:1::/64")
 		f.says("10.20.0.0/16")
 	})
+}
+
+// unmerging is a transport on which merge patches fail.
+type unmerging struct {
+	http.RoundTripper
+	failed *atomic.Int64
+}
+
+func (u unmerging) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Header.Get("Content-Type") == string(types.MergePatchType) {
+		u.failed.Add(1)
+		return nil, syscall.ECONNREFUSED
+	}
+	return u.RoundTripper.RoundTrip(request)
+}
+
+func TestAWriteThatFailsHalfwayIsNoRepair(t *testing.T) {
+	f := newFixture(t, "halfway", quick)
+	f.patch(`{"metadata":{"annotations":{"underlayd.io/truncated":"7"}}}`)
+	var failed atomic.Int64
+	n := f.agent(func(rt http.RoundTripper) http.RoundTripper { return unmerging{rt, &failed} })
+	f.run(n)
+	n.Publish(report("10.20.0.0/16"))
+	require.Eventually(t, func() bool { return failed.Load() >= 3 }, 20*time.Second, 10*time.Millisecond)
+	require.Zero(t, n.Stats().Repairs, "nobody changed anything")
+	require.Error(t, n.Stats().Problem)
 }
 
 func TestWithdrawLeavesNothingOfOurs(t *testing.T) {
