@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -172,7 +173,8 @@ func (c collector) collectProblems(e emitter) {
 	}
 	counts := map[kind]int{}
 	for _, p := range c.Problems {
-		counts[kind{p.Severity, p.Subject}]++
+		// One label that is not UTF-8, as the name of a link may be, would take all metrics with it.
+		counts[kind{p.Severity, strings.ToValidUTF8(p.Subject, "\uFFFD")}]++
 	}
 	for k, n := range counts {
 		e.gauge("problems", "What `underlayd status` calls wrong, by severity and by what it is about.", float64(n),

@@ -80,6 +80,17 @@ func TestNothingThatOthersSayBecomesALabel(t *testing.T) {
 	}
 }
 
+// TestANameThatIsNoTextDoesNotEndTheMetrics: the kernel takes almost any bytes for the name of a link.
+func TestANameThatIsNoTextDoesNotEndTheMetrics(t *testing.T) {
+	s := sample()
+	for _, link := range []string{"eth\xff", "eth\xfe"} {
+		s.Problems = append(s.Problems, Problem{Severity: Error, Subject: "host, net.ipv4.conf." + link + ".forwarding", Message: "is 0"})
+	}
+	code, text := serve(t, s).scrape(t)
+	require.Equal(t, http.StatusOK, code, text)
+	require.Contains(t, text, `underlayd_problems{severity="error",subject="host, net.ipv4.conf.eth`+"\uFFFD"+`.forwarding"} 2`)
+}
+
 func BenchmarkScrape(b *testing.B) {
 	s := healthy()
 	s.Table = many(100_000)
