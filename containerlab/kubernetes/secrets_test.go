@@ -1,21 +1,39 @@
 package kubernetes
 
 import (
-	"context"
 	"encoding/json"
-	"io"
+	"errors"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
+
+// guarded is the node whose session with the fabric has a password, in a file. Its daemon logs at debug level.
+const (
+	guarded        = "east-2"
+	fabricPassword = "s3cret-0f-the-fabric"
+)
+
+// guard gives the fabric the password of a session, and the daemon the file; it returns the fabric's configuration.
+func guard(t *testing.T, folder string) string {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, guarded, "fabric.key"), []byte(fabricPassword+"\n"), 0o600))
+	text, err := os.ReadFile("../two-clusters/fabric/frr.conf")
+	require.NoError(t, err)
+	const neighbor = " neighbor 192.168.12.1 "
+	group := neighbor + "peer-group east\n"
+	require.Contains(t, string(text), group)
+	path := filepath.Join(folder, "frr.conf")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), group, group+neighbor+"password "+fabricPassword+"\n", 1)), 0o644))
+	return path
+}
 
 // secret is something that a daemon was given and must not pass on.
 type secret struct{ what, text string }
@@ -31,12 +49,16 @@ func (w *world) secrets(t *testing.T, node string) []secret {
 	require.NoError(t, yaml.Unmarshal(text, &kubeconfig))
 	token := kubeconfig.Users[0].User.Token
 	signature := token[strings.LastIndex(token, ".")+1:]
-	return []secret{
+	all := []secret{
 		{"the token of the kubeconfig", token},
 		// What is cut short for a log line is still most of a token.
 		{"the beginning of the token", token[:40]},
 		{"the token's signature", signature[:40]},
 	}
+	if node == guarded {
+		all = append(all, secret{"the password of a peer", fabricPassword}, secret{"the beginning of the password", fabricPassword[:12]})
+	}
+	return all
 }
 
 // outputs is everything that leaves the daemon of a node.
@@ -54,8 +76,10 @@ func (w *world) outputs(t *testing.T, node string) map[string]string {
 	require.NoError(t, err)
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(daemon.PID()), "cmdline"))
 	require.NoError(t, err)
+	metrics, err := n.Ask(t.Context(), "/run/underlayd/underlayd.sock", "/metrics")
+	require.NoError(t, err)
 	all := map[string]string{
-		"log": string(log), "Node": string(object), "Lease": string(about), "metrics": w.metrics(t, node), "command line": string(line),
+		"log": string(log), "Node": string(object), "Lease": string(about), "metrics": metrics, "command line": string(line),
 	}
 	for _, command := range []string{
 		"underlayd status", "underlayd status -o json", "underlayd peers", "underlayd peers -o json", "underlayd routes",
@@ -85,46 +109,86 @@ func (w *world) outputs(t *testing.T, node string) map[string]string {
 	return all
 }
 
-func (w *world) metrics(t *testing.T, node string) string {
-	t.Helper()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", w.Node(node).Path("/run/underlayd/underlayd.sock"))
-	}}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/metrics", nil)
-	require.NoError(t, err)
-	answer, err := transport.RoundTrip(request)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	return string(text)
-}
-
 // tellNothing looks for secrets in all that leaves the daemons. That of east-2 logs at debug level, and has been without
 // its API.
 func (w *world) tellNothing(t *testing.T) {
-	const node = "east-2"
-	require.Contains(t, w.outputs(t, node)["log"], "level=debug")
-	w.silent(t, node)
+	require.Contains(t, w.outputs(t, guarded)["log"], "level=debug")
+	w.silent(t, guarded)
+	w.brokenKubeconfig(t)
+	w.brokenPassword(t)
+	for _, p := range places() {
+		w.silent(t, p.name)
+	}
+	w.crash(t)
+}
 
-	// A token in a file that is not what it should be.
+// brokenKubeconfig gives a daemon a token in a file that is not what it should be.
+func (w *world) brokenKubeconfig(t *testing.T) {
 	broken := filepath.Join(folderForTest(t), "kubeconfig")
-	token := w.secrets(t, node)[0].text
+	token := w.secrets(t, guarded)[0].text
 	for _, text := range []string{token, "users:\n- name: a\n  user: " + token + "\n", "apiVersion: v1\nkind: Config\nusers: [" + token} {
 		require.NoError(t, os.WriteFile(broken, []byte(text), 0o600))
-		c := w.Node(node).Command(t.Context(), "underlayd", "run", "--config", "/etc/underlayd/config.yaml", "--kubernetes-kubeconfig", broken,
+		c := w.Node(guarded).Command(t.Context(), "underlayd", "run", "--config", "/etc/underlayd/config.yaml", "--kubernetes-kubeconfig", broken,
 			"--runtime-directory", "/run/other", "--log-level", "debug", "--bgp-port", "-1", "--kernel-protocol", "201")
 		out, err := c.CombinedOutput()
 		require.Error(t, err)
 		require.Contains(t, string(out), "kubeconfig")
-		for _, s := range w.secrets(t, node) {
+		for _, s := range w.secrets(t, guarded) {
 			require.NotContains(t, string(out), s.text, s.what)
 		}
 	}
-	for _, p := range places() {
-		w.silent(t, p.name)
+}
+
+// brokenPassword puts the password of a session that is up into a file that is not what it should be.
+func (w *world) brokenPassword(t *testing.T) {
+	path := filepath.Join(w.configs, guarded, "fabric.key")
+	for text, problem := range map[string]string{
+		fabricPassword + "\n" + fabricPassword:   "must be one line",
+		strings.Repeat(fabricPassword+" ", 5):    "has 105 bytes",
+		fabricPassword + "\x00" + fabricPassword: "control characters",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		w.is(t, guarded, "saying what is wrong with the file", func(s state) error {
+			for _, p := range s.Problems {
+				if p.Subject == "peer fabric" && strings.Contains(p.Message, problem) && strings.Contains(p.Message, "stays in force") {
+					return nil
+				}
+			}
+			return errors.New("not yet")
+		})
+		w.silent(t, guarded)
 	}
+	require.NoError(t, os.WriteFile(path, []byte(fabricPassword), 0o600))
+	w.settled(t)
+}
+
+// crash ends a daemon by a fault: what it leaves behind is its last words, and no image of its memory.
+func (w *world) crash(t *testing.T) {
+	daemon := w.Node(guarded).Process("underlayd")
+	limits, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(daemon.PID()), "limits"))
+	require.NoError(t, err)
+	require.Regexp(t, `Max core file size +0 +0 `, string(limits))
+	require.NoError(t, daemon.Signal(syscall.SIGABRT))
+	<-daemon.Done()
+	require.Error(t, daemon.Err())
+	require.NotContains(t, daemon.Err().Error(), "core dumped")
+	log, err := os.ReadFile(daemon.LogPath())
+	require.NoError(t, err)
+	require.Contains(t, string(log), "goroutine ")
+	for _, s := range w.secrets(t, guarded) {
+		require.NotContains(t, string(log), s.text, s.what)
+	}
+	w.launch(t, guarded)
+	w.is(t, guarded, "telling of the crash", func(s state) error {
+		for _, p := range s.Problems {
+			if p.Subject == "crash" && s.Kubernetes.Synced {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	require.Contains(t, w.outputs(t, guarded)["file crash-last.txt"], "goroutine ")
+	w.silent(t, guarded)
 }
 
 func (w *world) silent(t *testing.T, node string) {

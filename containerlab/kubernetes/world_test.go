@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,7 +61,8 @@ func placeOf(name string) place {
 // world is both clusters with everything in them, and what is to be true of them. It belongs to the test's goroutine.
 type world struct {
 	*containerlab.Lab
-	apis map[string]*apitest.Server // by cluster; none in a world without Kubernetes
+	configs string                     // the folder of the nodes' configurations
+	apis    map[string]*apitest.Server // by cluster; none in a world without Kubernetes
 	// pods is what each node advertises, and so what the nodes of the other cluster have routes to.
 	pods  map[string][]netip.Prefix
 	pings int // started so far
@@ -90,7 +92,7 @@ func newWorld(t *testing.T) *world {
 			"enabled": true, "kubeconfig": "/etc/underlayd/kubeconfig", "confirmAfter": "1s",
 		})
 	}
-	w.up(t, folder)
+	w.up(t, folder, map[string]string{"two-clusters/fabric/frr.conf": guard(t, folder)})
 	for _, p := range places() {
 		address := w.apis[p.cluster].Address()
 		forward, err := w.Node(p.name).Forward(address, address)
@@ -110,15 +112,18 @@ func newPlainWorld(t *testing.T) *world {
 		require.NoError(t, os.Mkdir(filepath.Join(folder, p.name), 0o755))
 		configure(t, filepath.Join(folder, p.name, "config.yaml"), p.name, nil)
 	}
-	w.up(t, folder)
+	w.up(t, folder, nil)
 	return w
 }
 
-func (w *world) up(t *testing.T, configs string) {
+// up makes the lab with the nodes' configurations in a folder and other sources besides.
+func (w *world) up(t *testing.T, configs string, sources map[string]string) {
 	t.Helper()
+	w.configs = configs
 	daemon, err := underlayd()
 	require.NoError(t, err)
 	options := containerlab.Options{Sources: map[string]string{"../bin/underlayd": daemon.path}}
+	maps.Copy(options.Sources, sources)
 	for _, p := range places() {
 		options.Sources["two-clusters/"+p.name] = filepath.Join(configs, p.name)
 		options.Manual = append(options.Manual, p.name)
@@ -164,8 +169,11 @@ func configure(t *testing.T, path, node string, kubernetes map[string]any) {
 		require.Contains(t, about, "podCIDRs")
 		delete(about, "podCIDRs")
 		c["kubernetes"] = kubernetes
-		if node == "east-2" {
+		if node == guarded {
 			c["log"] = map[string]any{"level": "debug"} // whatever it may tell
+			speaker, ok := c["bgp"].(map[string]any)
+			require.True(t, ok)
+			speaker["peers"].([]any)[0].(map[string]any)["passwordFile"] = "/etc/underlayd/fabric.key"
 		}
 		text, err = yaml.Marshal(c)
 		require.NoError(t, err)

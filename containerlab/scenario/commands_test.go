@@ -3,10 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,7 +115,8 @@ func answersInTables(t *testing.T, n *containerlab.Node) {
 
 // answersInMetrics reads what Prometheus would.
 func answersInMetrics(t *testing.T, n *containerlab.Node) {
-	text := metrics(t, n)
+	text, err := n.Ask(t.Context(), "/run/underlayd/underlayd.sock", "/metrics")
+	require.NoError(t, err)
 	for _, line := range []string{
 		`underlayd_phase{phase="Ready"} 1`, `underlayd_session_up{peer="fabric"} 1`, `underlayd_routes{state="installed"} 4`,
 		`underlayd_session_received_prefixes{peer="fabric"} 8`, `underlayd_session_accepted_prefixes{peer="fabric"} 4`,
@@ -127,23 +125,6 @@ func answersInMetrics(t *testing.T, n *containerlab.Node) {
 		require.Contains(t, text, line+"\n")
 	}
 	require.NotContains(t, text, "underlayd_problems{")
-}
-
-func metrics(t *testing.T, n *containerlab.Node) string {
-	t.Helper()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", n.Path("/run/underlayd/underlayd.sock"))
-	}}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/metrics", nil)
-	require.NoError(t, err)
-	answer, err := transport.RoundTrip(request)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, answer.StatusCode, string(text))
-	return string(text)
 }
 
 // stockGobgp runs the command that comes with GoBGP on the daemon's socket.
