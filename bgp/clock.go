@@ -31,8 +31,14 @@ func newClock(read func() time.Time) *clock {
 func (c *clock) look() (back time.Duration, earliest int64) {
 	wall, now := c.read().Round(0), time.Now()
 	passed := now.Sub(c.since)
+	c.since = now
+	return c.step(passed, wall)
+}
+
+// step is a look when that much time has passed since the last one and the wall clock shows this.
+func (c *clock) step(passed time.Duration, wall time.Time) (back time.Duration, earliest int64) {
 	back = passed - wall.Sub(c.wall)
-	c.wall, c.since = wall, now
+	c.wall = wall
 	if back <= stepNoise {
 		return 0, wall.Unix()
 	}

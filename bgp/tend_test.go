@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -120,25 +119,24 @@ func TestNearTheLimit(t *testing.T) {
 }
 
 func TestPausesGrow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimits(0)
-		peer := netip.MustParseAddr("192.0.2.1")
-		var pauses []string
-		trip := func() {
-			p := l.punish(peer, 1000, time.Now())
-			pauses = append(pauses, time.Until(p.until).String())
-			time.Sleep(time.Until(p.until)) //nolint:forbidigo // the clock of the bubble
-			p.until, p.back = time.Time{}, time.Now()
-		}
-		for range 8 {
-			trip()
-		}
-		time.Sleep(59 * time.Minute) //nolint:forbidigo // likewise
+	l := newLimits(0)
+	peer := netip.MustParseAddr("192.0.2.1")
+	now := time.Unix(1000, 0)
+	var pauses []string
+	trip := func() {
+		p := l.punish(peer, 1000, now)
+		pauses = append(pauses, p.until.Sub(now).String())
+		now = p.until
+		p.until, p.back = time.Time{}, now
+	}
+	for range 8 {
 		trip()
-		time.Sleep(time.Hour) //nolint:forbidigo // likewise
-		trip()
-		require.Equal(t, []string{"1m0s", "2m0s", "4m0s", "8m0s", "16m0s", "32m0s", "1h0m0s", "1h0m0s", "1h0m0s", "1m0s"}, pauses)
-	})
+	}
+	now = now.Add(59 * time.Minute)
+	trip()
+	now = now.Add(time.Hour)
+	trip()
+	require.Equal(t, []string{"1m0s", "2m0s", "4m0s", "8m0s", "16m0s", "32m0s", "1h0m0s", "1h0m0s", "1h0m0s", "1m0s"}, pauses)
 }
 
 // TestAPeerThatReadsNothing keeps its own keepalives coming and takes nothing in.
@@ -249,15 +247,12 @@ func TestClock(t *testing.T) {
 		{"a moment back, at an unknown moment", 900 * time.Millisecond, 800 * time.Millisecond, 100 * time.Millisecond, 999},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				wall := start
-				c := newClock(func() time.Time { return wall })
-				time.Sleep(row.passed) //nolint:forbidigo // the clock of the bubble
-				wall = start.Add(row.shows)
-				back, least := c.look()
-				require.Equal(t, row.back, back)
-				require.Equal(t, row.least, least)
-			})
+			c := clock{wall: start}
+			back, least := c.step(row.passed, start.Add(row.shows))
+			require.Equal(t, row.back, back)
+			require.Equal(t, row.least, least)
+			back, _ = c.step(time.Second, start.Add(row.shows+time.Second))
+			require.Zero(t, back, "once")
 		})
 	}
 }
