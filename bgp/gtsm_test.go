@@ -111,7 +111,10 @@ func TestPeerWithoutGTSMIsHeard(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		for ctx.Err() == nil && !near(s).Established {
-			<-s.Changed()
+			select {
+			case <-s.Changed():
+			case <-ctx.Done(): // GoBGP was still idle and closed the connection
+			}
 		}
 		return near(s).Established || conn.Close() != nil
 	}, patience, 100*time.Millisecond)
