@@ -30,6 +30,55 @@ const (
 	maxFilter    = 4096       // instructions, BPF_MAXINSNS
 )
 
+// guard is the filter of the listeners. It is guarded by Speaker.mu.
+type guard struct {
+	build   func(peers, deaf []Peer) ([]unix.SockFilter, error)
+	attach  func([]unix.SockFilter) error
+	program []unix.SockFilter  // in force; nil when that is not sure
+	hops    map[netip.Addr]int // of the peers that it was built for, 0 for those without GTSM
+	deaf    []netip.Addr       // those that it does not hear at all, sorted
+}
+
+// hear makes the filter one for these peers, some of which are not to be heard. It is asked several times a second, and
+// nearly always for what is in force already; then nothing is built or attached.
+func (g *guard) hear(peers, deaf []Peer) error {
+	slices.SortFunc(deaf, func(a, b Peer) int { return a.Address.Compare(b.Address) })
+	if g.hears(peers, deaf) {
+		return nil
+	}
+	program, err := g.build(peers, deaf)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(program, g.program) { // it is the same for many sets of peers
+		g.program = nil // of several listeners some may have it
+		if err := g.attach(program); err != nil {
+			return err
+		}
+	}
+	g.program, g.hops, g.deaf = program, make(map[netip.Addr]int, len(peers)), make([]netip.Addr, 0, len(deaf))
+	for _, p := range peers {
+		g.hops[p.Address] = p.Hops
+	}
+	for _, p := range deaf {
+		g.deaf = append(g.deaf, p.Address)
+	}
+	return nil
+}
+
+// hears says whether the filter in force is that for these peers; deaf is sorted.
+func (g *guard) hears(peers, deaf []Peer) bool {
+	if g.program == nil || len(peers) != len(g.hops) {
+		return false
+	}
+	for _, p := range peers {
+		if hops, ok := g.hops[p.Address]; !ok || hops != p.Hops {
+			return false
+		}
+	}
+	return slices.EqualFunc(deaf, g.deaf, func(p Peer, a netip.Addr) bool { return p.Address == a })
+}
+
 // closeListeners makes the listening sockets hear nobody, for as long as the peers are not known.
 func (s *Speaker) closeListeners() error {
 	return s.attach([]unix.SockFilter{ret(filterDrop)})
@@ -38,16 +87,12 @@ func (s *Speaker) closeListeners() error {
 // guardListeners makes the listening sockets drop packets of GTSM peers that came too far (RFC 5082, section 3), and of
 // peers whose turn to connect it is not. It is called before a peer is added, so that there is no moment without.
 func (s *Speaker) guardListeners(peers []Peer, now time.Time) error {
-	program, err := listenFilter(peers, s.table.waiting(peers, now))
-	if err != nil {
-		return err
-	}
-	return s.attach(program)
+	return s.guard.hear(peers, s.table.waiting(peers, now))
 }
 
 // attach puts a filter on the listening sockets.
 func (s *Speaker) attach(program []unix.SockFilter) error {
-	if s.cfg.Port <= 0 || slices.Equal(program, s.filter) {
+	if s.cfg.Port <= 0 {
 		return nil
 	}
 	listeners, err := listening(s.cfg.Port)
@@ -60,7 +105,6 @@ func (s *Speaker) attach(program []unix.SockFilter) error {
 			return fmt.Errorf("filter on port %d: %w", s.cfg.Port, err)
 		}
 	}
-	s.filter = program
 	return nil
 }
 
@@ -141,7 +185,6 @@ func splitPeers(peers []Peer) (four, six []Peer) {
 
 // deafFilter drops the packets of some peers, whose header has the source address at this offset.
 func deafFilter(peers []Peer, source uint32) []unix.SockFilter {
-	slices.SortFunc(peers, func(a, b Peer) int { return a.Address.Compare(b.Address) })
 	var out []unix.SockFilter
 	for _, p := range peers {
 		out = append(append(out, matchAddress(p.Address, source, 1)...), ret(filterDrop))

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -144,4 +145,46 @@ func TestSizeOfTheFilter(t *testing.T) {
 	require.ErrorContains(t, err, "too many")
 	_, err = buildFilter(peers[:600], nil)
 	require.NoError(t, err)
+}
+
+// TestTheFilterIsBuiltWhenItMustBeAnother and not each time somebody asks for it.
+func TestTheFilterIsBuiltWhenItMustBeAnother(t *testing.T) {
+	east, west := Peer{Transport: Transport{Address: netip.MustParseAddr("192.168.0.2")}}, Peer{Transport: Transport{Address: netip.MustParseAddr("192.168.0.3")}}
+	near, odd := east, east
+	near.Hops, odd.Name = 1, "another name"
+	both := []Peer{east, west}
+	full := errors.New("no buffer space available")
+	var built, attached int
+	var fault error
+	g := guard{
+		build:  func(peers, deaf []Peer) ([]unix.SockFilter, error) { built++; return listenFilter(peers, deaf) },
+		attach: func([]unix.SockFilter) error { attached++; return fault },
+	}
+	for _, row := range []struct {
+		name            string
+		peers, deaf     []Peer
+		fault           error
+		built, attached int
+	}{
+		{"the first filter is attached even for nobody: until then nobody is heard", nil, nil, nil, 1, 1},
+		{"the same is there already", nil, nil, nil, 0, 0},
+		{"peers of whom it asks nothing are in the same program", both, nil, nil, 1, 0},
+		{"in another order they are the same", []Peer{west, east}, nil, nil, 0, 0},
+		{"what is not about the filter changes nothing", []Peer{odd, west}, nil, nil, 0, 0},
+		{"a peer that may come from so far only", []Peer{near, west}, nil, nil, 1, 1},
+		{"one whose turn it is not", both, []Peer{east}, nil, 1, 1},
+		{"it is another's", both, []Peer{west}, nil, 1, 1},
+		{"it is neither's", both, []Peer{west, east}, nil, 1, 1},
+		{"in another order they are the same", both, []Peer{east, west}, nil, 0, 0},
+		{"one that the kernel does not take", both, nil, full, 1, 1},
+		{"is tried again", both, nil, nil, 1, 1},
+		{"one that only some of the listeners may have", both, []Peer{west, east}, full, 1, 1},
+		{"is put back on all", both, nil, nil, 1, 1},
+		{"one peer has gone", []Peer{west}, nil, nil, 1, 0},
+		{"it is another one", []Peer{east}, nil, nil, 1, 0},
+	} {
+		built, attached, fault = 0, 0, row.fault
+		require.ErrorIs(t, g.hear(row.peers, row.deaf), row.fault, row.name)
+		require.Equal(t, []int{row.built, row.attached}, []int{built, attached}, row.name)
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 )
 
 // callTimeout bounds every management call into GoBGP. GoBGP itself ignores the context of such a
@@ -68,10 +67,10 @@ type Speaker struct {
 	limits     limits
 	advertised map[netip.Prefix]struct{}
 	policies   policies
-	filter     []unix.SockFilter // on the listeners
-	started    bool              // the first set of peers is in
-	restarting bool              // we have restarted, and not all peers are back
-	leaving    bool              // what is advertised says so
+	guard      guard // of the listeners
+	started    bool  // the first set of peers is in
+	restarting bool  // we have restarted, and not all peers are back
+	leaving    bool  // what is advertised says so
 }
 
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
@@ -98,6 +97,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		advertised: map[netip.Prefix]struct{}{},
 		restarting: cfg.Restarting,
 	}
+	s.guard = guard{build: listenFilter, attach: s.attach}
 	go s.server.Serve()
 	if err := s.start(ctx); err != nil {
 		s.shutdown()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // TestNobodyIsHeardBeforeAllPeersAreIn: a connection that is accepted and closed could end our graceful restart.
@@ -38,6 +39,31 @@ func TestTheSideWithTheLowerAddressGoesFirst(t *testing.T) {
 	session.Established = false
 	require.Equal(t, []Peer{peer}, s.table.waiting([]Peer{peer}, now))
 	require.Empty(t, s.table.waiting([]Peer{peer}, session.fell.Add(firstTurn)), "then both may")
+}
+
+// TestTurnsThatDoNotChange cost the kernel nothing.
+func TestTurnsThatDoNotChange(t *testing.T) {
+	s := start(t, nil)
+	fabric := startRemote(t, "192.168.0.2", 65000, s)
+	s.mu.Lock()
+	built, build := 0, s.guard.build
+	s.guard.build = func(peers, deaf []Peer) ([]unix.SockFilter, error) { built++; return build(peers, deaf) }
+	s.mu.Unlock()
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{fabric.peer("fabric")}))
+	established(t, s, "fabric")
+	now := time.Now()
+	require.NoError(t, s.takeTurns(now))
+	count := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return built
+	}
+	before := count()
+	require.Positive(t, before)
+	for range 100 {
+		require.NoError(t, s.takeTurns(now))
+	}
+	require.Equal(t, before, count())
 }
 
 func TestWhoGoesFirst(t *testing.T) {
