@@ -14,10 +14,10 @@ func (p *pass) conclude(failed error) {
 		}
 	}
 	for _, e := range p.batch {
-		if failed != nil && p.problems[e] == "" {
+		if failed != nil && p.problems[e].why == "" {
 			p.trouble(e, failed.Error())
 		}
-		if p.t.reread && p.problems[e] != "" {
+		if p.t.reread && p.problems[e].why != "" {
 			p.t.doubted = append(p.t.doubted, e)
 		}
 		e.forced = false
@@ -46,7 +46,7 @@ func (p *pass) judge(e *entry) {
 	case rivalled:
 		t.calm(e)
 		e.settled = false
-		t.publish(e, t.share(Conflict, t.standing(e), t.rivalReason(foreign)))
+		t.publish(e, t.share(Conflict, t.standing(e), cause{why: t.rivalReason(foreign)}))
 	case t.installed(e) >= 0:
 		e.settled = true
 		o := p.success(e.want)
@@ -58,8 +58,8 @@ func (p *pass) judge(e *entry) {
 		t.publish(e, o)
 	default:
 		reason := p.problems[e]
-		if reason == "" {
-			reason = "not in the kernel"
+		if reason.why == "" {
+			reason.why = "not in the kernel"
 		}
 		t.later(e, p.now)
 		t.publish(e, t.share(Failed, t.standing(e), reason))
@@ -78,7 +78,7 @@ func (p *pass) judgeUnwanted(e *entry) {
 		t.later(e, p.now)
 		t.publish(e, t.share(Failed, t.standing(e), p.problems[e]))
 	default:
-		t.publish(e, t.share(Adopted, t.standing(e), ""))
+		t.publish(e, t.share(Adopted, t.standing(e), cause{}))
 	}
 }
 
@@ -94,21 +94,28 @@ func (p *pass) success(s *pathSet) *Outcome {
 	if reason != "" {
 		reason = fmt.Sprintf("%d of %d next hops in use: %s", len(w.up), len(w.hops), reason)
 	}
-	o := s.outcome
-	if o == nil || o.Reason != reason || !slices.Equal(o.NextHops, w.addrs) {
-		s.outcome = &Outcome{Status: Installed, NextHops: w.addrs, Reason: reason}
+	o := Outcome{Status: Installed, NextHops: w.addrs, Reason: reason, OffLink: offLink(w)}
+	if s.outcome == nil || !s.outcome.same(&o) {
+		fresh := o // o itself costs no allocation
+		s.outcome = &fresh
 	}
 	return s.outcome
 }
 
 // share returns an outcome, the one that was made last if it says the same: what befalls many
 // prefixes befalls them one after the other.
-func (t *Table) share(status Status, addrs []netip.Addr, reason string) *Outcome {
-	o := t.lastOutcome
-	if o == nil || o.Status != status || o.Reason != reason || !slices.Equal(o.NextHops, addrs) {
-		t.lastOutcome = &Outcome{Status: status, NextHops: addrs, Reason: reason}
+func (t *Table) share(status Status, addrs []netip.Addr, reason cause) *Outcome {
+	o := Outcome{Status: status, NextHops: addrs, Reason: reason.why, OffLink: reason.offLink}
+	if t.lastOutcome == nil || !t.lastOutcome.same(&o) {
+		fresh := o
+		t.lastOutcome = &fresh
 	}
 	return t.lastOutcome
+}
+
+// same says whether two outcomes say the same.
+func (o *Outcome) same(p *Outcome) bool {
+	return o.Status == p.Status && o.Reason == p.Reason && slices.Equal(o.NextHops, p.NextHops) && slices.Equal(o.OffLink, p.OffLink)
 }
 
 func (t *Table) rivalReason(f foreignRoute) string {

@@ -99,12 +99,13 @@ var writing = []conformanceCase{
 		require.Equal(s.t, Failed, s.status(pods))
 		require.Equal(s.t, Installed, s.status(pods6))
 		require.Contains(s.t, s.reason(pods6), "1 of 2 next hops in use: 2001:db8:99::1: next hop not on-link")
-		o := &Outcome{Reason: s.reason(pods6)}
-		require.True(s.t, o.NotOnLink(to(pods6, "2001:db8:99::1").NextHops[0]))
-		require.False(s.t, o.NotOnLink(to(pods6, x2).NextHops[0]))
+		require.Equal(s.t, addrs("2001:db8:99::1"), must(s.Lookup(p(pods6))).OffLink)
+		require.Equal(s.t, addrs("203.0.113.9"), must(s.Lookup(p(pods))).OffLink)
+		require.Empty(s.t, must(s.Lookup(p(pods2))).OffLink)
 	}},
 	{name: "refuses the node's own address as a next hop", body: func(s *scene) {
 		require.ErrorContains(s.t, s.Ensure(s.t.Context(), []Route{to(pods, "192.0.2.1")}), "own addresses")
+		require.Empty(s.t, must(s.Lookup(p(pods))).OffLink, "that is another trouble")
 		s.wantRoutes()
 	}},
 	{name: "refuses what is no prefix or no next hop and writes the others", body: func(s *scene) {

@@ -92,7 +92,7 @@ func (t *Table) handleNextHop(e *event, now time.Time) {
 		t.interfered(&g.set.fight, "the next-hop group", e, now)
 	}
 	if h := t.indexed().byID[id]; h != nil && t.interfered(&h.fight, "the next-hop object", e, now) {
-		h.problem = h.addr.String() + ": " + h.fight.reason
+		h.fail(h.fight.reason)
 		t.hopsChanged()
 	}
 }

@@ -94,6 +94,8 @@ type Outcome struct {
 	NextHops []netip.Addr
 	// Reason is one human sentence, empty when all is well.
 	Reason string
+	// OffLink are the next hops that are not in use because no link leads to them directly, sorted. Reason says so too.
+	OffLink []netip.Addr
 }
 
 // Stats counts. The first group are gauges, the second only ever grows.

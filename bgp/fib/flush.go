@@ -2,6 +2,7 @@ package fib
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -86,10 +87,11 @@ func (t *Table) resolveStale(ctx context.Context) error {
 
 func (h *hop) learn(r resolution) {
 	if r.err != nil {
-		h.problem = fmt.Sprintf("%s: %s", h.addr, r.err)
+		h.fail(r.err.Error())
+		h.offLink = errors.Is(r.err, errNotOnLink)
 		return
 	}
-	h.problem, h.link = "", r.link
+	h.problem, h.offLink, h.link = "", false, r.link
 }
 
 // spread touches the sets for which the newly resolved hops make a difference, and makes the

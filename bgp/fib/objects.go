@@ -20,6 +20,7 @@ type hop struct {
 	id      uint32     // its object's id; 0 when it has none
 	known   gateway    // what the object says in the kernel; zero when it is not there
 	problem string     // why it cannot be used
+	offLink bool       // which is that no link leads to it directly
 	sets    []*pathSet // that contain it
 	alone   *pathSet   // the one of them that has no other
 	stale   bool       // is to be resolved again; then it is in Table.stale
@@ -29,6 +30,11 @@ type hop struct {
 // live hops can carry traffic: resolved, and in the kernel where objects are used.
 func (h *hop) live(m Mode) bool {
 	return h.problem == "" && h.link != 0 && (m == ModeInline || h.known == gateway{h.addr, h.link})
+}
+
+// fail notes why the hop cannot be used.
+func (h *hop) fail(why string) {
+	h.problem, h.offLink = h.addr.String()+": "+why, false
 }
 
 // pathSet is one distinct set of next hops, shared by all prefixes that want it.

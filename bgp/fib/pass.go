@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +20,8 @@ type pass struct {
 	serial   uint64
 	batch    []*entry
 	sets     []*pathSet
-	problems map[*entry]string // why something of an entry could not be written
-	gone     []held            // obsolete's
+	problems map[*entry]cause // why something of an entry could not be written
+	gone     []held           // obsolete's
 	repaired int
 }
 
@@ -55,12 +55,20 @@ func (p *pass) take() {
 	p.sets, t.touched = t.touched, nil
 }
 
+// cause is why something of an entry could not be written.
+type cause struct {
+	why     string
+	offLink []netip.Addr // see Outcome
+}
+
 // trouble notes why something of e could not be written.
-func (p *pass) trouble(e *entry, why string) {
+func (p *pass) trouble(e *entry, why string) { p.blame(e, cause{why: why}) }
+
+func (p *pass) blame(e *entry, c cause) {
 	if p.problems == nil {
-		p.problems = map[*entry]string{}
+		p.problems = map[*entry]cause{}
 	}
-	p.problems[e] = why
+	p.problems[e] = c
 }
 
 // move counts where the routes of one group want to go.
@@ -130,7 +138,7 @@ func (p *pass) writeHops() error {
 		todo = again
 	}
 	for _, h := range todo {
-		h.problem = fmt.Sprintf("%s: its next-hop id is taken each time", h.addr)
+		h.fail("its next-hop id is taken each time")
 	}
 	return nil
 }
@@ -145,7 +153,7 @@ func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
 			h.id = p.t.newID()
 		}
 		if h.id == 0 {
-			h.problem = fmt.Sprintf("%s: no free next-hop id", h.addr)
+			h.fail("no free next-hop id")
 		}
 		return h.id == 0
 	})
@@ -168,7 +176,7 @@ func (p *pass) writeHopsOnce(todo []*hop) (again []*hop, err error) {
 			h.id = 0 // the id stays used: it is somebody else's
 			again = append(again, h)
 		default:
-			h.problem = fmt.Sprintf("%s: %s", h.addr, err)
+			h.fail(err.Error())
 		}
 	}
 	return again, nil
@@ -265,15 +273,4 @@ func (p *pass) doubt(err error) {
 			p.t.reread = true
 		}
 	}
-}
-
-// whyDown says why no next hop of s can be used.
-func whyDown(s *pathSet) string {
-	var all []string
-	for _, h := range s.hops {
-		if h.problem != "" {
-			all = append(all, h.problem)
-		}
-	}
-	return strings.Join(all, "; ")
 }

@@ -57,7 +57,7 @@ func (p *pass) addition(e *entry) (request, bool) {
 		p.trouble(e, s.problem)
 		return request{}, false
 	case len(s.way().up) == 0:
-		p.trouble(e, whyDown(s.way()))
+		p.blame(e, cause{whyDown(s.way()), offLink(s.way())})
 		return request{}, false
 	case e.routes() == 0 && t.collides(e), t.installed(e) >= 0:
 		return request{}, false
@@ -150,7 +150,7 @@ func (p *pass) obsolete(e *entry) []held {
 		return nil
 	}
 	if e.want != nil && keep < 0 {
-		if m := t.merged(e); m != nil && t.mode == ModeInline && p.problems[e] == "" {
+		if m := t.merged(e); m != nil && t.mode == ModeInline && p.problems[e].why == "" {
 			return surplus(m, e.want.inline)
 		}
 		if len(e.want.way().up) > 0 || e.want.problem != "" || e.want.fight.held(p.now) {

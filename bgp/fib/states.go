@@ -125,7 +125,7 @@ func (t *Table) rival(e *entry) (foreignRoute, bool) {
 // publish records a state and tells, if it is news.
 func (t *Table) publish(e *entry, o *Outcome) {
 	was := e.outcome
-	if was == o || was.Status == o.Status && was.Reason == o.Reason && slices.Equal(was.NextHops, o.NextHops) {
+	if was == o || was.same(o) {
 		return
 	}
 	if o.Status == Conflict {
@@ -174,6 +174,6 @@ func (t *Table) hold(e *entry) {
 	tr := e.trouble()
 	tr.retry = tr.fight.until
 	if t.installed(e) < 0 || e.routes() > 1 {
-		t.publish(e, t.share(Failed, t.standing(e), tr.fight.reason))
+		t.publish(e, t.share(Failed, t.standing(e), cause{why: tr.fight.reason}))
 	}
 }

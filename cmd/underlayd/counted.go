@@ -91,7 +91,7 @@ func (c *counted) of(peer string) map[string]uint64 {
 
 // observed counts the paths that the kernel newly finds no link for. Of a route that is as wanted it costs nothing.
 func (c *counted) observed(r *record, s fib.State) {
-	if s.Outcome == nil || s.Reason == "" || r == nil || r.way == nil {
+	if s.Outcome == nil || len(s.OffLink) == 0 || r == nil || r.way == nil {
 		return
 	}
 	all := r.way.paths.All()

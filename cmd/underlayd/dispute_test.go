@@ -292,7 +292,7 @@ func TestANextHopOnNoLinkIsTheKernelsFinding(t *testing.T) {
 	far.NextHop = netip.MustParseAddr("198.51.100.9")
 	b.announce(disputed, path(peerA, 64513), far)
 	states := []fib.State{{Dst: disputed, Outcome: &fib.Outcome{
-		Status: fib.Installed, NextHops: []netip.Addr{peerA}, Reason: "1 of 2 next hops in use: 198.51.100.9: next hop not on-link",
+		Status: fib.Installed, NextHops: []netip.Addr{peerA}, OffLink: []netip.Addr{far.NextHop},
 	}}}
 	a.observe(states)
 	a.observe(states)
