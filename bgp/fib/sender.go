@@ -2,12 +2,16 @@ package fib
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // sender is who asked the kernel for a change, as far as that can be told: a notification carries the netlink port of
@@ -19,9 +23,14 @@ type sender struct {
 	sure bool   // the process was seen to hold the socket
 }
 
-// maxPID is the largest number that can be a process id (PID_MAX_LIMIT). The first netlink socket of a process gets
-// its id as port; further ones get numbers beyond.
-const maxPID = 1 << 22
+const (
+	// maxPID is the largest number that can be a process id (PID_MAX_LIMIT). The first netlink socket of a process gets
+	// its id as port; further ones get numbers beyond.
+	maxPID = 1 << 22
+	// kernelsChoice is where the ports begin that the kernel draws at random for further sockets. Those below are a
+	// process id, with a number of libnl's above it or without.
+	kernelsChoice = 1 << 31
+)
 
 func (s *sender) String() string {
 	switch {
@@ -151,24 +160,33 @@ func (w *witness) find(port uint32, now time.Time) *sender {
 	s := &sender{port: port}
 	socket := w.socket(port)
 	if socket == "" { // closed already
-		if w.all && port < maxPID && w.outermost(port) {
+		if port < maxPID && w.likely(port) {
 			return s.is(port, w.name(port), false)
 		}
 		return s
 	}
 	// libnl puts a number of its own above the process id.
-	for _, pid := range []uint32{port, port & (maxPID - 1)} {
-		if w.holds(pid, socket) {
-			return s.is(pid, w.name(pid), true)
+	pid := port & (maxPID - 1)
+	switch w.holds(pid, socket) {
+	case yes:
+		return s.is(pid, w.name(pid), true)
+	case unknown:
+		if port < kernelsChoice && w.likely(pid) {
+			return s.is(pid, w.name(pid), false)
 		}
+	case no:
 	}
 	if now.Sub(w.sought) < seekRest {
 		return s
 	}
 	w.sought = now
-	pid := w.seek(socket)
+	pid = w.seek(socket)
 	return s.is(pid, w.name(pid), true)
 }
+
+// likely says whether a process may be taken for the one whose id is in a port, without having been seen to hold the
+// socket.
+func (w *witness) likely(pid uint32) bool { return w.all && w.outermost(pid) }
 
 // socket returns what links in /proc/PID/fd call the route netlink socket with this port; empty when there is none.
 func (w *witness) socket(port uint32) string {
@@ -193,29 +211,45 @@ func (w *witness) socket(port uint32) string {
 	return ""
 }
 
-// holds says whether a process has the socket. It is no for processes that we may not look into.
-func (w *witness) holds(pid uint32, socket string) bool {
+// holding is what can be said of whether a process has a socket.
+type holding uint8
+
+const (
+	no holding = iota
+	yes
+	unknown // we may not look: the daemon has no CAP_SYS_PTRACE, and most programs have more capabilities than it
+)
+
+// holds says whether a process has the socket. It is no for a process that is not there.
+func (w *witness) holds(pid uint32, socket string) holding {
 	dir := fmt.Sprintf("%s/%d/fd", w.proc, pid)
 	fds, err := os.ReadDir(dir)
-	if err != nil {
-		return false
+	held := no
+	if err != nil && !gone(err) {
+		held = unknown
 	}
 	for _, fd := range fds {
-		if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && to == socket {
-			return true
+		switch to, err := os.Readlink(dir + "/" + fd.Name()); {
+		case err == nil && to == socket:
+			return yes
+		case err != nil && !gone(err):
+			held = unknown
 		}
 	}
-	return false
+	return held
 }
 
-// seek looks for the process that has the socket among all that are visible.
+// gone says whether a process or one of its files is not there, or not any more.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
+
+// seek looks for the process that has the socket among all that are visible, and that we may look into; 0 for none.
 func (w *witness) seek(socket string) uint32 {
 	all, err := os.ReadDir(w.proc)
 	if err != nil {
 		return 0
 	}
 	for _, p := range all {
-		if pid, err := strconv.ParseUint(p.Name(), 10, 32); err == nil && w.holds(uint32(pid), socket) {
+		if pid, err := strconv.ParseUint(p.Name(), 10, 32); err == nil && w.holds(uint32(pid), socket) == yes {
 			return uint32(pid)
 		}
 	}

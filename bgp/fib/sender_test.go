@@ -66,6 +66,88 @@ func TestAProcessWithItsSocketOpenIsNamedForSure(t *testing.T) {
 	require.Contains(t, gone.String(), fmt.Sprintf("netlink port %d", other))
 }
 
+// TestWhoMayNotBeLookedIntoIsNamedAsProbable: the daemon has two capabilities, and so may not see what a program with all of
+// them has open (ptrace(2), "Ptrace access mode checking").
+func TestWhoMayNotBeLookedIntoIsNamedAsProbable(t *testing.T) {
+	newLinux(t)
+	other := exec.Command("ip", "-batch", "-") // one netlink socket, kept until its input ends
+	input, err := other.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, other.Start())
+	t.Cleanup(func() {
+		require.NoError(t, input.Close())
+		require.NoError(t, other.Wait())
+	})
+	pid := uint32(other.Process.Pid)
+	w := newWitness()
+	defer w.close()
+	w.all = true // its id is the same wherever these tests run
+	within(t, func() bool { return w.socket(pid) != "" }, "its socket")
+	socket := w.socket(pid)
+
+	own, port, err := openSocket(0)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, unix.Close(own)) }()
+	self := uint32(os.Getpid())
+	ended := exec.Command("true")
+	require.NoError(t, ended.Run())
+	require.Equal(t, yes, w.holds(pid, socket), "with all capabilities")
+	require.Equal(t, fmt.Sprintf("by process %d (ip)", pid), w.find(pid, time.Now()).String())
+	for _, row := range []struct {
+		name   string
+		pid    uint32
+		socket string
+		want   holding
+	}{
+		{"what another has open can't be said", pid, socket, unknown},
+		{"nor what it has not", pid, w.socket(port), unknown},
+		{"this one has its own", self, w.socket(port), yes},
+		{"and not the other's", self, socket, no},
+		{"one that has ended has none", uint32(ended.Process.Pid), socket, no},
+	} {
+		var got holding
+		require.NoError(t, unprivileged(func() error { got = w.holds(row.pid, row.socket); return nil }))
+		require.Equal(t, row.want, got, row.name)
+	}
+	find := func() (s *sender) {
+		require.NoError(t, unprivileged(func() error { s = w.find(pid, time.Now()); return nil }))
+		return s
+	}
+	require.Equal(t, fmt.Sprintf("probably by process %d (ip)", pid), find().String())
+	w.all = false
+	require.Equal(t, fmt.Sprintf("by a program with netlink port %d, as a rule its process id", pid), find().String(),
+		"where ids may be of another pid namespace")
+}
+
+// TestWhichPortsAreAProcessID when nobody can be looked into.
+func TestWhichPortsAreAProcessID(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		port uint32
+		want string
+	}{
+		{"the first socket of a program", 4711, "probably by process 4711 (zebra)"},
+		{"a further one of libnl", 3<<22 | 4711, "probably by process 4711 (zebra)"},
+		{"a port that the kernel drew means nothing", 1<<31 | 4711, "by a program with netlink port 2147488359, which tells no process id"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &witness{proc: t.TempDir(), all: true}
+			sockets := filepath.Join(t.TempDir(), "netlink")
+			require.NoError(t, os.WriteFile(sockets, fmt.Appendf(nil, "0 0 %d 0 0 0 0 2 0 99\n", c.port), 0o600))
+			var err error
+			w.sockets, err = os.Open(sockets)
+			require.NoError(t, err)
+			defer w.close()
+			dir := filepath.Join(w.proc, "4711")
+			require.NoError(t, os.Mkdir(dir, 0o755))
+			require.NoError(t, os.WriteFile(dir+"/fd", nil, 0o600)) // no folder: it can't be listed
+			require.NoError(t, os.WriteFile(dir+"/comm", []byte("zebra\n"), 0o600))
+			require.NoError(t, os.WriteFile(dir+"/status", []byte("NSpid:\t4711\n"), 0o600))
+			require.Equal(t, c.want, w.find(c.port, time.Now()).String())
+		})
+	}
+}
+
 func TestFromAnotherPIDNamespaceAPortIsNoProcess(t *testing.T) {
 	newLinux(t)
 	pid := uint32(os.Getpid())
