@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(isolateEnv) != "" {
+		os.Exit(InNamespace(isolated, isolatedAddresses()...))
+	}
 	goleak.VerifyTestMain(m)
 }
 

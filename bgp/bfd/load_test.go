@@ -135,7 +135,7 @@ func startEnd(t *testing.T, n *containerlab.Node, number string) *end {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	cmd := n.Command(context.Background(), "nice", "-n", "-15", exe) // it is not the neighbours that are measured
-	cmd.Env = append(cmd.Env, isolated+"=1", endOf+"="+number)
+	cmd.Env = append(cmd.Env, endOf+"="+number)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
