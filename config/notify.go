@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/sirupsen/logrus"
@@ -14,16 +15,18 @@ type Notes struct {
 	C       <-chan struct{} // something happened; never closed
 	watcher *fsnotify.Watcher
 	dirs    []string
+	poll    time.Duration
 	log     logrus.FieldLogger
 	lost    map[string]bool
 }
 
-// Notify begins to watch directories. Without notifications C says nothing, and the log why.
-func Notify(log logrus.FieldLogger, dirs ...string) *Notes {
-	n := &Notes{log: log, lost: make(map[string]bool)}
+// Notify begins to watch directories. Without notifications C says nothing, and the log why, and that the caller reads the
+// files every poll, which it does in any case.
+func Notify(log logrus.FieldLogger, poll time.Duration, dirs ...string) *Notes {
+	n := &Notes{log: log, poll: poll, lost: make(map[string]bool)}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		n.log.WithError(err).Warnf("can't watch %v: the files are read now and then instead", dirs)
+		n.log.WithError(err).Warnf("no notifications of changed files: they are read every %s instead", poll)
 		return n
 	}
 	n.watcher = watcher
@@ -88,7 +91,7 @@ func (n *Notes) Renew() {
 	for _, dir := range n.dirs {
 		err := n.watcher.Add(dir)
 		if err != nil && !n.lost[dir] && !errors.Is(err, fsnotify.ErrClosed) {
-			n.log.WithError(err).Warnf("can't watch %s for now", dir)
+			n.log.WithError(err).Warnf("can't watch %s: its files are read every %s until it can be watched", dir, n.poll)
 		}
 		n.lost[dir] = err != nil
 	}

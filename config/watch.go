@@ -69,7 +69,7 @@ func (w *Watcher) Reload() {
 
 // Run watches until the context ends and then returns nil. It must be called once.
 func (w *Watcher) Run(ctx context.Context) error {
-	notes := Notify(w.cfg.Log, filepath.Dir(w.cfg.Path))
+	notes := Notify(w.cfg.Log, w.cfg.Poll, filepath.Dir(w.cfg.Path))
 	defer notes.Close()
 	poll := time.NewTicker(w.cfg.Poll)
 	defer poll.Stop()

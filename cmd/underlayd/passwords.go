@@ -88,7 +88,7 @@ func (p *passwords) read(path string, before password) password {
 
 // Run follows the files until ctx is cancelled.
 func (p *passwords) Run(ctx context.Context) error {
-	notes := config.Notify(p.log)
+	notes := config.Notify(p.log, passwordPoll)
 	defer notes.Close()
 	poll := time.NewTicker(passwordPoll)
 	defer poll.Stop()

@@ -1,0 +1,35 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAFolderThatCantBeWatched is said once, with what happens instead, and is watched as soon as it is there.
+func TestAFolderThatCantBeWatched(t *testing.T) {
+	log, hook := logtest.NewNullLogger()
+	dir := filepath.Join(t.TempDir(), "later")
+	n := Notify(log, 10*time.Second, dir)
+	defer n.Close()
+	n.Renew()
+	require.Len(t, hook.AllEntries(), 1)
+	require.Equal(t, "can't watch "+dir+": its files are read every 10s until it can be watched", hook.LastEntry().Message)
+
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	n.Renew()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	select {
+	case <-n.C:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "no notification")
+	}
+	require.Len(t, hook.AllEntries(), 1)
+	require.NoError(t, os.RemoveAll(dir))
+	n.Renew()
+	require.Len(t, hook.AllEntries(), 2, "it is news that it has gone again")
+}
