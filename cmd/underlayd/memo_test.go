@@ -12,6 +12,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 func aMemo() memo {
@@ -125,9 +127,7 @@ func TestAMemoThatWasNotWrittenIsTriedAgain(t *testing.T) {
 
 // TestAFullDiskKeepsTheOldMemo: a file system of one page has room for one of them.
 func TestAFullDiskKeepsTheOldMemo(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount a file system")
-	}
+	containerlab.Require(t)
 	folder := t.TempDir()
 	require.NoError(t, unix.Mount("tmpfs", folder, "tmpfs", 0, "size=8k"))
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(folder, unix.MNT_DETACH)) })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 func write(t *testing.T, path, text string, mode os.FileMode) {
@@ -73,9 +74,7 @@ func TestReadPassword(t *testing.T) {
 		{"a large file is not read whole", func(t *testing.T, path string) { write(t, path, strings.Repeat("Fabr1c", 1<<20), 0o600) }, "has 4096 bytes"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if os.Geteuid() != 0 {
-				t.Skip("needs root")
-			}
+			containerlab.Require(t)
 			path := filepath.Join(t.TempDir(), "key")
 			row.make(t, path)
 			key, err := readPassword(path)
