@@ -77,8 +77,9 @@ func (s *Speaker) takeTurns(now time.Time) error {
 	if !s.started {
 		return nil
 	}
-	peers := make([]Peer, 0, len(s.peers))
-	for _, p := range s.peers {
+	// Those that are parked too: they are let in again without a word to the filter.
+	peers := make([]Peer, 0, len(s.wanted))
+	for _, p := range s.wanted {
 		peers = append(peers, p)
 	}
 	return s.guardListeners(peers, now)

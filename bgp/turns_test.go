@@ -66,6 +66,18 @@ func TestTurnsThatDoNotChange(t *testing.T) {
 	require.Equal(t, before, count())
 }
 
+// TestThePeersThatMayNotRunStayInTheFilter: a parked one is let in again, and then its packets have been checked all along.
+func TestThePeersThatMayNotRunStayInTheFilter(t *testing.T) {
+	s := start(t, nil)
+	p := passive("far", "192.168.0.2")
+	p.Hops, p.Refused = 1, "not now"
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{p}))
+	require.NoError(t, s.takeTurns(time.Now()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, map[netip.Addr]int{p.Address: 1}, s.guard.hops)
+}
+
 func TestWhoGoesFirst(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*Peer)
