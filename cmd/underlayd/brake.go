@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/underlayd/underlayd/bgp"
-	"github.com/underlayd/underlayd/status"
 )
 
 // When a session is lost, nobody has said that its routes are bad. A route that has another path changes to that one. One
@@ -27,13 +25,6 @@ const (
 	brakeMemory = 30 * time.Second
 )
 
-// keep is routes that are kept: of one cluster, and all of which went the same way.
-type keep struct {
-	since    time.Time // when the last of them was lost
-	braked   bool
-	prefixes map[netip.Prefix]struct{}
-}
-
 // gone is how many routes of a cluster went with their sessions lately.
 type gone struct {
 	routes int
@@ -45,31 +36,60 @@ func (b *batch) brake() {
 	if len(b.lost) == 0 {
 		return
 	}
+	fates, of := b.fates()
 	lost, braked, kept := map[string]int{}, map[string]bool{}, map[string]int{}
-	for _, prefix := range b.lost {
-		lost[b.book.get(prefix).verdict.Cluster]++
+	for _, f := range fates {
+		lost[f.cluster] += f.routes
 	}
 	for cluster, n := range lost {
 		if braked[cluster] = b.massive(cluster, n); braked[cluster] {
 			b.pull(cluster)
 		}
 	}
-	for _, prefix := range b.lost {
-		r := b.book.get(prefix)
-		cluster := r.verdict.Cluster
-		if !b.keepUntil(r.way, &keep{since: b.now, braked: braked[cluster]}).After(b.now) {
-			b.take(prefix, decision{verdict: b.owner(prefix)})
-			continue
+	for i := range fates {
+		f := &fates[i]
+		f.braked = braked[f.cluster]
+		if f.kept = b.keepUntil(f.way, &keep{since: b.now, braked: f.braked}).After(b.now); f.kept {
+			kept[f.cluster] += f.routes
 		}
-		k := b.book.keep(r, b.now)
-		k.braked = k.braked || braked[cluster]
-		kept[cluster]++
+	}
+	for i, prefix := range b.lost {
+		if f := &fates[of[i]]; f.kept {
+			k := b.book.keep(b.book.get(prefix), b.now)
+			k.braked = k.braked || f.braked
+		} else {
+			b.take(prefix, decision{verdict: b.owner(prefix)})
+		}
 	}
 	b.lost = nil
 	for cluster, n := range kept {
 		b.log.WithFields(logrus.Fields{"cluster": cluster, "routes": n, "of": b.book.tally(cluster).accepted, "brake": braked[cluster]}).
 			Warn("sessions were lost; routes without another path are kept")
 	}
+}
+
+// fate is what becomes of lost routes of one cluster that went the same way: it is decided once for all of them.
+type fate struct {
+	keepKey
+	routes       int
+	braked, kept bool
+}
+
+// fates returns those of the lost prefixes, undecided, and for each prefix which one is its own.
+func (b *batch) fates() (fates []fate, of []int) {
+	of = make([]int, len(b.lost))
+	known := map[keepKey]int{}
+	for i, prefix := range b.lost {
+		key := b.book.get(prefix).keepKey()
+		f, ok := known[key]
+		if !ok {
+			f = len(fates)
+			known[key], fates = f, append(fates, fate{keepKey: key})
+		}
+		fates[f].routes++
+		of[i] = f
+	}
+	return fates, of
 }
 
 // massive says whether a cluster that loses so many more of its routes loses more than the brake lets go.
@@ -146,115 +166,54 @@ func (a *agent) releaseKept(ctx context.Context) {
 		return
 	}
 	a.hear(ctx, 0) // what was announced again before now counts
-	for _, k := range a.overdue(time.Now()) {
-		b := a.newBatch(len(k.prefixes))
-		n := b.letGo(k)
-		b.finish(ctx)
-		a.log.WithFields(logrus.Fields{"routes": n, "brake": k.braked}).Warn("routes of lost sessions are not kept any longer")
+	if due := a.overdue(time.Now()); len(due) > 0 {
+		a.letGo(due).finish(ctx)
 	}
 }
 
-// letGo withdraws what was kept and returns how many routes those were.
-func (b *batch) letGo(k *keep) int {
-	prefixes := slices.Collect(maps.Keys(k.prefixes)) // taking them changes k
-	for _, prefix := range prefixes {
-		cluster := b.book.get(prefix).verdict.Cluster
-		g := b.gone[cluster]
+// letGo withdraws what was kept, all of it in one batch, which is yet to be finished.
+func (a *agent) letGo(due []keepKey) *batch {
+	routes, braked := 0, 0
+	for _, key := range due {
+		k := a.book.kept[key]
+		routes += len(k.prefixes)
+		if k.braked {
+			braked += len(k.prefixes)
+		}
+	}
+	b := a.newBatch(routes)
+	for _, key := range due {
+		prefixes := slices.Collect(maps.Keys(a.book.kept[key].prefixes)) // taking them changes it
+		g := a.gone[key.cluster]
 		if b.now.Sub(g.last) >= brakeMemory {
 			g.routes = 0
 		}
-		b.gone[cluster] = gone{g.routes + 1, b.now}
-		b.take(prefix, decision{verdict: b.owner(prefix)})
+		a.gone[key.cluster] = gone{g.routes + len(prefixes), b.now}
+		for _, prefix := range prefixes {
+			b.take(prefix, decision{verdict: b.owner(prefix)})
+		}
 	}
-	return len(prefixes)
+	a.log.WithFields(logrus.Fields{"routes": routes, "braked": braked}).Warn("routes of lost sessions are not kept any longer")
+	return b
 }
 
 // overdue returns what has been kept for long enough. What was kept for a moment is looked at again: by now it may be clear
-// that it was one of many.
-func (a *agent) overdue(now time.Time) []*keep {
-	var out []*keep
+// that it was one of many. That takes a walk over all routes, and is asked once for each cluster.
+func (a *agent) overdue(now time.Time) []keepKey {
+	var out []keepKey
+	massive := map[string]bool{}
 	for key, k := range a.book.kept {
-		if !k.braked && !now.Before(a.keepUntil(key.way, k)) && a.massive(key.cluster, 0) {
-			a.pull(key.cluster)
+		if now.Before(a.keepUntil(key.way, k)) {
+			continue
 		}
-		if !now.Before(a.keepUntil(key.way, k)) {
-			out = append(out, k)
+		if _, asked := massive[key.cluster]; !k.braked && !asked {
+			if massive[key.cluster] = a.massive(key.cluster, 0); massive[key.cluster] {
+				a.pull(key.cluster)
+			}
 		}
-	}
-	return out
-}
-
-// keepKey is what they have in common.
-type keepKey struct {
-	way     *way
-	cluster string
-}
-
-func (r *record) keepKey() keepKey { return keepKey{r.way, r.verdict.Cluster} }
-
-// keep keeps the route of a record that nobody announces any more.
-func (b *book) keep(r *record, since time.Time) *keep {
-	old := r
-	r = b.edit(r.prefix, old)
-	b.count(r, -1)
-	r.kept = true
-	b.count(r, +1)
-	k := b.kept[r.keepKey()]
-	if k == nil {
-		k = &keep{prefixes: map[netip.Prefix]struct{}{}}
-		b.kept[r.keepKey()] = k
-	}
-	k.since = since
-	k.prefixes[r.prefix] = struct{}{}
-	return k
-}
-
-// unkeep ends that, whatever comes instead.
-func (b *book) unkeep(r *record) {
-	if !r.kept {
-		return
-	}
-	r.kept = false
-	k := b.kept[r.keepKey()]
-	delete(k.prefixes, r.prefix)
-	if len(k.prefixes) == 0 {
-		delete(b.kept, r.keepKey())
-	}
-}
-
-// keepAgain judges a kept route by a new plan.
-func (b *batch) keepAgain(r *record) {
-	k := b.book.kept[r.keepKey()]
-	d := b.judge(bgp.Change{Prefix: r.prefix, Paths: r.way.best}, r.way.paths)
-	if len(d.way.hops) == 0 {
-		b.take(r.prefix, decision{verdict: b.owner(r.prefix)})
-		return
-	}
-	b.take(r.prefix, d)
-	if r = b.book.get(r.prefix); r.verdict.Accepted {
-		b.book.keep(r, k.since).braked = k.braked
-	}
-}
-
-// keptProblems tells of routes that are kept, by cluster.
-func (a *agent) keptProblems() []status.Problem {
-	until, braked := map[string]time.Time{}, map[string]bool{}
-	for key, k := range a.book.kept {
-		braked[key.cluster] = braked[key.cluster] || k.braked
-		if end := a.keepUntil(key.way, k); end.After(until[key.cluster]) {
-			until[key.cluster] = end
+		if !massive[key.cluster] || !now.Before(a.keepUntil(key.way, k)) {
+			out = append(out, key)
 		}
-	}
-	var out []status.Problem
-	for _, cluster := range slices.Sorted(maps.Keys(until)) {
-		t := a.book.tally(cluster)
-		why := "their peers restart gracefully, or more are about to go"
-		if braked[cluster] {
-			why = fmt.Sprintf("more than %d %% of its routes went at once, which bgp.brake takes for a fault of the sessions", a.config.BGP.Brake.Share)
-		}
-		out = append(out, status.Problem{Severity: status.Warning, Subject: "cluster " + cluster, Message: fmt.Sprintf(
-			"%d of its %d routes have lost every session that announced them and are kept until %s: %s",
-			t.kept, t.accepted, until[cluster].Format(time.TimeOnly), why)})
 	}
 	return out
 }

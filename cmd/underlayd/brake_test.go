@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,11 +78,9 @@ func TestTheBrake(t *testing.T) {
 			require.Equal(t, row.kept, a.book.tally("west").kept)
 			require.Len(t, b.routes, row.gone-row.kept, "the others leave the kernel")
 			require.Equal(t, row.kept > 0, len(a.keptProblems()) > 0)
-			for _, k := range a.overdue(time.Now().Add(brakeLook)) {
-				b.letGo(k)
-			}
+			released := a.letGo(a.overdue(time.Now().Add(brakeLook)))
 			require.Equal(t, row.still, a.book.tally("west").kept)
-			require.Len(t, b.routes, row.gone-row.still)
+			require.Len(t, released.routes, row.kept-row.still)
 			require.Equal(t, 10-row.gone+row.still, a.book.tally("west").accepted)
 			require.Equal(t, 10-row.gone+row.still, a.ledger.Usage("west").Admitted)
 		})
@@ -136,9 +136,7 @@ func TestWhatIsKept(t *testing.T) {
 	delete(a.losses, peerA)
 	overdue := a.overdue(time.Now())
 	require.Len(t, overdue, 1, "the peer has told all of its routes, and these were not among them")
-	b = a.newBatch(10)
-	require.Equal(t, 7, b.letGo(overdue[0]))
-	require.Len(t, b.routes, 7)
+	require.Len(t, a.letGo(overdue).routes, 7)
 	require.Empty(t, a.book.kept)
 	require.Zero(t, a.book.tally("west").kept)
 }
@@ -174,9 +172,7 @@ func TestWhatRestartingPeersHoldCountsToo(t *testing.T) {
 			a.newBatch(1).decide(alone)
 			a.losses[peerB] = bgp.Loss{Peer: peerB, Cause: bgp.Disconnected, At: time.Now()}
 			a.withdrawn([]bgp.Change{alone}, 1, true)
-			for _, k := range a.overdue(time.Now().Add(brakeLook)) {
-				a.newBatch(1).letGo(k)
-			}
+			a.letGo(a.overdue(time.Now().Add(brakeLook)))
 			require.Equal(t, row.kept, a.book.tally("west").kept)
 		})
 	}
@@ -193,4 +189,57 @@ func TestTheFirstOfManyLossesIsLookedAtAgain(t *testing.T) {
 	a.lost(bgp.Restarting, 0, time.Minute)
 	require.Empty(t, a.overdue(time.Now().Add(brakeLook)))
 	require.Equal(t, 1, a.book.tally("west").kept)
+}
+
+// spread is an agent that knows n routes of as many ways as given, whose one peer is lost while another one restarts.
+func spread(n, ways int) (*agent, []bgp.Change) {
+	a, changes := deciding(n), announced(n, ways)
+	a.log = logrus.New()
+	a.log.SetOutput(io.Discard)
+	a.config.BGP.Brake, a.config.BGP.GracefulRestart.StaleTime = config.Brake{Share: 50, Hold: time.Minute}, time.Minute
+	b := a.newBatch(n)
+	for _, c := range changes {
+		b.decide(c)
+	}
+	a.lost(bgp.Disconnected, 0, 0)
+	a.losses[peerB] = bgp.Loss{Peer: peerB, Cause: bgp.Restarting, At: time.Now(), Grace: time.Minute}
+	return a, changes
+}
+
+// TestAllThatIsOverdueGoesAtOnce: however many ways it went, in one batch, which is one call to the kernel, and with one line.
+func TestAllThatIsOverdueGoesAtOnce(t *testing.T) {
+	const ways = 4000
+	a, changes := spread(2*ways+2, ways)
+	require.Empty(t, a.withdrawn(changes, ways, true).routes)
+	require.Len(t, a.book.kept, ways)
+	var log strings.Builder
+	a.log.SetOutput(&log)
+	due := a.overdue(time.Now().Add(brakeLook))
+	require.Len(t, due, ways)
+	require.Len(t, a.letGo(due).routes, ways)
+	require.Equal(t, 1, strings.Count(log.String(), "\n"))
+	require.Contains(t, log.String(), "braked=0 routes=4000")
+	require.Equal(t, ways, a.gone["west"].routes, "what comes next is judged with them")
+	require.Empty(t, a.book.kept)
+}
+
+func BenchmarkWhatIsKeptIsLookedAt(b *testing.B) {
+	a, changes := spread(100_000, 4000)
+	a.withdrawn(changes, 4000, true)
+	for b.Loop() {
+		require.Len(b, a.overdue(time.Now().Add(brakeLook)), 4000)
+	}
+}
+
+func BenchmarkTheBrake(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		a, changes := spread(100_000, 4000)
+		batch := a.newBatch(len(changes))
+		for _, c := range changes {
+			batch.decide(bgp.Change{Prefix: c.Prefix, Lost: true})
+		}
+		b.StartTimer()
+		batch.brake()
+	}
 }
