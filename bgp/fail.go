@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -56,18 +57,13 @@ func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, cause Cause, grace
 	return s.rebuild(ctx, p)
 }
 
-// rebuild deletes and adds a peer; the record of its session stays.
+// rebuild deletes and adds a peer; the record of its session stays. One that can't be added again is not among the peers
+// any more, so that the next SetPeers adds it.
 func (s *Speaker) rebuild(ctx context.Context, p Peer) error {
-	err := s.call(ctx, "renew peer", func(ctx context.Context) error {
-		if err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()}); err != nil {
-			return err
-		}
-		return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(p)})
-	})
-	if err != nil {
-		return fmt.Errorf("renew peer %s (%s): %w", p.Name, p.Address, err)
+	if err := s.deletePeer(ctx, leaver{peer: p, stays: true}); err != nil {
+		return err
 	}
-	return nil
+	return s.insertPeer(ctx, p)
 }
 
 // Restarted ends our own restart for peers whose sessions have not come up since (RFC 4724, section 4.1): GoBGP would
@@ -81,7 +77,7 @@ func (s *Speaker) Restarted(ctx context.Context) error {
 	}
 	s.restarting = false
 	var errs []error
-	for address, p := range s.peers {
+	for address, p := range maps.Clone(s.peers) { // rebuilding changes them
 		if !s.table.established(address) {
 			errs = append(errs, s.rebuild(ctx, p))
 		}

@@ -131,11 +131,16 @@ func (s *Speaker) addPeer(ctx context.Context, p Peer) error {
 		s.table.fault(p.Address, err.Error())
 		return fmt.Errorf("peer %s (%s) is refused: %w", p.Name, p.Address, err)
 	}
+	return s.insertPeer(ctx, p)
+}
+
+// insertPeer gives a peer that has a record to GoBGP. If that fails, the record says so.
+func (s *Speaker) insertPeer(ctx context.Context, p Peer) error {
 	err := s.call(ctx, "add peer", func(ctx context.Context) error {
 		return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(p)})
 	})
 	if err != nil {
-		s.table.removeSession(p.Address)
+		s.table.fault(p.Address, err.Error())
 		return fmt.Errorf("add peer %s (%s): %w", p.Name, p.Address, err)
 	}
 	s.peers[p.Address] = p

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/netip"
-	"reflect"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -177,38 +176,6 @@ func (a *agent) Run(ctx context.Context) error {
 	}
 }
 
-// setPeers hands the peers to the speaker. The first time it waits for the pod CIDRs, though not for ever:
-// learning does not depend on advertising.
-func (a *agent) setPeers(ctx context.Context) {
-	if !a.peersSet && !a.podsKnown && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
-		return
-	}
-	peers := a.admitted(a.speakerPeers(), time.Now())
-	if a.drain.stage == drained {
-		peers = nil
-	}
-	if a.peersSet && reflect.DeepEqual(peers, a.peers) {
-		return
-	}
-	a.peersSet, a.stale, a.peers = true, true, peers
-	a.watchReach(peers)
-	if err := a.speaker.SetPeers(ctx, peers); err != nil {
-		a.peers = nil // so that the next attempt is one
-		a.failed(err)
-	}
-}
-
-func (a *agent) speakerPeers() []bgp.Peer {
-	a.keys = a.passwords.of(a.config)
-	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses, a.keys)
-}
-
-// failed notes that the speaker did not take everything; tick tries again.
-func (a *agent) failed(err error) {
-	a.retry, a.lastRetry = true, time.Now()
-	a.log.WithError(err).Error("BGP speaker")
-}
-
 // tick does what no event asks for.
 func (a *agent) tick(ctx context.Context) {
 	a.hear(ctx, hearLimit) // what was held back may be released by time alone
@@ -243,7 +210,7 @@ func (a *agent) tryAgain(ctx context.Context) {
 	if a.retry {
 		a.retry = false
 		a.advertise(ctx)
-		a.setPeers(ctx)
+		a.handPeers(ctx)
 	}
 	a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
 }

@@ -123,12 +123,11 @@ func (a *agent) reach(s stage, now time.Time, err error) {
 func (a *agent) stay(ctx context.Context) {
 	a.log.Warn("drain: taken back, the node stays")
 	a.reach(staying, time.Now(), a.speaker.Leave(ctx, false))
-	a.peers = nil // sessions that were closed are opened by adding the peers again
-	if err := a.speaker.SetPeers(ctx, nil); err != nil {
+	if err := a.speaker.SetPeers(ctx, nil); err != nil { // sessions that were closed are opened by adding the peers again
 		a.failed(err)
 	}
 	a.advertise(ctx)
-	a.setPeers(ctx)
+	a.handPeers(ctx)
 }
 
 // leaveKernel removes what is left of our routes, those of an earlier run too.

@@ -1,0 +1,59 @@
+package bgp
+
+import (
+	"net/netip"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// ip runs the command of that name in the tests' namespace.
+func ip(t *testing.T, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ip", args...).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// addLink makes a link with the speaker's link-local address on it.
+func addLink(t *testing.T) {
+	t.Helper()
+	ip(t, "link", "add", "far0", "type", "veth", "peer", "name", "far1")
+	ip(t, "address", "add", "fe80::1/64", "dev", "far0", "nodad")
+}
+
+// TestAPeerThatCantBeBuiltAnewIsAddedByTheNextSetPeers: GoBGP wants our address on the link of a link-local peer when it
+// adds it, and the link is gone.
+func TestAPeerThatCantBeBuiltAnewIsAddedByTheNextSetPeers(t *testing.T) {
+	for name, rebuild := range map[string]func(*subject, netip.Addr) error{
+		"its graceful restart is over": func(s *subject, peer netip.Addr) error { return s.Renew(t.Context(), peer, Restarting, 0) },
+		"our own restart is over":      func(s *subject, _ netip.Addr) error { return s.Restarted(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, func(c *Config) { c.Restarting = true })
+			a := startRemote(t, "192.168.0.2", 65000, s)
+			far := a.peer("far")
+			far.Address, far.LocalAddress, far.Port = netip.MustParseAddr("fe80::2%far0"), netip.Addr{}, 1
+			both := []Peer{a.peer("a"), far}
+			addLink(t)
+			t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", "far0").Run() })
+			require.NoError(t, s.SetPeers(t.Context(), both))
+			established(t, s, "a")
+			before := s.Sessions()[0]
+
+			ip(t, "link", "delete", "far0")
+			require.ErrorContains(t, rebuild(s, far.Address), "far")
+			require.Contains(t, s.Sessions()[1].LastError, "interface", "it says why it is away")
+			require.Error(t, s.SetPeers(t.Context(), both))
+			require.Contains(t, s.Sessions()[1].LastError, "interface")
+
+			addLink(t)
+			require.NoError(t, s.SetPeers(t.Context(), both))
+			require.Empty(t, s.Sessions()[1].LastError)
+			_, timers, err := s.inspect(t.Context(), far.Address)
+			require.NoError(t, err)
+			require.NotNil(t, timers, "GoBGP has it")
+			require.Equal(t, before.Since, s.Sessions()[0].Since, "the others are not touched")
+		})
+	}
+}

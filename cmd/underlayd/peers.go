@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/underlayd/underlayd/bgp"
+)
+
+// setPeers hands the peers to the speaker if they are not those it was handed last.
+func (a *agent) setPeers(ctx context.Context) {
+	if !a.peersSet || !reflect.DeepEqual(a.presentPeers(), a.peers) {
+		a.handPeers(ctx)
+	}
+}
+
+// handPeers hands the peers to the speaker, whatever it was handed last: it may have lost one of them on the way. The first
+// time it waits for the pod CIDRs, though not for ever: learning does not depend on advertising.
+func (a *agent) handPeers(ctx context.Context) {
+	if !a.peersSet && !a.podsKnown && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
+		return
+	}
+	a.peersSet, a.stale, a.peers = true, true, a.presentPeers()
+	a.watchReach(a.peers)
+	if err := a.speaker.SetPeers(ctx, a.peers); err != nil {
+		a.failed(err)
+	}
+}
+
+// presentPeers are those that are to have a session now.
+func (a *agent) presentPeers() []bgp.Peer {
+	peers := a.admitted(a.speakerPeers(), time.Now())
+	if a.drain.stage == drained {
+		return nil
+	}
+	return peers
+}
+
+func (a *agent) speakerPeers() []bgp.Peer {
+	a.keys = a.passwords.of(a.config)
+	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses, a.keys)
+}
+
+// failed notes that the speaker did not take everything; tick tries again.
+func (a *agent) failed(err error) {
+	a.retry, a.lastRetry = true, time.Now()
+	a.log.WithError(err).Error("BGP speaker")
+}
