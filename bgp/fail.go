@@ -11,6 +11,9 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
+// rebuildGrace is for how long the routes of a peer may be kept whose session we end only to build it anew.
+const rebuildGrace = 30 * time.Second
+
 // Fall says that packets do not get through to a peer any more, as BFD finds out long before the hold timer does
 // (RFC 5882, section 4.3), and whether it has a session at all. Its paths are of no use then, whatever was agreed about a
 // restart: Lost tells of it at once. Why becomes part of the session's LastError. The caller goes on with Reset.
@@ -45,15 +48,15 @@ func (t *table) established(peer netip.Addr) bool {
 // Renew builds the session with a peer anew, so that GoBGP forgets all it holds of it. GoBGP keeps the paths of a peer
 // that restarts until its End-of-RIB; if that never comes, because the peer does not know graceful restart any more or
 // because it stays silent, nothing else ends that (RFC 4724, section 4.2). The paths are withdrawn for the cause
-// given; Lost tells that they may be kept for the time of grace.
-func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, cause Cause, grace time.Duration) error {
+// given. Lost tells that they may be kept for a moment if the session is established: the peer sends them all again.
+func (s *Speaker) Renew(ctx context.Context, peer netip.Addr, cause Cause) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.peers[peer]
 	if !ok {
 		return nil
 	}
-	s.table.renew(peer, cause, grace)
+	s.table.renew(peer, cause)
 	return s.rebuild(ctx, p)
 }
 
@@ -86,14 +89,17 @@ func (s *Speaker) Restarted(ctx context.Context) error {
 }
 
 // renew notes that we end a session for a moment.
-func (t *table) renew(peer netip.Addr, cause Cause, grace time.Duration) {
+func (t *table) renew(peer netip.Addr, cause Cause) {
 	t.mu.Lock()
 	if s := t.sessions[peer]; s != nil {
 		now := time.Now()
 		if !s.gone {
 			s.gone, s.fell = true, now
 		}
-		s.cause, s.grace = cause, grace
+		s.cause, s.grace = cause, 0
+		if s.Established {
+			s.grace = rebuildGrace
+		}
 		s.falling, s.holding = true, now
 		t.fallen = true
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -26,7 +27,7 @@ func addLink(t *testing.T) {
 // adds it, and the link is gone.
 func TestAPeerThatCantBeBuiltAnewIsAddedByTheNextSetPeers(t *testing.T) {
 	for name, rebuild := range map[string]func(*subject, netip.Addr) error{
-		"its graceful restart is over": func(s *subject, peer netip.Addr) error { return s.Renew(t.Context(), peer, Restarting, 0) },
+		"its graceful restart is over": func(s *subject, peer netip.Addr) error { return s.Renew(t.Context(), peer, Restarting) },
 		"our own restart is over":      func(s *subject, _ netip.Addr) error { return s.Restarted(t.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,4 +57,26 @@ func TestAPeerThatCantBeBuiltAnewIsAddedByTheNextSetPeers(t *testing.T) {
 			require.Equal(t, before.Since, s.Sessions()[0].Since, "the others are not touched")
 		})
 	}
+}
+
+// TestWhoIsBuiltAnewHasTimeIfItIsUp: only such a peer sends all of its routes again in a moment.
+func TestWhoIsBuiltAnewHasTimeIfItIsUp(t *testing.T) {
+	s := start(t, nil)
+	a := startRemote(t, "192.168.0.2", 65000, s)
+	away := a.peer("b-away")
+	away.Address, away.Port = netip.MustParseAddr("192.168.0.3"), 1
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a"), away}))
+	established(t, s, "a")
+	grace := map[netip.Addr]time.Duration{}
+	for _, peer := range []netip.Addr{a.addr, away.Address} {
+		require.NoError(t, s.Renew(t.Context(), peer, Unreachable))
+		for _, loss := range s.Lost() {
+			if loss.Peer == peer {
+				require.Equal(t, Unreachable, loss.Cause)
+				grace[peer] = loss.Grace
+			}
+		}
+	}
+	require.Equal(t, map[netip.Addr]time.Duration{a.addr: rebuildGrace, away.Address: 0}, grace)
+	established(t, s, "a")
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
-// rebuildGrace is for how long the routes of a peer may be kept whose session we end only to build it anew.
-const rebuildGrace = 30 * time.Second
-
 // farewellLimit is how long peers get to take the reason why their session ends.
 const farewellLimit = time.Second
 
@@ -50,26 +47,27 @@ func (s *Speaker) farewell(ctx context.Context, departing []leaver) {
 		if !s.table.established(l.peer.Address) {
 			continue
 		}
-		if l.stays {
-			s.table.renew(l.peer.Address, Disconnected, rebuildGrace)
-		} else {
-			s.table.fall(l.peer.Address, Closed)
-		}
-		address := l.peer.Address.String()
-		err := s.call(ctx, "farewell", func(ctx context.Context) error {
-			if l.stays {
-				return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: l.why})
-			}
-			if s.table.retains(l.peer.Address) {
-				return s.server.ShutdownPeer(ctx, &api.ShutdownPeerRequest{Address: address})
-			}
-			return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address, Communication: l.why})
-		})
-		if err == nil {
+		if s.dismiss(ctx, l) == nil {
 			waiting[l.peer.Address] = struct{}{}
 		}
 	}
 	s.awaitEnd(ctx, waiting)
+}
+
+// dismiss has GoBGP end the session of one of them.
+func (s *Speaker) dismiss(ctx context.Context, l leaver) error {
+	if l.stays {
+		s.table.renew(l.peer.Address, Disconnected)
+		return s.Reset(ctx, l.peer.Address, l.why)
+	}
+	s.table.fall(l.peer.Address, Closed)
+	address := l.peer.Address.String()
+	return s.call(ctx, "farewell", func(ctx context.Context) error {
+		if s.table.retains(l.peer.Address) {
+			return s.server.ShutdownPeer(ctx, &api.ShutdownPeerRequest{Address: address})
+		}
+		return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address, Communication: l.why})
+	})
 }
 
 // awaitEnd waits for sessions to end, for a while.

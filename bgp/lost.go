@@ -47,13 +47,13 @@ type Loss struct {
 	Peer  netip.Addr
 	Cause Cause
 	At    time.Time
-	// Grace is for how long its routes are to be kept: what the peer asked for if it is Restarting, and what Renew was
-	// given; otherwise 0.
+	// Grace is for how long its routes are to be kept: what the peer asked for if it is Restarting, half a minute if we
+	// ended an established session only to build it anew, as Renew does; otherwise 0.
 	Grace time.Duration
 }
 
-// causes are GoBGP's words for an end that is not a loss. A notification says why: a peer that shuts a session down
-// takes its routes back, while one that complains about ours does not. Subcode 9 is the Hard Reset of RFC 8538.
+// causeOf tells from GoBGP's words why a session ended. A notification says why: a peer that shuts a session down takes
+// its routes back, while one that complains about ours does not. Subcode 9 is the Hard Reset of RFC 8538.
 func causeOf(reason string) Cause {
 	switch {
 	case reason == "graceful-restart":

@@ -247,10 +247,10 @@ func TestAPeerThatForgotGracefulRestartLeavesNothingBehind(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Sessions()[0].Complete }, patience, 10*time.Millisecond)
 	w.becomes(both...) // this is what is wrong
 
-	require.NoError(t, s.Renew(t.Context(), peer.Address, Disconnected, time.Minute))
+	require.NoError(t, s.Renew(t.Context(), peer.Address, Disconnected))
 	lost := s.Lost()
 	require.Equal(t, Disconnected, lost[0].Cause)
-	require.Equal(t, time.Minute, lost[0].Grace)
+	require.Equal(t, rebuildGrace, lost[0].Grace)
 	var changes []Change
 	require.Eventually(t, func() bool { changes = append(changes, s.Drain(0)...); return len(changes) >= 2 }, patience, time.Millisecond)
 	for _, c := range changes[:2] {

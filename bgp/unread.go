@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/osrg/gobgp/v4/api"
 )
 
 // An UPDATE with an error is treated as a withdrawal of what it is about, which presumes that all its prefixes were
@@ -69,10 +67,7 @@ func (r *resets) take() map[netip.Addr]struct{} {
 func (s *Speaker) resetUnread(ctx context.Context) {
 	for peer := range s.unread.take() {
 		s.log.WithField("peer", peer).Warn("session is reset: the prefixes of an UPDATE could not be read")
-		err := s.call(ctx, "reset peer", func(ctx context.Context) error {
-			return s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: peer.String(), Communication: "UPDATE whose prefixes can't be read (RFC 7606)"})
-		})
-		if err != nil {
+		if err := s.Reset(ctx, peer, "UPDATE whose prefixes can't be read (RFC 7606)"); err != nil {
 			s.log.WithField("peer", peer).WithError(err).Warn("session was not reset")
 		}
 	}

@@ -77,12 +77,7 @@ type reporter struct {
 }
 
 // poke says that there is news on the board. It never blocks.
-func (r *reporter) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *reporter) poke() { poke(r.wake) }
 
 // Run hands each new snapshot to the Kubernetes client, which paces the writing, until ctx is cancelled.
 func (r *reporter) Run(ctx context.Context) error {

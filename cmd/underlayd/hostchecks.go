@@ -66,10 +66,7 @@ func (h *hostChecks) use(c *config.Config) {
 	h.mu.Lock()
 	h.uses = familiesOf(c)
 	h.mu.Unlock()
-	select {
-	case h.again <- struct{}{}:
-	default:
-	}
+	poke(h.again)
 }
 
 // Run looks at once, whenever the kernel announces a change, and now and then, until ctx is cancelled.

@@ -11,9 +11,6 @@ import (
 	"github.com/underlayd/underlayd/bgp"
 )
 
-// renewGrace is for how long the routes of a peer are kept whose session we end for a moment.
-const renewGrace = 30 * time.Second
-
 // lose notes sessions that ended. They stay noted until the peer has told all of its routes again.
 func (a *agent) lose(ctx context.Context, gone []bgp.Loss) {
 	if len(gone) == 0 {
@@ -60,11 +57,11 @@ func (a *agent) giveUp(ctx context.Context, loss bgp.Loss, s bgp.Session, why st
 		Warn("graceful restart is over: " + why)
 	loss.Grace = 0
 	a.losses[loss.Peer] = loss
-	cause, grace := bgp.Restarting, time.Duration(0)
+	cause := bgp.Restarting
 	if s.Established {
-		cause, grace = bgp.Disconnected, renewGrace // it is sent all again in a moment
+		cause = bgp.Disconnected // it sends all again in a moment
 	}
-	if err := a.speaker.Renew(ctx, loss.Peer, cause, grace); err != nil {
+	if err := a.speaker.Renew(ctx, loss.Peer, cause); err != nil {
 		a.failed(err)
 	}
 }

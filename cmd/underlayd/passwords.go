@@ -128,6 +128,7 @@ func (p *passwords) directories() []string {
 	return slices.Sorted(maps.Keys(dirs))
 }
 
+// poke never blocks: one that waits already tells as much.
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

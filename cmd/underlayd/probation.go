@@ -71,7 +71,7 @@ type probation struct {
 	over time.Time // when all of them were
 }
 
-// begin judges what the last run left, once at the start.
+// beginProbation judges what the last run left, once at the start.
 func (a *agent) beginProbation(now time.Time) {
 	m := &a.memo
 	if m.Running && !a.crashed {

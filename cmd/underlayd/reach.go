@@ -94,7 +94,7 @@ func (a *agent) followReach(ctx context.Context) {
 func (a *agent) unreachable(ctx context.Context, loss bgp.Loss) {
 	loss.Cause, loss.Grace = bgp.Unreachable, 0
 	a.losses[loss.Peer] = loss
-	if err := a.speaker.Renew(ctx, loss.Peer, bgp.Unreachable, 0); err != nil {
+	if err := a.speaker.Renew(ctx, loss.Peer, bgp.Unreachable); err != nil {
 		a.failed(err)
 	}
 }
