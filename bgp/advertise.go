@@ -67,20 +67,24 @@ func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
 }
 
 // Close ends the sessions on purpose, with the reason for the peers' operators (RFC 9003), and keeps them closed until
-// SetPeers takes the peers away. What is still advertised then may be kept by the peers for the time of a restart (RFC
-// 8538): it is to be withdrawn first.
+// SetPeers takes the peers away. It returns when the peers have been told, or after a second. What is still advertised then
+// may be kept by the peers for the time of a restart (RFC 8538): it is to be withdrawn first.
 func (s *Speaker) Close(ctx context.Context, why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
+	waiting := map[netip.Addr]struct{}{}
 	for address, p := range s.peers {
 		err := s.call(ctx, "shut down peer", func(ctx context.Context) error {
 			return s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: address.String(), Communication: why})
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("shut down the session with %s (%s): %w", p.Name, address, err))
+			continue
 		}
+		waiting[address] = struct{}{}
 	}
+	s.awaitEnd(ctx, waiting)
 	return errors.Join(errs...)
 }
 

@@ -17,7 +17,8 @@ import (
 // is a file in the runtime directory: it outlives a restart of the daemon, and a reboot takes it away.
 //
 // First the node's prefixes are advertised as about to go, so that whoever has another path takes it (RFC 8326); then they
-// are withdrawn, then the sessions are closed, and then the node's own routes go.
+// are withdrawn, then the sessions are closed, then BFD ends with AdminDown, and then the node's own routes go. BFD comes
+// after the sessions: FRR takes its end for a failure while the session is up, AdminDown or not, and answers with a Hard Reset.
 
 const drainFile = "drain.json"
 
@@ -99,9 +100,8 @@ func (a *agent) followDrain(ctx context.Context, now time.Time) {
 		a.reach(withdrawn, now, nil)
 		a.advertise(ctx)
 	case a.drain.stage == withdrawn && waited >= withdrawTime:
-		a.drain.stage = closing
-		a.watchReach(nil)
 		a.reach(closing, now, a.speaker.Close(ctx, a.farewell()))
+		a.watchReach(nil)
 	case a.drain.stage == closing && (waited >= closeTime || !a.anyEstablished()):
 		a.reach(drained, now, nil)
 		a.setPeers(ctx)

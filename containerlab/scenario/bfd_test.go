@@ -76,6 +76,19 @@ func TestBFDIsHeard(t *testing.T) {
 		}
 		m.quiet(t, "10.10.1.0", "fd00:10:0:1:")
 	})
+	step(t, "a node that is drained closes its session before BFD ends", func(t *testing.T) {
+		c.configure(t, "no neighbor 192.168.11.1 bfd check-control-plane-failure")
+		output(t, n, "underlayd", "drain", "--wait", "--grace", "0s")
+		var why string
+		for line := range strings.Lines(fabric.Process("bgpd").LogTail(100)) {
+			if _, words, found := strings.Cut(line, "neighbor 192.168.11.1(east-1) in vrf default Down "); found {
+				why = strings.TrimSpace(words)
+			}
+		}
+		require.Equal(t, "BGP Notification received", why, "and not that BFD is down, which is a failure")
+		output(t, n, "underlayd", "drain", "--cancel", "--wait")
+		up(t)
+	})
 	step(t, "a peer without BFD has a session, and status says what is missing", func(t *testing.T) {
 		c.configure(t, "no neighbor 192.168.11.1 bfd")
 		is(t, n, "without BFD", func(s state) error {
