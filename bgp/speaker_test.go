@@ -2,12 +2,15 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,11 +69,19 @@ func start(t *testing.T, change func(*Config)) *subject {
 	return &subject{Speaker: s, stop: stop}
 }
 
+// freePort is a port that nobody listens on, from below those that the kernel gives to connections: one of them would
+// take it before it is used.
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for {
+		port := 10000 + rand.IntN(20000) //nolint:gosec // it need not be a secret
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		return port
+	}
 }
 
 // world drains the speaker until its learned table reads as wanted: "prefix via peer,peer".
