@@ -31,25 +31,30 @@ func Load(path string, o Overrides) (*Config, error) {
 // A value that a flag or a variable overrides is not looked at. An error is Errors, with everything that is
 // wrong, unless reading itself failed. Parse keeps no state and may be called at any time.
 func Parse(in io.Reader, name string, o Overrides) (*Config, error) {
+	c, _, err := parse(in, name, o)
+	return c, err
+}
+
+func parse(in io.Reader, name string, o Overrides) (*Config, *reader, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read configuration %s: %w", name, err)
+		return nil, nil, fmt.Errorf("read configuration %s: %w", name, err)
 	case len(text) > maxFileSize:
-		return nil, Errors{{Source: name, Rule: fmt.Sprintf("is larger than %d bytes", maxFileSize)}}
+		return nil, nil, Errors{{Source: name, Rule: fmt.Sprintf("is larger than %d bytes", maxFileSize)}}
 	}
 	root, errs := parseYAML(text, name)
 	if errs != nil {
-		return nil, errs
+		return nil, nil, errs
 	}
 	r := newReader(name, root)
 	r.overrides = o.collect()
 	c := r.config(root, o)
 	if errs := r.result(); errs != nil {
-		return nil, errs
+		return nil, nil, errs
 	}
 	c.canonical()
-	return c, nil
+	return c, r, nil
 }
 
 // Validate reports, as Errors without places, every rule that a Config made by hand breaks. Nil means that

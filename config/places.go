@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+)
+
+// Place is where a value came from.
+type Place struct {
+	Source string // the file, or the flag or variable
+	Line   int    // 1-based; 0 when there is no line
+	Column int
+}
+
+// String is "file:line:column", without the parts that are absent.
+func (p Place) String() string {
+	at := p.Source
+	for _, n := range []int{p.Line, p.Column} {
+		if n == 0 {
+			break
+		}
+		at += ":" + strconv.Itoa(n)
+	}
+	return at
+}
+
+// Places says where the values of a Config came from. It must not be changed.
+type Places struct{ of reader }
+
+// Of returns the place of a path such as bgp.peers[1].asn, or else of what surrounds it. The elements of lists of plain
+// values are sorted in a Config, so that their numbers there are not those of the file: ask for the list.
+func (p Places) Of(path string) Place {
+	at := p.of.place(path)
+	return Place{Source: at.source, Line: at.line, Column: at.column}
+}
+
+// Given says whether a path was given a value, or has its default.
+func (p Places) Given(path string) bool { return p.of.given(path) }
+
+// LoadPlaces is Load for those who want to point at values.
+func LoadPlaces(path string, o Overrides) (*Config, Places, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, Places{}, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	return ParsePlaces(f, path, o)
+}
+
+// ParsePlaces is Parse for those who want to point at values.
+func ParsePlaces(in io.Reader, name string, o Overrides) (*Config, Places, error) {
+	c, r, err := parse(in, name, o)
+	if err != nil {
+		return nil, Places{}, err
+	}
+	return c, Places{reader{source: name, places: r.places}}, nil
+}
