@@ -74,6 +74,10 @@ faults: ## every fault of the catalogue in a running mesh with traffic, one tabl
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/faults $(ARGS)
 
+.PHONY: pictures
+pictures: ## draw topology.svg beside each topology again, and the drawings that tests compare with
+	@go test ./config/picture -count=1 -update
+
 .PHONY: image
 image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }

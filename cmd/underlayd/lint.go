@@ -93,7 +93,7 @@ func loadMesh(files, nodes []string) (*mesh.Mesh, error) {
 	for _, text := range nodes {
 		name, addresses, found := strings.Cut(text, "=")
 		if !found || name == "" {
-			return nil, usageError{fmt.Errorf("--node %s: must be NAME=ADDRESS,...", text)}
+			return nil, usageError{fmt.Errorf("--node %s: must be NAME=ADDRESS, or NAME=ADDRESS,ADDRESS", text)}
 		}
 		for one := range strings.SplitSeq(addresses, ",") {
 			p, err := parseHost(strings.TrimSpace(one))

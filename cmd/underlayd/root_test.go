@@ -58,6 +58,13 @@ func TestCommands(t *testing.T) {
 		{"lint of nothing", "lint", exitUsage, []string{"at least 1 arg"}},
 		{"lint with an address that is none", "lint --node a=b " + valid, exitUsage, []string{`--node a=b: "b" is no address`}},
 		{"lint in a format that is none", "lint -o table " + valid, exitUsage, []string{"text or json"}},
+		{"a drawing of a topology", "topology ../../containerlab/two-clusters.clab.yml", 0, []string{"<svg ", "fabric", "east-1"}},
+		{"a drawing of files", "topology -o mermaid " + valid, 0, []string{"flowchart TD", "east-1"}},
+		{"a drawing for Graphviz", "topology -o dot " + valid, 0, []string{"subgraph cluster_0"}},
+		{"a drawing for programs", "topology -o json " + valid, 0, []string{`"kind": "Topology"`}},
+		{"a drawing in a format that is none", "topology -o png " + valid, exitUsage, []string{"svg, dot, mermaid or json"}},
+		{"a drawing of files and of what runs", "topology --socket x " + valid, exitUsage, []string{"give one of the two"}},
+		{"a drawing of a daemon that does not run", "topology --socket " + socket, exitFailed, []string{"not running", socket}},
 		{"the version", "version", 0, []string{"underlayd "}},
 		{"completion for a shell", "completion bash", 0, []string{"complete"}},
 	}

@@ -53,12 +53,11 @@ func isTopology(path string) bool {
 
 // expand lists the files that a path stands for.
 func expand(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
-		return []string{path}, nil // reading it says what is wrong
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return []string{path}, nil //nolint:nilerr // reading it says what is wrong
 	}
 	var files []string
-	err = filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
 		top := filepath.Dir(file) == filepath.Clean(path) && strings.HasSuffix(file, ".yaml") && !isTopology(file)
 		if err == nil && !entry.IsDir() && (top || entry.Name() == "config.yaml") {
 			files = append(files, file)

@@ -176,25 +176,15 @@ func (m *Mesh) across(n *Node, link string) owner {
 
 // back finds the peer of To that is From.
 func (m *Mesh) back(s Session) (index int, certain bool) {
-	p := s.Peer()
 	var same []int // those that are From
 	unknown := false
-	for i, q := range s.To.Config.BGP.Peers {
-		if link := interfaceOf(p); link != "" || interfaceOf(q) != "" {
-			if link != "" && interfaceOf(q) != "" && m.across(s.To, interfaceOf(q)).node == s.From {
-				same = append(same, i)
-			}
-			continue
-		}
-		if q.Address.Is4() != p.Address.Is4() {
-			continue
-		}
-		switch far := m.find(s.To, q); {
-		case s.Local.IsValid() && q.Address == s.Local:
+	for i := range s.To.Config.BGP.Peers {
+		switch m.match(s, i) {
+		case exactly:
 			return i, true
-		case far.node == s.From && !s.Local.IsValid():
+		case probably:
 			same = append(same, i)
-		case far.node == nil && far.router == nil && !s.From.Complete && !s.Local.IsValid() && q.ASN == s.From.Config.BGP.ASN:
+		case perhaps:
 			unknown = true
 		}
 	}
@@ -206,4 +196,40 @@ func (m *Mesh) back(s Session) (index int, certain bool) {
 	default:
 		return -1, true
 	}
+}
+
+// match is how a peer of To fits From.
+type match int
+
+const (
+	never    match = iota
+	perhaps        // it may be From
+	probably       // it is From, on this session or on another one between the two
+	exactly        // it is From's end of this session
+)
+
+func (m *Mesh) match(s Session, i int) match {
+	p, q := s.Peer(), s.To.Config.BGP.Peers[i]
+	if here, there := interfaceOf(p), interfaceOf(q); here != "" || there != "" {
+		if here != "" && there != "" && m.across(s.To, there).node == s.From {
+			return probably
+		}
+		return never
+	}
+	if q.Address.Is4() != p.Address.Is4() {
+		return never
+	}
+	if s.Local.IsValid() {
+		if q.Address == s.Local {
+			return exactly
+		}
+		return never
+	}
+	switch far := m.find(s.To, q); {
+	case far.node == s.From:
+		return probably
+	case far.node == nil && far.router == nil && !s.From.Complete && q.ASN == s.From.Config.BGP.ASN:
+		return perhaps
+	}
+	return never
 }
