@@ -13,6 +13,8 @@ export CGO_ENABLED ?= 0
 export GOFLAGS := $(strip $(filter-out -trimpath -buildvcs=%,$(GOFLAGS)) -trimpath -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Of everything in the image: with it, two builds of one commit are the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 IMAGE   ?= ghcr.io/underlayd/underlayd
 DOCKER  ?= docker
 KEEP    ?=
@@ -27,6 +29,7 @@ TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft ss nsenter unshare s
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@for f in containerlab/*.clab.yml; do printf "  make clab-%s  this topology in real containerlab, or what is missing for that (root)\n" $$(basename $$f .clab.yml); done
 
 .PHONY: demo
 demo: ## two clusters in network namespaces, step by step, in a minute; KEEP=1 leaves them up (root)
@@ -57,6 +60,7 @@ fuzz: ## every fuzz target, FUZZTIME=1m each; PKG=./ipam narrows it (root)
 lint: ## golangci-lint with the import rules, and a tidy go.mod
 	@go tool -modfile=.ci/lint/go.mod golangci-lint run ./...
 	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/summary/main.go
+	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/image/main.go
 	@go mod tidy -diff
 
 .PHONY: build
@@ -79,14 +83,22 @@ pictures: ## draw topology.svg beside each topology again, and the drawings that
 	@go test ./config/picture -count=1 -update
 
 .PHONY: image
-image: build ## a container image with the two binaries and nothing else; DOCKER=podman works too
+image: build ## bin/underlayd-image.tar: the two programs and nothing else, for docker load, podman load, ctr images import
+	@GOOS= GOARCH= go run .ci/image/main.go -name $(IMAGE):$(VERSION) -version $(VERSION) -arch $$(go env GOARCH) -created $(SOURCE_DATE_EPOCH)
+
+.PHONY: image-load
+image-load: image ## the image, loaded into Docker; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }
-	@$(DOCKER) build --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) .
+	@$(DOCKER) load --input bin/underlayd-image.tar
 
 .PHONY: image-check
 image-check: ## run the image as the DaemonSet does, in a Docker engine of its own in a lab; Docker must be installed (root)
 	@.ci/prepare $(TEST_TOOLS) docker dockerd containerd runc
 	@go test -tags image -count=1 -timeout=5m -run TestTheImage $(ARGS) ./containerlab/scenario
+
+# make clab-two-clusters and so on: a topology in real containerlab, or what is missing for that (root)
+clab-%: force
+	@.ci/clab $*
 
 .PHONY: clean
 clean: ## remove what the other targets leave in this folder

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -128,30 +127,11 @@ func asJSON(t *testing.T, text []byte) string {
 	return string(out)
 }
 
-// image makes an image of the two programs by the Dockerfile, as `make image` does.
+// image loads an image of the two programs, written as `make image` does.
 func (d docker) image(t *testing.T) {
 	t.Helper()
-	folder := emptyFolder(t)
-	require.NoError(t, os.Mkdir(filepath.Join(folder, "bin"), 0o755))
-	for target, source := range map[string]string{
-		"bin/underlayd": built(t).underlayd, "bin/gobgp": built(t).gobgp, "LICENSE": "../../LICENSE", "Dockerfile": "../../Dockerfile",
-	} {
-		copyFile(t, source, filepath.Join(folder, target))
-	}
-	d.do(t, "build", "--quiet", "--tag", "underlayd", folder)
-}
-
-func copyFile(t *testing.T, source, target string) {
-	t.Helper()
-	in, err := os.Open(source)
-	require.NoError(t, err)
-	defer in.Close()
-	info, err := in.Stat()
-	require.NoError(t, err)
-	out, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY, info.Mode())
-	require.NoError(t, err)
-	_, err = io.Copy(out, in)
-	require.NoError(t, errors.Join(err, out.Close()))
+	out := d.do(t, "load", "--quiet", "--input", writeImage(t))
+	require.Contains(t, out, "underlayd:test")
 }
 
 // TestTheImageDoesItsWork runs the image as the DaemonSet does: host network, a root file system that is read-only but
@@ -164,7 +144,7 @@ func TestTheImageDoesItsWork(t *testing.T) {
 	d.image(t)
 	run := emptyFolder(t)
 	d.do(t, append(append([]string{"run", "--detach", "--name", "underlayd"}, asTheDaemonSet(t)...),
-		"--volume", run+":/run/underlayd", "--volume", filepath.Dir(c.config("east-1"))+":/etc/underlayd:ro", "underlayd")...)
+		"--volume", run+":/run/underlayd", "--volume", filepath.Dir(c.config("east-1"))+":/etc/underlayd:ro", "underlayd:test")...)
 	t.Cleanup(func() {
 		if t.Failed() {
 			logs, err := exec.Command("docker", "--host", d.socket, "logs", "underlayd").CombinedOutput()
@@ -228,7 +208,7 @@ func TestTheImageDoesItsWork(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		out, err := d.try(ctx, append(append([]string{"run", "--rm"}, asTheDaemonSet(t)...),
-			"--volume", run+":/run/underlayd", "--volume", filepath.Dir(c.config("east-1"))+":/etc/underlayd:ro", "underlayd", "cleanup")...)
+			"--volume", run+":/run/underlayd", "--volume", filepath.Dir(c.config("east-1"))+":/etc/underlayd:ro", "underlayd:test", "cleanup")...)
 		require.NoError(t, err)
 		require.Regexp(t, `kernel: [1-9]\d* routes and next-hop objects removed`, out)
 		has(t, n, nil)
