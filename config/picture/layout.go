@@ -30,7 +30,6 @@ type box struct {
 	title      string
 	lines      []string
 	router     bool
-	bridge     bool
 	stack      bool
 	cluster    int // index; -1: none
 	row        int // of all that are side by side
@@ -214,41 +213,11 @@ func (d *drawing) arcsWithin(f *frame) bool {
 
 // level puts clusters that have sessions with each other one above the other: the one with the most others first.
 func (d *drawing) level() {
-	others := make([]map[int]bool, len(d.frames))
-	for i := range others {
-		others[i] = map[int]bool{}
-	}
-	for _, s := range d.Sessions {
-		a, b := d.boxes[s.A], d.boxes[s.B]
-		if a != nil && b != nil && a.cluster >= 0 && b.cluster >= 0 && a.cluster != b.cluster {
-			others[a.cluster][b.cluster], others[b.cluster][a.cluster] = true, true
-		}
-	}
-	var order []int
-	for i := range d.frames {
-		order = append(order, i)
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(others[b]), len(others[a])) })
-	on := map[int]int{}
-	for _, start := range order {
-		if _, placed := on[start]; placed {
-			continue
-		}
-		on[start] = 0
-		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {
-			for next := range d.frames {
-				if _, placed := on[next]; !placed && others[queue[0]][next] {
-					on[next] = on[queue[0]] + 1
-					queue = append(queue, next)
-				}
-			}
-		}
-	}
-	for i, f := range d.frames {
-		for len(d.levels) <= on[i] {
+	for i, at := range d.depths(d.others()) {
+		for len(d.levels) <= at {
 			d.levels = append(d.levels, nil)
 		}
-		d.levels[on[i]] = append(d.levels[on[i]], f)
+		d.levels[at] = append(d.levels[at], d.frames[i])
 	}
 	if len(d.levels) > 1 && len(d.routers) == 0 {
 		for _, f := range d.levels[0] {
@@ -256,4 +225,43 @@ func (d *drawing) level() {
 			slices.Reverse(f.ranks)
 		}
 	}
+}
+
+// others tells for each cluster which other ones it has sessions with.
+func (d *drawing) others() []map[int]bool {
+	all := make([]map[int]bool, len(d.frames))
+	for i := range all {
+		all[i] = map[int]bool{}
+	}
+	for _, s := range d.Sessions {
+		a, b := d.boxes[s.A], d.boxes[s.B]
+		if a != nil && b != nil && a.cluster >= 0 && b.cluster >= 0 && a.cluster != b.cluster {
+			all[a.cluster][b.cluster], all[b.cluster][a.cluster] = true, true
+		}
+	}
+	return all
+}
+
+// depths says how many steps each cluster is from the first of those that it is connected with.
+func (d *drawing) depths(others []map[int]bool) []int {
+	order, depth := make([]int, len(others)), make([]int, len(others))
+	for i := range order {
+		order[i], depth[i] = i, -1
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(others[b]), len(others[a])) })
+	for _, start := range order {
+		if depth[start] >= 0 {
+			continue
+		}
+		depth[start] = 0
+		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {
+			for next := range others {
+				if depth[next] < 0 && others[queue[0]][next] {
+					depth[next] = depth[queue[0]] + 1
+					queue = append(queue, next)
+				}
+			}
+		}
+	}
+	return depth
 }
