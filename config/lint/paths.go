@@ -64,11 +64,15 @@ func (c *checker) paths() {
 	for _, s := range c.sessions {
 		byNode[s.From] = append(byNode[s.From], s)
 	}
+	reached := map[string]map[*mesh.Node]bool{}
 	for _, n := range c.Nodes {
 		for i, r := range n.Config.Clusters {
+			if reached[r.Name] == nil {
+				reached[r.Name] = c.reached(r.Name)
+			}
 			var ways []mesh.Session
 			for _, s := range byNode[n] {
-				if c.brings(s, r.Name) {
+				if brings(s, r.Name, reached[r.Name]) {
 					ways = append(ways, s)
 				}
 			}
@@ -82,17 +86,34 @@ func (c *checker) paths() {
 	}
 }
 
+// reached tells the nodes that routes of a cluster come to, through others too: it asks until no node is added.
+func (c *checker) reached(cluster string) map[*mesh.Node]bool {
+	has := map[*mesh.Node]bool{}
+	for more := true; more; {
+		more = false
+		for _, s := range c.sessions {
+			if !has[s.From] && contract(s.From, cluster) >= 0 && brings(s, cluster, has) {
+				has[s.From], more = true, true
+			}
+		}
+	}
+	return has
+}
+
 // brings says whether a session can bring routes of a cluster: its peer may be asked for them, and has them or is one
 // that nothing is known of.
-func (c *checker) brings(s mesh.Session, cluster string) bool {
+func brings(s mesh.Session, cluster string, reached map[*mesh.Node]bool) bool {
 	if p := s.Peer(); len(p.Clusters) > 0 && !slices.Contains(p.Clusters, cluster) {
 		return false
 	}
-	return s.To == nil || s.To.Config.Cluster.Name == cluster || passesOn(s, cluster)
+	if s.To == nil || s.Back < 0 || s.To.Config.Cluster.Name == cluster {
+		return true // of a session that only one side knows of, PeerOneSided speaks
+	}
+	return reached[s.To] && passesOn(s.BackPeer(), cluster)
 }
 
-// passesOn says whether the other side advertises what it has learned of a cluster. It never does.
-func passesOn(_ mesh.Session, _ string) bool { return false }
+// passesOn says whether a peer gets what was learned of a cluster. None ever does.
+func passesOn(config.Peer, string) bool { return false }
 
 func (c *checker) noPath(n *mesh.Node, i int, name string) {
 	f := Finding{

@@ -1,6 +1,9 @@
 package picture
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // entry is a line of the legend: a class of lines and what it stands for.
 type entry struct{ class, text string }
@@ -41,23 +44,35 @@ func (d *drawing) legend() []entry {
 	}
 	add("s d", "not established", Session.down)
 	add("s o", "one-sided", func(s Session) bool { return s.OneSided })
-	if len(d.Links) > 0 {
+	drawn := func(l Link) bool { return d.boxes[l.A] != nil && d.boxes[l.B] != nil }
+	if slices.ContainsFunc(d.Links, drawn) {
 		all = append(all, entry{"w", "cable"})
 	}
-	if len(d.bridges) > 0 {
-		all = append(all, entry{"", "on one segment: " + strings.Join(d.bridges, ", ")})
+	if len(d.bridges) == 1 {
+		all = append(all, entry{"", "over the segment " + d.bridges[0]})
+	} else if len(d.bridges) > 1 {
+		all = append(all, entry{"", "over the segments " + strings.Join(d.bridges, ", ")})
 	}
 	return all
 }
 
-const swatch = 34 // pixels of a line in the legend, with what is left and right of it
+const swatch = 34 // pixels of a line in the legend
+
+// width of an entry, and where its text begins.
+func (e entry) width() (all, text int) {
+	if e.class != "" {
+		text = swatch + 10
+	}
+	return text + textWidth(e.text, 66) + 18, text
+}
 
 func legendWidth(all []entry) int {
-	width := 0
+	sum := 0
 	for _, e := range all {
-		width += swatch + 10 + textWidth(e.text, 66) + 18
+		width, _ := e.width()
+		sum += width
 	}
-	return width
+	return sum
 }
 
 func (s *sheet) legend(all []entry, x, y int) {
@@ -65,8 +80,9 @@ func (s *sheet) legend(all []entry, x, y int) {
 		if e.class != "" {
 			s.line(`<path class="%s" d="M%d %dh%d"%s/>`, e.class, x, y, swatch, map[bool]string{true: ` stroke-width="6"`}[e.class == "w"])
 		}
-		s.line(`<text class="n" x="%d" y="%d">%s</text>`, x+swatch+10, y+4, escape(e.text))
-		x += swatch + 10 + textWidth(e.text, 66) + 18
+		width, text := e.width()
+		s.line(`<text class="n" x="%d" y="%d">%s</text>`, x+text, y+4, escape(e.text))
+		x += width
 	}
 }
 
