@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestWhatDoesNotFit(t *testing.T) {
 		{"families that do not meet", onEast("families: [ipv4]"), onWest("families: [ipv6]"), "error FamiliesDoNotMeet, warning FamilyNotCarried, warning FamilyNotCarried"},
 		{"a family that only one side has", onEast("families: [ipv4]"), nil, "warning FamilyNotCarried, warning FamilyOneSided"},
 		{"two hold times", onEast("holdTime: 9s"), nil, "warning HoldTimesDiffer"},
-		{"BFD on one side", onEast("bfd: {interval: 300ms}"), nil, "error BFDOneSided"},
+		{"BFD on one side", onEast("bfd: {interval: 300ms}"), nil, "warning BFDOneSided"},
 		{"BFD that is slower than the hold time", onEast("bfd: {interval: 30s, multiplier: 3}"), onWest("bfd: {interval: 300ms}"), "warning BFDSlow"},
 		{"graceful restart on one side", nil, edit{"asn: 64513", "asn: 64513\n  gracefulRestart: {enabled: false}"}, "warning GracefulRestartOneSided"},
 		{"routes that are kept for less than a restart", nil, edit{"asn: 64513", "asn: 64513\n  gracefulRestart: {staleTime: 60s}"}, "warning GracefulRestartStale"},
@@ -277,4 +278,25 @@ func TestTheLabsAreClean(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every code is documented with its severity, and nothing is that does not exist.
+func TestCodesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/topologies.md")
+	require.NoError(t, err)
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\w+) \| (?:error|warning|the same)`).FindAllStringSubmatch(string(text), -1) {
+		documented[m[1]] = true
+	}
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	used := map[string]bool{}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`Code: "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+			used[m[1]] = true
+		}
+	}
+	require.Equal(t, used, documented)
 }

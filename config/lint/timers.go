@@ -37,8 +37,8 @@ func (c *checker) timers(s mesh.Session) {
 	}
 	if (p.BFD.Interval == 0) != (q.BFD.Interval == 0) {
 		c.pair(s, "bfd.interval", [2]any{p.BFD.Interval, q.BFD.Interval}, Finding{
-			Code: "BFDOneSided", Severity: Error,
-			Message: fmt.Sprintf("the session between nodes %s and %s has BFD on one side only: it never comes up there", s.From.Name, s.To.Name),
+			Code: "BFDOneSided", Severity: Warning,
+			Message: fmt.Sprintf("the session between nodes %s and %s has BFD on one side only: BFD never comes up, and nothing is noticed by it", s.From.Name, s.To.Name),
 			Fix:     "configure it on both sides, or on none",
 		})
 	}

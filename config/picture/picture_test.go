@@ -144,13 +144,18 @@ func TestThePicturesOfTheTopologies(t *testing.T) {
 	files, err := filepath.Glob("../../containerlab/*.clab.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	choices, err := os.ReadFile("../../docs/topologies.md")
+	require.NoError(t, err)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			m, err := mesh.Load([]string{file}, nil)
 			require.NoError(t, err)
 			var svg bytes.Buffer
 			require.NoError(t, picture.FromMesh(m).WriteSVG(&svg))
-			golden(t, filepath.Join(strings.TrimSuffix(file, ".clab.yml"), "topology.svg"), svg.Bytes())
+			folder := strings.TrimSuffix(file, ".clab.yml")
+			golden(t, filepath.Join(folder, "topology.svg"), svg.Bytes())
+			require.FileExists(t, filepath.Join(folder, "README.md"))
+			require.Contains(t, string(choices), strings.TrimPrefix(folder, "../")+"/topology.svg", "docs/topologies.md says when to choose it")
 		})
 	}
 }
