@@ -2,9 +2,11 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +26,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
 	step(t, "and in metrics", func(t *testing.T) { answersInMetrics(t, n) })
+	step(t, "and in a drawing, of several daemons too", func(t *testing.T) { answersInADrawing(t, c) })
 	step(t, "questions that make no sense are refused as such", func(t *testing.T) {
 		for _, argv := range [][]string{
 			{"status", "-o", "xml"}, {"routes", "10.20.1.0/240"}, {"routes", "--state", "lost"}, {"status", "what"}, {"run", "--no-such-flag"},
@@ -128,6 +131,28 @@ func answersInMetrics(t *testing.T, n *containerlab.Node) {
 }
 
 // stockGobgp runs the command that comes with GoBGP on the daemon's socket.
+func answersInADrawing(t *testing.T, c *clusters) {
+	argv := []string{"topology", "-o", "json"}
+	for _, p := range places() {
+		argv = append(argv, "--socket", c.Node(p.name).Path("/run/underlayd/underlayd.sock"))
+	}
+	out, err := exec.Command(built(t).underlayd, argv...).Output()
+	require.NoError(t, err)
+	var drawn struct {
+		Clusters []struct{ Nodes []struct{ Name string } }
+		Sessions []struct{ A, B, State string }
+	}
+	require.NoError(t, json.Unmarshal(out, &drawn))
+	require.Len(t, drawn.Clusters, 2)
+	require.Len(t, drawn.Clusters[0].Nodes, 2)
+	require.Len(t, drawn.Sessions, 6)
+	for _, s := range drawn.Sessions {
+		require.Equal(t, "established", s.State, s)
+		require.Contains(t, s.B, "/65000", "the fabric, which is not asked")
+	}
+	require.Contains(t, output(t, c.Node("east-1"), "underlayd", "topology"), "</svg>")
+}
+
 func stockGobgp(t *testing.T, c *clusters, n *containerlab.Node) {
 	gobgp := []string{built(t).gobgp, "--target", "unix:///run/underlayd/gobgp.sock"}
 	reads := func(argv ...string) string { return output(t, n, append(slices.Clone(gobgp), argv...)...) }
