@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -82,44 +83,99 @@ func running(ctx context.Context, sockets []string) (*picture.Picture, error) {
 	return fromStatus(all), nil
 }
 
-// fromStatus makes the picture of what daemons say of themselves. A session between two of them is one. Whose an address
-// is follows from the sessions that are up: the others have none of ours.
+// observed is what daemons say of themselves, on its way to a picture.
+type observed struct {
+	all    []*status.Snapshot
+	p      *picture.Picture
+	ids    []string           // of the daemons' nodes
+	owners map[netip.Addr]int // whose an address is, as far as a session that is up says so
+}
+
+// fromStatus makes the picture of what daemons say of themselves. A session between two of them is one.
 func fromStatus(all []*status.Snapshot) *picture.Picture {
-	p := &picture.Picture{Clusters: []picture.Cluster{}, Routers: []picture.Router{}, Sessions: []picture.Session{}}
-	ids := make([]string, len(all))
-	owners := map[netip.Addr]int{}
+	o := &observed{all: all, ids: make([]string, len(all)), owners: map[netip.Addr]int{},
+		p: &picture.Picture{Clusters: []picture.Cluster{}, Routers: []picture.Router{}, Sessions: []picture.Session{}}}
 	for i, s := range all {
-		at := slices.IndexFunc(p.Clusters, func(c picture.Cluster) bool { return c.Name == s.Cluster.Name })
-		if at < 0 {
-			at = len(p.Clusters)
-			p.Clusters = append(p.Clusters, picture.Cluster{Name: s.Cluster.Name, ID: s.Cluster.ID})
-		}
-		ids[i] = s.Cluster.Name + "/" + s.Node
-		p.Clusters[at].Nodes = append(p.Clusters[at].Nodes, picture.Node{ID: ids[i], Name: s.Node, ASN: s.ASN, PodCIDRs: s.Advertised})
-		for _, one := range s.Sessions {
-			if one.LocalAddress.IsValid() && !one.LocalAddress.IsLinkLocalUnicast() {
-				owners[one.LocalAddress] = i
-			}
-		}
+		o.node(i, s)
 	}
+	routers := o.strangers()
 	for i, s := range all {
 		for _, one := range s.Sessions {
-			drawn := picture.Session{A: ids[i], Internal: one.ASN == s.ASN, Families: one.Families, State: one.State}
-			other, known := owners[one.Address]
-			tells := known && slices.ContainsFunc(all[other].Sessions, func(back status.Session) bool {
-				who, known := owners[back.Address]
-				return known && who == i && back.Address.Is4() == one.Address.Is4()
-			})
+			drawn := picture.Session{A: o.ids[i], Internal: one.ASN == s.ASN, Families: one.Families, State: one.State}
+			other, known := o.owners[one.Address]
 			switch {
-			case tells && other < i:
+			case known && other < i && o.tells(other, i, one):
 				continue
 			case known:
-				drawn.B = ids[other]
+				drawn.B = o.ids[other]
 			default:
-				drawn.B = p.Stranger(cmp.Or(one.Peer, one.Address.String()), one.ASN)
+				drawn.B = routers.add(one)
 			}
-			p.Sessions = append(p.Sessions, drawn)
+			o.p.Sessions = append(o.p.Sessions, drawn)
 		}
 	}
-	return p
+	return o.p
+}
+
+func (o *observed) node(i int, s *status.Snapshot) {
+	at := slices.IndexFunc(o.p.Clusters, func(c picture.Cluster) bool { return c.Name == s.Cluster.Name })
+	if at < 0 {
+		at = len(o.p.Clusters)
+		o.p.Clusters = append(o.p.Clusters, picture.Cluster{Name: s.Cluster.Name, ID: s.Cluster.ID})
+	}
+	o.ids[i] = s.Cluster.Name + "/" + s.Node
+	o.p.Clusters[at].Nodes = append(o.p.Clusters[at].Nodes, picture.Node{ID: o.ids[i], Name: s.Node, ASN: s.ASN, PodCIDRs: s.Advertised})
+	for _, one := range s.Sessions {
+		if one.LocalAddress.IsValid() && !one.LocalAddress.IsLinkLocalUnicast() {
+			o.owners[one.LocalAddress] = i
+		}
+	}
+}
+
+// tells says whether daemon other has the other side of a session of daemon i among its own.
+func (o *observed) tells(other, i int, s status.Session) bool {
+	return slices.ContainsFunc(o.all[other].Sessions, func(back status.Session) bool {
+		who, known := o.owners[back.Address]
+		return known && who == i && back.Address.Is4() == s.Address.Is4()
+	})
+}
+
+// strangers adds the routers: first those with a session that is up, which says who they are.
+func (o *observed) strangers() strangers {
+	routers := strangers{p: o.p, ids: map[[3]string]string{}}
+	for _, up := range []bool{true, false} {
+		for _, s := range o.all {
+			for _, one := range s.Sessions {
+				if _, ours := o.owners[one.Address]; !ours && one.RouterID.IsValid() == up {
+					routers.add(one)
+				}
+			}
+		}
+	}
+	return routers
+}
+
+// strangers are the routers that daemons have sessions with. One that several call by different names is known by its
+// BGP identifier, which is its own within its AS (RFC 6286).
+type strangers struct {
+	p   *picture.Picture
+	ids map[[3]string]string
+}
+
+// add returns the id of a session's other side.
+func (r strangers) add(s status.Session) string {
+	asn := strconv.FormatUint(uint64(s.ASN), 10)
+	byName, byID := [3]string{"name", asn, cmp.Or(s.Peer, s.Address.String())}, [3]string{"id", asn, s.RouterID.String()}
+	id := r.ids[byName]
+	if s.RouterID.IsValid() {
+		id = cmp.Or(r.ids[byID], id)
+	}
+	if id == "" {
+		id = r.p.Stranger(byName[2], s.ASN)
+	}
+	r.ids[byName] = id
+	if s.RouterID.IsValid() {
+		r.ids[byID] = id
+	}
+	return id
 }

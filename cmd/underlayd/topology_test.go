@@ -29,4 +29,16 @@ func TestAPictureOfWhatRuns(t *testing.T) {
 
 	alone := fromStatus([]*status.Snapshot{west})
 	require.Equal(t, []picture.Session{{A: "west/west-1", B: "peer/east-1/64512", Families: []string{"ipv4"}, State: "established"}}, alone.Sessions)
+
+	// One router, called differently, over two sessions of which one is down.
+	id := netip.MustParseAddr("9.9.9.9")
+	a1 := &status.Snapshot{Node: "a-1", Cluster: status.Cluster{Name: "a"}, Sessions: []status.Session{
+		{Peer: "tor-v4", Address: tor, ASN: 1, State: "idle"}, {Peer: "tor-v6", Address: netip.MustParseAddr("fd00::1"), ASN: 1, RouterID: id},
+	}}
+	a2 := &status.Snapshot{Node: "a-2", Cluster: status.Cluster{Name: "a"}, Sessions: []status.Session{
+		{Peer: "tor-v4", Address: netip.MustParseAddr("192.168.3.254"), ASN: 1, RouterID: id},
+	}}
+	p = fromStatus([]*status.Snapshot{a1, a2})
+	require.Equal(t, []picture.Router{{ID: "peer/tor-v6/1", Name: "tor-v6", ASN: 1}}, p.Routers)
+	require.Len(t, p.Sessions, 3)
 }
