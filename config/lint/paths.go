@@ -40,7 +40,7 @@ func (c *checker) addresses(n *mesh.Node) {
 // distance checks that a peer which packets must not be routed to is on a link of the node.
 func (c *checker) distance(s mesh.Session) {
 	n, p := s.From, s.Peer()
-	if !n.Complete || s.To == n || !p.Address.IsValid() || p.Address.IsLinkLocalUnicast() || p.Address.IsLoopback() {
+	if !n.Complete || n.Reaches || s.To == n || !p.Address.IsValid() || p.Address.IsLinkLocalUnicast() || p.Address.IsLoopback() {
 		return
 	}
 	subnets := slices.ContainsFunc(n.Addresses, func(a netip.Prefix) bool {

@@ -30,6 +30,9 @@ type Node struct {
 	Addresses []netip.Prefix
 	// Complete says that the node has no others.
 	Complete bool
+	// Reaches says that more may be on-link than the subnets of Addresses: by routes without a gateway, by point-to-point
+	// addresses.
+	Reaches bool
 }
 
 // Router is what a topology has besides the nodes: a speaker that is configured in its own language, a bridge, a host.

@@ -24,6 +24,7 @@ func TestATopology(t *testing.T) {
 	}
 	require.Equal(t, []string{"n1 AS 64512 [192.168.1.1/24 fd00:1::1/64] true false", "n2 AS 64513 [192.168.1.2/24] true false"}, nodes,
 		"one file for two nodes, with the variables and flags of each")
+	require.Equal(t, []bool{false, true}, []bool{m.Nodes[0].Reaches, m.Nodes[1].Reaches}, "a route without a gateway makes more on-link")
 	for _, r := range m.Routers {
 		routers = append(routers, fmt.Sprint(r.Name, " ", r.Kind, " AS ", r.ASN, " ", r.Addresses))
 	}

@@ -103,6 +103,7 @@ func loadTopology(path string) (*Mesh, error) {
 		}
 		node.Addresses = t.under(host).addresses(filepath.Dir(path))
 		node.Complete = len(node.Addresses) > 0
+		node.Reaches = slices.ContainsFunc(t.under(host).Exec, farLine.MatchString)
 		m.Nodes = append(m.Nodes, node)
 		ends[name], ends[host] = End{Node: node}, End{Node: node}
 	}
@@ -186,6 +187,8 @@ func (t nodeText) outside(inside, folder string) string {
 
 var (
 	addLine = regexp.MustCompile(`\bip\s+(?:-\w+\s+)*a(?:ddr(?:ess)?)?\s+(?:add|replace)\s+([0-9A-Fa-f:.]+(?:/\d+)?)`)
+	// farLine makes something on-link that is in no subnet of the node.
+	farLine = regexp.MustCompile(`\sr(?:oute)?\s+(?:add|replace|append)\s+[^;&|]*\bdev\b|\speer\s`)
 	// frrLine is an address in FRR's own language.
 	frrLine = regexp.MustCompile(`(?m)^\s+ip(?:v6)? address ([0-9A-Fa-f:.]+/\d+)`)
 	// asLines are how FRR, BIRD and GoBGP say their AS number.
