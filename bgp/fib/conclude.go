@@ -12,6 +12,12 @@ func (p *pass) conclude(failed error) {
 		for _, g := range s.groups {
 			g.late = false
 		}
+		if s.quiet {
+			if s.quiet = false; failed != nil || s.problem != "" || !slices.Equal(s.said, s.way().addrs) {
+				p.t.revisit(s)
+			}
+			s.said = nil
+		}
 	}
 	for _, e := range p.batch {
 		if failed != nil && p.problems[e].why == "" {
@@ -92,7 +98,7 @@ func (p *pass) success(s *pathSet) *Outcome {
 	w := s.way()
 	reason := whyDown(w)
 	if reason != "" {
-		reason = fmt.Sprintf("%d of %d next hops in use: %s", len(w.up), len(w.hops), reason)
+		reason = fmt.Sprintf("%d of %d next hops in use: %s", len(w.addrs), len(w.hops), reason)
 	}
 	o := Outcome{Status: Installed, NextHops: w.addrs, Reason: reason, OffLink: offLink(w)}
 	if s.outcome == nil || !s.outcome.same(&o) {

@@ -2,17 +2,23 @@
 //
 // It owns everything in the kernel that carries our mark and nothing else. The mark is the route
 // protocol number (Config.Protocol) on routes in one table (Config.Table), and the same protocol
-// number together with an id in 0x55400000–0x554fffff on next-hop objects. Objects in that range
-// with another protocol belong to somebody else: their ids are stepped over.
+// number together with an id in 0x55400000–0x554fffff on next-hop objects, and alone on rules. Objects
+// in that range with another protocol belong to somebody else: their ids are stepped over.
 //
 // # Shape in the kernel
 //
 // Each distinct set of next hops is one next-hop group, shared and counted by all prefixes that
-// use it; each next hop is one next-hop object, shared by the groups. A set of one is a group of
-// one as well: only then can a change of path for many prefixes ("their only next hop died, the
-// backup is another one") be a single message that rewrites the group, with no route touched. A
-// route names its group and is rewritten only when it moves to another group. Kernels without
-// next-hop objects (before 5.3) get the next hops inside each route; Mode says which is in use.
+// use it; each neighbour that packets are handed to is one next-hop object, shared by the groups. A next
+// hop that is on no link has no object of its own: it is resolved by the kernel's routes, if Config.Resolve
+// lets it, and its gateways' objects are the members of the groups of the sets that it is in. When
+// the gateways change those groups are rewritten, and no route is; a State names the next hops, and
+// NextHops says through which gateways they go.
+//
+// A set of one is a group of one as well: only then can a change of path for many prefixes ("their
+// only next hop died, the backup is another one") be a single message that rewrites the group, with
+// no route touched. A route names its group and is rewritten only when it moves to another group.
+// Kernels without next-hop objects (before 5.3) get the next hops inside each route; Mode says which
+// is in use.
 //
 // A group can be rewritten before anybody knows which prefixes that moves: Failover sends whole
 // sets another way, and Ensure, told prefix by prefix afterwards, finds it done.
@@ -47,6 +53,6 @@
 //
 // # What it refuses to do
 //
-// It knows nothing of BGP, chooses no best path, follows no recursive next hops (a next hop that is
-// not on-link makes the route Failed), and never acts on a dump the kernel said was interrupted.
+// It knows nothing of BGP, chooses no best path, resolves no next hop through a route of its own, and
+// never acts on a dump the kernel said was interrupted.
 package fib

@@ -44,11 +44,12 @@ type held struct {
 	nextHop uint32 // the object it names, 0 for inline
 	group   *group // that object, when it is a group of ours
 	hops    []gateway
+	options options
 	tos     uint8 // never one of our making
 }
 
 func (h *held) is(r *kernelRoute) bool {
-	return h.metric == r.metric && h.tos == r.tos && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
+	return h.metric == r.metric && h.tos == r.tos && h.options == r.options && h.nextHop == r.nextHop && (h.nextHop != 0 || sameGateways(h.hops, r.hops))
 }
 
 // slab is how many entries are allocated together.
@@ -125,7 +126,7 @@ func (e *entry) routes() int {
 func (t *Table) route(e *entry, i int) held {
 	if e.usual != nil {
 		if i == 0 {
-			return held{metric: uint32(t.cfg.Metric), nextHop: e.usual.id, group: e.usual}
+			return held{metric: uint32(t.cfg.Metric), nextHop: e.usual.id, group: e.usual, options: t.options(e.dst)}
 		}
 		i--
 	}
@@ -143,7 +144,7 @@ func (t *Table) find(e *entry, match func(*held) bool) int {
 }
 
 func (t *Table) newHeld(r *kernelRoute) held {
-	h := held{metric: r.metric, nextHop: r.nextHop, hops: r.hops, tos: r.tos}
+	h := held{metric: r.metric, nextHop: r.nextHop, hops: r.hops, tos: r.tos, options: r.options}
 	if r.nextHop != 0 {
 		h.group = t.groups[r.nextHop]
 	}
@@ -155,7 +156,7 @@ func (t *Table) keep(e *entry, h held) {
 	if h.group != nil {
 		h.group.routes++
 	}
-	if e.usual == nil && t.isUsual(&h) {
+	if e.usual == nil && t.isUsual(e, &h) {
 		e.usual = h.group
 		return
 	}
@@ -163,8 +164,8 @@ func (t *Table) keep(e *entry, h held) {
 	x.held = append(x.held, h)
 }
 
-func (t *Table) isUsual(h *held) bool {
-	return h.group != nil && h.metric == uint32(t.cfg.Metric) && h.tos == 0
+func (t *Table) isUsual(e *entry, h *held) bool {
+	return h.group != nil && h.metric == uint32(t.cfg.Metric) && h.tos == 0 && h.options == t.options(e.dst)
 }
 
 // lose forgets e's i-th route.
@@ -179,7 +180,7 @@ func (t *Table) lose(e *entry, i int) {
 		e.extra.held = slices.Delete(e.extra.held, i-1, i)
 	default:
 		e.usual = nil
-		if at := slices.IndexFunc(e.others(), func(h held) bool { return t.isUsual(&h) }); at >= 0 {
+		if at := slices.IndexFunc(e.others(), func(h held) bool { return t.isUsual(e, &h) }); at >= 0 {
 			e.usual = e.extra.held[at].group
 			e.extra.held = slices.Delete(e.extra.held, at, at+1)
 		}
@@ -220,7 +221,7 @@ func (t *Table) serves(g *group, s *pathSet) bool {
 
 // satisfies says whether h is the route that e wants, as it should be now.
 func (t *Table) satisfies(e *entry, h *held) bool {
-	if e.want == nil || h.metric != uint32(t.cfg.Metric) || h.tos != 0 {
+	if e.want == nil || h.metric != uint32(t.cfg.Metric) || h.tos != 0 || h.options != t.options(e.dst) {
 		return false
 	}
 	if t.mode == ModeObjects {

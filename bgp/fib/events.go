@@ -24,8 +24,12 @@ func (t *Table) handle(e *event, now time.Time) {
 			t.markStale(h) // ours from now on, or no longer
 		}
 		t.doubtRivals(e.link.index) // a route goes silently with its source address
+		t.sourceChanged(e.addr, now)
 	case settingsChanged:
 		poke(t.hostChanged)
+	case rulesChanged:
+		poke(t.hostChanged)
+		t.recheck, t.ruleNews = true, true
 	case nextHopAdded, nextHopRemoved:
 		t.handleNextHop(e, now)
 	case routeAdded, routeRemoved:
@@ -37,7 +41,7 @@ func (t *Table) handle(e *event, now time.Time) {
 			return
 		}
 		dst := e.route.dst
-		t.doubtWithin(dst)
+		t.doubtWithin(dst, e.table)
 		if e.inTable && e.route.tos == 0 {
 			t.handleForeign(e)
 		}
@@ -80,6 +84,9 @@ func (t *Table) handleLink(l linkState) {
 
 func (t *Table) handleNextHop(e *event, now time.Time) {
 	id := e.nextHop.id
+	if !ours(id) && len(t.indexed().objects) > 0 {
+		t.recheck, t.objectNews = true, true
+	}
 	if !ours(id) || id == lastID || t.mode != ModeObjects || !t.known {
 		return
 	}

@@ -17,6 +17,7 @@ type model struct {
 	mu        sync.Mutex // guards all that follows
 	links     map[string]*linkState
 	down      map[string]bool // administratively
+	ruleList  []rule          // of our protocol
 	addrs     []modelAddr
 	list      []kernelRoute // in the order the kernel keeps: by metric, then by arrival
 	hops      map[uint32]kernelNextHop
@@ -60,6 +61,9 @@ func (m *model) newUser() *user {
 
 // emit tells everybody else.
 func (m *model) emit(e event) {
+	if e.inTable {
+		e.table = DefaultTable
+	}
 	for _, u := range m.users {
 		switch {
 		case u == m.acting:
@@ -155,7 +159,9 @@ func (m *model) carryOut(r *request, protocol uint8) error {
 		if err := m.refuse[r.dst]; err != nil {
 			return err
 		}
-		return m.putRoute(kernelRoute{dst: r.dst, metric: r.metric, nextHop: r.id, protocol: protocol, hops: r.hops}, r.op == opCreateRoute)
+		return m.putRoute(kernelRoute{
+			dst: r.dst, metric: r.metric, nextHop: r.id, protocol: protocol, hops: r.hops, options: r.options,
+		}, r.op == opCreateRoute)
 	default:
 		if err := m.refuse[r.dst]; err != nil {
 			return err
@@ -234,6 +240,10 @@ func (m *model) dropRoutes(gone func(kernelRoute) bool) {
 }
 
 func (m *model) putRoute(r kernelRoute, exclusive bool) error {
+	source := r.options.source
+	if source.IsValid() && !slices.ContainsFunc(m.addrs, func(a modelAddr) bool { return a.prefix.Addr() == source }) {
+		return unix.EINVAL
+	}
 	if r.nextHop != 0 {
 		if _, ok := m.hops[r.nextHop]; !ok {
 			return unix.EINVAL
@@ -245,7 +255,8 @@ func (m *model) putRoute(r kernelRoute, exclusive bool) error {
 		if x.dst != r.dst || x.metric != r.metric {
 			continue
 		}
-		if exclusive || x.nextHop == r.nextHop && x.protocol == r.protocol && sameGateways(x.hops, r.hops) {
+		alike := x.nextHop == r.nextHop && sameGateways(x.hops, r.hops) // which is all that IPv6 looks at
+		if exclusive || alike && (r.dst.Addr().Is6() || x.protocol == r.protocol && x.options == r.options) {
 			return unix.EEXIST
 		}
 		if r.dst.Addr().Is6() && x.nextHop == 0 && r.nextHop == 0 {
@@ -265,7 +276,8 @@ func (m *model) putRoute(r kernelRoute, exclusive bool) error {
 func (m *model) cutRoute(r *request, protocol uint8) bool {
 	for i := range m.list {
 		x := &m.list[i]
-		if x.dst != r.dst || x.metric != r.metric || x.protocol != protocol || x.nextHop != r.id {
+		other := x.options != r.options && r.options != (options{}) && x.dst.Addr().Is4()
+		if x.dst != r.dst || x.metric != r.metric || x.protocol != protocol || x.nextHop != r.id || other {
 			continue
 		}
 		if r.id != 0 || len(r.hops) == 0 || sameGateways(x.hops, r.hops) || x.dst.Addr().Is6() && len(without(x.hops, r.hops)) == 0 {

@@ -35,27 +35,62 @@ func (m *model) resolve(_ context.Context, addrs []netip.Addr) ([]resolution, er
 }
 
 func (m *model) find(a netip.Addr) resolution {
-	best, found := modelAddr{}, false
+	if a.Zone() != "" {
+		l := m.links[a.Zone()]
+		switch {
+		case l == nil:
+			return resolution{err: wayError("no such link")}
+		case !l.up:
+			return resolution{err: errLinkDown}
+		}
+		return resolution{link: l.index}
+	}
+	best, found := kernelRoute{}, false
 	for _, x := range m.addrs {
 		if x.prefix.Addr() == a {
 			return resolution{err: errOwnAddress}
 		}
-		if !m.down[x.link] && x.prefix.Contains(a) && (!found || x.prefix.Bits() > best.prefix.Bits()) {
-			best, found = x, true
+	}
+	for _, r := range append(m.connected(), m.list...) {
+		closer := r.dst.Bits() > best.dst.Bits() || r.dst == best.dst && r.metric < best.metric
+		if r.dst.Contains(a) && (!found || closer) {
+			best, found = r, true
 		}
 	}
-	if !found {
-		return resolution{err: errNotOnLink}
+	r := resolution{match: best.dst, table: DefaultTable, object: best.nextHop != 0}
+	hops := best.hops
+	if best.nextHop != 0 {
+		hops = m.gateways(best.nextHop)
 	}
-	for _, r := range m.list {
-		if r.dst.Contains(a) && r.dst.Bits() > best.prefix.Bits() {
-			return resolution{err: errNotOnLink}
+	switch {
+	case !found:
+		return resolution{err: errNoRoute}
+	case best.protocol == ourMark:
+		r.err = errOurRoute
+	case len(hops) == 0:
+		return resolution{err: errBlackhole}
+	case hops[0].addr.IsValid():
+		for _, g := range hops {
+			r.via = append(r.via, g.addr)
 		}
+	case !m.up(hops[0].link):
+		r.err = errLinkDown
+	default:
+		r.link = hops[0].link
 	}
-	if l := m.links[best.link]; l.up {
-		return resolution{link: l.index}
+	return r
+}
+
+func (m *model) gateways(id uint32) []gateway {
+	h := m.hops[id]
+	if h.members == nil {
+		return []gateway{h.gateway}
 	}
-	return resolution{err: errLinkDown}
+	var all []gateway
+	for _, id := range h.members {
+		all = append(all, m.hops[id].gateway)
+	}
+	return all
 }
 
 // linkDown is what goes when a link loses its carrier or is set down.
@@ -134,3 +169,25 @@ func (m *model) around(links []int) (s surroundings, err error) {
 }
 
 func (m *model) close() error { return nil }
+
+func (m *model) rules() (all []rule, families []bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ruleList), []bool{false, true}, nil
+}
+
+func (m *model) addRule(r rule) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ruleList = append(m.ruleList, r)
+	m.emit(event{kind: rulesChanged})
+	return nil
+}
+
+func (m *model) deleteRule(r rule) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ruleList = slices.DeleteFunc(m.ruleList, func(o rule) bool { return o == r })
+	m.emit(event{kind: rulesChanged})
+	return nil
+}

@@ -90,6 +90,7 @@ func (f *fake) deleteAddr(_ *testing.T, link, addr string) {
 				return r.dst.Addr().Is4() && len(r.hops) > 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return g.link != index })
 			})
 		}
+		f.dropRoutes(func(r kernelRoute) bool { return r.dst.Addr().Is4() && r.options.source == gone.prefix.Addr() })
 		f.emit(event{kind: addressChanged, link: linkState{index: index, gone: true}, addr: gone.prefix.Addr()})
 	})
 }
@@ -100,8 +101,12 @@ func (f *fake) kernelRoute(r spec) kernelRoute {
 		r.metric = 1024 // IPv6's default
 	}
 	k := kernelRoute{dst: dst, metric: uint32(r.metric), nextHop: r.nextHop, protocol: uint8(r.protocol)}
-	if r.via != "" {
-		k.hops = []gateway{{netip.MustParseAddr(r.via), f.find(netip.MustParseAddr(r.via)).link}}
+	for _, via := range []string{r.via, r.also} {
+		if via != "" && r.pinned {
+			k.hops = append(k.hops, gateway{pin(netip.MustParseAddr(via), r.link), f.links[r.link].index})
+		} else if via != "" {
+			k.hops = append(k.hops, gateway{netip.MustParseAddr(via), f.find(netip.MustParseAddr(via)).link})
+		}
 	}
 	return k
 }
@@ -199,24 +204,12 @@ func (f *fake) routes(_ *testing.T, protocol int) []string {
 		}
 		var via []string
 		for _, h := range hops {
-			via = append(via, h.addr.String())
+			via = append(via, plain(h.addr).String())
 		}
 		slices.Sort(via)
-		all = append(all, fmt.Sprintf("%s metric %d via %s", r.dst, r.metric, strings.Join(via, " ")))
+		all = append(all, fmt.Sprintf("%s metric %d via %s", r.dst, r.metric, strings.Join(via, " "))+r.options.text())
 	}
 	slices.Sort(all)
-	return all
-}
-
-func (f *fake) gateways(id uint32) []gateway {
-	h := f.hops[id]
-	if h.members == nil {
-		return []gateway{h.gateway}
-	}
-	var all []gateway
-	for _, m := range h.members {
-		all = append(all, f.hops[m].gateway)
-	}
 	return all
 }
 
@@ -232,7 +225,7 @@ func (f *fake) objects(_ *testing.T, protocol int) map[uint32]string {
 			slices.Sort(ids)
 			all[id] = groupText(ids)
 		default:
-			all[id] = "via " + h.gateway.addr.String()
+			all[id] = "via " + plain(h.gateway.addr).String()
 		}
 	}
 	return all
@@ -245,3 +238,31 @@ func (f *fake) writes(*testing.T) (int, int) {
 }
 
 func (f *fake) compat(*testing.T, bool) {}
+
+func (o options) text() string {
+	var text string
+	if o.source.IsValid() {
+		text += " src " + o.source.String()
+	}
+	if o.mtu != 0 {
+		text += fmt.Sprintf(" mtu %d", o.mtu)
+	}
+	return text
+}
+
+func (f *fake) ruleTexts(*testing.T) (all []string) {
+	there, _, _ := f.rules()
+	for _, r := range there {
+		all = append(all, fmt.Sprintf("%s %d lookup %d", map[bool]string{false: "-4", true: "-6"}[r.v6], r.priority, r.table))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (f *fake) dropRule(_ *testing.T, family string, priority, table int) {
+	_ = f.deleteRule(rule{v6: family == "-6", priority: priority, table: table})
+}
+
+func (f *fake) putRule(_ *testing.T, family string, priority, table int) {
+	_ = f.addRule(rule{v6: family == "-6", priority: priority, table: table})
+}

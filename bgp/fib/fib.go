@@ -41,6 +41,15 @@ type Config struct {
 	// Resync is how often everything is read again from the kernel although no event asked for
 	// it; less often when a reading takes longer than 1/500 of it.
 	Resync time.Duration
+	// MTU is that of our routes, 0 for none.
+	MTU int
+	// Source4 and Source6 are the addresses that our routes prefer as source of what the node itself sends; the zero Addr
+	// for none. While one is not the node's the kernel refuses the routes.
+	Source4, Source6 netip.Addr
+	// Rule is the priority of a rule, one for each family, that has the kernel look at Table, 1..32765; 0 for none.
+	Rule int
+	// Resolve says what is done with next hops that are on no link.
+	Resolve Resolve
 	// Log may be nil.
 	Log logrus.FieldLogger
 }
@@ -94,7 +103,8 @@ type Outcome struct {
 	NextHops []netip.Addr
 	// Reason is one human sentence, empty when all is well.
 	Reason string
-	// OffLink are the next hops that are not in use because no link leads to them directly, sorted. Reason says so too.
+	// OffLink are the next hops that are not in use because no link leads to them directly, and no route that may be used,
+	// sorted. Reason says so too.
 	OffLink []netip.Addr
 }
 
@@ -129,6 +139,9 @@ func (c Config) complete() Config {
 	if c.Resync == 0 {
 		c.Resync = DefaultResync
 	}
+	if c.Resolve == "" {
+		c.Resolve = ResolveNever
+	}
 	if c.Log == nil {
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
@@ -154,5 +167,25 @@ func (c Config) validate() error {
 	if c.Resync < 0 {
 		errs = append(errs, fmt.Errorf("resync %s: must not be negative", c.Resync))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateRoutes()...)...)
+}
+
+// validateRoutes checks what says how routes look and what leads to them.
+func (c Config) validateRoutes() []error {
+	var errs []error
+	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 65535) {
+		errs = append(errs, fmt.Errorf("mtu %d: must be 0 or 1280..65535", c.MTU))
+	}
+	if c.Source4.IsValid() && !c.Source4.Is4() || c.Source6.IsValid() && !c.Source6.Is6() {
+		errs = append(errs, fmt.Errorf("sources %s and %s: must be an IPv4 and an IPv6 address", c.Source4, c.Source6))
+	}
+	if c.Rule < 0 || c.Rule > 32765 {
+		errs = append(errs, fmt.Errorf("rule %d: must be 0..32765", c.Rule))
+	}
+	switch c.Resolve {
+	case ResolveNever, ResolveRoutes, ResolveAlways:
+	default:
+		errs = append(errs, fmt.Errorf("resolve %q: must be never, routes or always", c.Resolve))
+	}
+	return errs
 }

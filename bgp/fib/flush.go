@@ -2,8 +2,8 @@ package fib
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 )
@@ -56,57 +56,29 @@ func (t *Table) write(ctx context.Context) error {
 	return failed
 }
 
-// resolveStale asks the kernel again over which links the stale hops are reached. Entries of
-// all sets for which that makes a difference become dirty.
-func (t *Table) resolveStale(ctx context.Context) error {
-	now := time.Now()
-	ask, addrs := t.stale[:0], t.addrs[:0]
-	for _, h := range t.stale {
-		if h.stale = false; len(h.sets) > 0 && !h.fight.held(now) {
-			ask, addrs = append(ask, h), append(addrs, h.addr)
-		}
-	}
-	t.stale, t.addrs = nil, addrs
-	if len(ask) == 0 {
-		return nil
-	}
-	answers, err := t.kernel.resolve(ctx, addrs)
-	if err != nil {
-		for _, h := range ask {
-			t.markStale(h)
-		}
-		return err
-	}
-	t.hopsChanged()
-	for i, h := range ask {
-		h.learn(answers[i])
-	}
-	t.spread(ask)
-	return nil
-}
-
-func (h *hop) learn(r resolution) {
-	if r.err != nil {
-		h.fail(r.err.Error())
-		h.offLink = errors.Is(r.err, errNotOnLink)
-		return
-	}
-	h.problem, h.offLink, h.link = "", false, r.link
-}
-
 // spread touches the sets for which the newly resolved hops make a difference, and makes the
 // entries dirty that have to do with them. Sets that nothing was written for yet have only dirty
 // entries.
 func (t *Table) spread(hops []*hop) {
 	hit := map[*pathSet]struct{}{}
 	for _, h := range hops {
-		for _, s := range h.sets {
-			if s.fresh || !t.unsettled(s) {
+		for s := range h.users() {
+			if s.fresh {
 				continue
 			}
-			hit[s] = struct{}{}
-			for _, from := range s.carries {
-				hit[from] = struct{}{}
+			changed, named := t.unsettled(s)
+			switch {
+			case !changed:
+			case named || t.mode == ModeInline || !s.far():
+				hit[s] = struct{}{}
+				for _, from := range s.carries {
+					hit[from] = struct{}{}
+				}
+			default:
+				t.touchQuietly(s)
+				for _, from := range s.carries {
+					t.touchQuietly(from)
+				}
 			}
 		}
 	}
@@ -114,6 +86,38 @@ func (t *Table) spread(hops []*hop) {
 		t.touch(s)
 	}
 	t.markConcerned(hit)
+}
+
+// touchQuietly has the groups of s written, and nothing done about its entries as long as that goes well: the next hops
+// that they name are used as before, through other gateways.
+func (t *Table) touchQuietly(s *pathSet) {
+	if !s.quiet {
+		s.quiet, s.said = true, s.way().addrs
+	}
+	t.touch(s)
+}
+
+// far says whether a hop of s is reached through gateways.
+func (s *pathSet) far() bool {
+	return slices.ContainsFunc(s.hops, func(h *hop) bool { return len(h.via) > 0 })
+}
+
+// users are the sets that hand packets to h.
+func (h *hop) users() iter.Seq[*pathSet] {
+	return func(yield func(*pathSet) bool) {
+		for _, s := range h.sets {
+			if !yield(s) {
+				return
+			}
+		}
+		for _, f := range h.far {
+			for _, s := range f.sets {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // markConcerned makes the entries dirty that want one of the sets or name a group of one.
@@ -135,23 +139,15 @@ func (t *Table) markConcerned(sets map[*pathSet]struct{}) {
 	}
 }
 
-// unsettled says whether what can be used of s is not what was last written for it.
-func (t *Table) unsettled(s *pathSet) bool {
-	n := 0
-	for _, h := range s.hops {
-		usable := h.problem == "" && h.link != 0
-		if usable != slices.Contains(s.up, h) || usable && !h.live(t.mode) {
-			return true
-		}
-		if !usable {
-			continue
-		}
-		if s.inline[n].link != h.link {
-			return true
-		}
-		n++
-	}
-	return false
+// unsettled says whether what can be used of s is not what was last written for it, and whether other hops of it can
+// be used than those that were said to be.
+func (t *Table) unsettled(s *pathSet) (changed, named bool) {
+	unwritten := false
+	changed, named = s.differs(func(g *hop) bool {
+		unwritten = unwritten || g.usable() && !g.live(t.mode)
+		return g.usable()
+	})
+	return changed || unwritten, named
 }
 
 // apply has the requests carried out and counts.

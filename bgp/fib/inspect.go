@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // Host is how the host is set up, where that decides whether our routes carry traffic. All of it is only read.
@@ -87,7 +86,7 @@ func (t *Table) inspectTable() (h Host, links []int) {
 	defer t.mu.Unlock()
 	h.Table, h.Routes = t.cfg.Table, t.entries.Len()
 	for _, x := range t.hops {
-		if x.link == 0 || len(x.sets) == 0 {
+		if x.link == 0 || x.idle() {
 			continue
 		}
 		if x.addr.Is4() {
@@ -144,20 +143,13 @@ func (k *netlinkKernel) around(links []int) (s surroundings, err error) {
 }
 
 func (k *netlinkKernel) ruled(family int) ([]int, error) {
-	for try := 1; ; try++ {
-		rules, err := k.handle.RuleList(family)
-		switch {
-		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
-			return nil, nil
-		case errors.Is(err, netlink.ErrDumpInterrupted) && try < dumpTries:
-			continue
-		case err != nil:
-			return nil, err
-		}
-		tables := make([]int, len(rules))
-		for i := range rules {
-			tables[i] = rules[i].Table
-		}
-		return tables, nil
+	rules, err := k.listRules(family)
+	if rules == nil || err != nil {
+		return nil, err
 	}
+	tables := make([]int, len(rules))
+	for i := range rules {
+		tables[i] = rules[i].Table
+	}
+	return tables, nil
 }

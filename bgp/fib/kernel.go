@@ -18,7 +18,7 @@ type kernel interface {
 	// errInterrupted when the kernel said that it changed meanwhile, nothing that was handed
 	// over is to be believed.
 	read(ctx context.Context, sink func(*kernelRoute)) ([]kernelNextHop, error)
-	// resolve says over which link each address is reached directly.
+	// resolve says over which link each address is reached directly, or through which gateways.
 	resolve(ctx context.Context, addrs []netip.Addr) ([]resolution, error)
 	// watch hands over what others (not we ourselves) change, until ctx ends; then it returns
 	// nil. What happened since the kernel was opened is not missed.
@@ -33,6 +33,12 @@ type host interface {
 	close() error
 }
 
+// system is what Linux is beside a kernel.
+type system interface {
+	host
+	ruler
+}
+
 // surroundings are the names of links, sorted, without those that have gone, and the tables that the rules of each
 // family look at: none where there is no such family, or no rules at all.
 type surroundings struct {
@@ -43,6 +49,7 @@ type surroundings struct {
 var (
 	errInterrupted = errors.New("dump interrupted by a change")
 	errNotOnLink   = errors.New("next hop not on-link")
+	errUnresolved  = errors.New("next hop unresolved")
 	errOwnAddress  = errors.New("next hop is one of this node's own addresses")
 	errLinkDown    = errors.New("link to the next hop is down")
 )
@@ -69,20 +76,25 @@ type request struct {
 	tos     uint8        // routes to delete: ours have none
 	gateway gateway      // next-hop objects
 	hops    []gateway    // inline next hops of a route
+	options options      // of a route
 	members []uint32     // of a group
 	err     error
 }
 
-// gateway is a next hop with its link resolved. Link-local addresses carry the link's name as zone.
+// gateway is a next hop with its link resolved. Link-local addresses carry the link's name as zone, and so do pinned ones.
 type gateway struct {
 	addr netip.Addr
 	link int
 }
 
-// resolution is the link of an on-link address, or why there is none.
+// resolution is the link of an on-link address, the gateways of another one, or why there are neither.
 type resolution struct {
-	link int
-	err  error
+	link   int
+	via    []netip.Addr // pinned where need be
+	match  netip.Prefix // of the route that says so; the zero Prefix when that is not known
+	table  uint32       // where that route is
+	object bool         // it names a next-hop object
+	err    error        // a wayError when it is about routes
 }
 
 // kernelRoute is a route as the kernel tells it. hops is filled only when the route names no
@@ -94,6 +106,7 @@ type kernelRoute struct {
 	protocol uint8
 	tos      uint8
 	hops     []gateway
+	options  options
 }
 
 // kernelNextHop is a next-hop object. odd ones (blackholes, resilient or weighted groups,
@@ -115,8 +128,9 @@ const (
 	nextHopRemoved
 	linkChanged
 	addressChanged
-	settingsChanged // of a link or of all, or rules
-	overflowed      // the kernel dropped notifications
+	settingsChanged // of a link or of all
+	rulesChanged
+	overflowed // the kernel dropped notifications
 )
 
 // event is something that others did. third is set when a process did it, not the kernel itself.
@@ -126,6 +140,7 @@ type event struct {
 	by       *sender // who did it, when it is about something of ours; nil: not known
 	replaced bool    // a route took the place of the one with its metric
 	inTable  bool    // a route is in our table; others matter only for finding next hops
+	table    uint32  // a route is in
 	route    kernelRoute
 	nextHop  kernelNextHop
 	link     linkState

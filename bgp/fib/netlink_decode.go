@@ -70,6 +70,14 @@ func viaAddress(b []byte) netip.Addr {
 	return address(b[2:])
 }
 
+// unpinned is the address of a gateway with these flags, pinned to a link whose name is to be found.
+func unpinned(a netip.Addr, flags uint32) netip.Addr {
+	if flags&attrOnLink == 0 || !a.IsValid() || linkLocal(a) {
+		return a
+	}
+	return pin(a, unnamed)
+}
+
 // routeMessage is a decoded RTM_NEWROUTE, RTM_DELROUTE or reply to a lookup.
 type routeMessage struct {
 	route  kernelRoute
@@ -102,6 +110,8 @@ func (m *routeMessage) decode(body []byte) bool {
 			m.table = number(v)
 		case unix.RTA_PRIORITY:
 			m.route.metric = number(v)
+		case unix.RTA_METRICS, unix.RTA_PREFSRC:
+			m.route.options.read(kind, v)
 		case attrNextHopID:
 			m.route.nextHop = number(v)
 		case unix.RTA_GATEWAY:
@@ -116,6 +126,7 @@ func (m *routeMessage) decode(body []byte) bool {
 	}
 	m.route.dst = netip.PrefixFrom(dst, int(body[1]))
 	m.link, m.direct = single.link, !single.addr.IsValid() && paths == nil
+	single.addr = unpinned(single.addr, m.flags)
 	switch {
 	case m.route.nextHop != 0 || m.kind != unix.RTN_UNICAST:
 	case paths == nil:
@@ -141,6 +152,7 @@ func decodeHops(hops []gateway, paths []byte) []gateway {
 				hop.addr = viaAddress(v)
 			}
 		}
+		hop.addr = unpinned(hop.addr, uint32(paths[2]))
 		hops = append(hops, hop)
 		paths = paths[min(align(size), len(paths)):]
 	}
@@ -171,6 +183,7 @@ func decodeNextHop(body []byte) (kernelNextHop, bool) {
 			n.odd = true
 		}
 	}
+	n.gateway.addr = unpinned(n.gateway.addr, binary.NativeEndian.Uint32(body[4:]))
 	if n.members == nil && !n.gateway.addr.IsValid() {
 		n.odd = true
 	}

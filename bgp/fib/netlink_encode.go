@@ -66,7 +66,7 @@ func (e *encoder) addr(kind uint16, a netip.Addr) {
 }
 
 func (e *encoder) rawAddr(a netip.Addr) {
-	if a.Is4() {
+	if a = a.Unmap(); a.Is4() {
 		b := a.As4()
 		e.buf = append(e.buf, b[:]...)
 		return
@@ -81,7 +81,7 @@ func (e *encoder) via(dst, gw netip.Addr) {
 	if !gw.IsValid() {
 		return
 	}
-	if dst.Is4() == gw.Is4() {
+	if family(dst) == family(gw) {
 		e.addr(unix.RTA_GATEWAY, gw)
 		return
 	}
@@ -92,7 +92,7 @@ func (e *encoder) via(dst, gw netip.Addr) {
 }
 
 func family(a netip.Addr) uint8 {
-	if a.Is4() {
+	if a.Is4() || a.Is4In6() {
 		return unix.AF_INET
 	}
 	return unix.AF_INET6
@@ -131,6 +131,7 @@ func (e *encoder) nextHopHeader(family, protocol uint8) {
 func (e *encoder) nextHop(r *request, flags uint16, protocol, seq uint32) int {
 	start := e.begin(unix.RTM_NEWNEXTHOP, flags, seq)
 	e.nextHopHeader(family(r.gateway.addr), uint8(protocol))
+	binary.NativeEndian.PutUint32(e.buf[len(e.buf)-4:], uint32(onLink(r.gateway.addr)))
 	e.u32(unix.NHA_ID, r.id)
 	e.u32(unix.NHA_OIF, uint32(r.gateway.link))
 	e.addr(unix.NHA_GATEWAY, r.gateway.addr)
@@ -152,6 +153,14 @@ func (e *encoder) group(r *request, flags uint16, protocol, seq uint32) int {
 	return start
 }
 
+// onLink is the flag of a pinned gateway.
+func onLink(a netip.Addr) uint8 {
+	if pinned(a) {
+		return attrOnLink
+	}
+	return 0
+}
+
 type routeKey struct{ table, protocol, seq uint32 }
 
 func (e *encoder) route(r *request, kind, flags uint16, key routeKey) int {
@@ -161,10 +170,16 @@ func (e *encoder) route(r *request, kind, flags uint16, key routeKey) int {
 		scope, typ = unix.RT_SCOPE_NOWHERE, unix.RTN_UNSPEC // any
 	}
 	e.buf = append(e.buf, family(r.dst.Addr()), uint8(r.dst.Bits()), 0, r.tos,
-		shortTable(key.table), uint8(key.protocol), scope, typ, 0, 0, 0, 0)
+		shortTable(key.table), uint8(key.protocol), scope, typ)
+	flags4 := uint32(0)
+	if len(r.hops) == 1 {
+		flags4 = uint32(onLink(r.hops[0].addr))
+	}
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, flags4)
 	e.u32(unix.RTA_TABLE, key.table)
 	e.addr(unix.RTA_DST, r.dst.Addr())
 	e.u32(unix.RTA_PRIORITY, r.metric)
+	e.options(r.options)
 	switch {
 	case r.id != 0:
 		e.u32(attrNextHopID, r.id)
@@ -182,7 +197,7 @@ func (e *encoder) multipath(r *request) {
 	all := e.open(unix.RTA_MULTIPATH)
 	for _, hop := range r.hops {
 		one := len(e.buf)
-		e.buf = append(e.buf, 0, 0, 0, 0) // length, flags, weight-1
+		e.buf = append(e.buf, 0, 0, onLink(hop.addr), 0) // length, flags, weight-1
 		e.buf = binary.NativeEndian.AppendUint32(e.buf, uint32(hop.link))
 		e.via(r.dst.Addr(), hop.addr)
 		binary.NativeEndian.PutUint16(e.buf[one:], uint16(len(e.buf)-one))
@@ -200,7 +215,13 @@ func shortTable(table uint32) uint8 {
 // lookup asks which route leads to addr.
 func (e *encoder) lookup(addr netip.Addr, seq uint32) {
 	start := e.begin(unix.RTM_GETROUTE, 0, seq)
-	e.buf = append(e.buf, family(addr), uint8(addr.BitLen()), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	// The route as it is in its table; only IPv4 has to be asked for the table, and only IPv4 may be.
+	flags := uint32(unix.RTM_F_FIB_MATCH)
+	if addr.Is4() {
+		flags |= unix.RTM_F_LOOKUP_TABLE
+	}
+	e.buf = append(e.buf, family(addr), uint8(addr.BitLen()), 0, 0, 0, 0, 0, 0)
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, flags)
 	e.addr(unix.RTA_DST, addr)
 	e.end(start)
 }
@@ -210,6 +231,14 @@ func (e *encoder) dumpRoutes(family uint8, table, seq uint32) {
 	start := e.begin(unix.RTM_GETROUTE, unix.NLM_F_DUMP, seq)
 	e.buf = append(e.buf, family, 0, 0, 0, shortTable(table), 0, 0, 0, 0, 0, 0, 0)
 	e.u32(unix.RTA_TABLE, table)
+	e.end(start)
+}
+
+// getNextHop asks for one next-hop object.
+func (e *encoder) getNextHop(id, seq uint32) {
+	start := e.begin(unix.RTM_GETNEXTHOP, 0, seq)
+	e.nextHopHeader(unix.AF_UNSPEC, 0)
+	e.u32(unix.NHA_ID, id)
 	e.end(start)
 }
 

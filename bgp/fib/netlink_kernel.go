@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 
 	"github.com/vishvananda/netlink"
@@ -174,8 +173,10 @@ func (k *netlinkKernel) readRoutes(ctx context.Context, fam uint8, sink func(*ke
 		if m.kind != unix.RTM_NEWROUTE || !r.decode(m.body) || r.table != k.table || r.flags&unix.RTM_F_CLONED != 0 {
 			return
 		}
-		for i := range r.route.hops {
-			r.route.hops[i] = k.zoned(r.route.hops[i])
+		if uint32(r.route.protocol) == k.proto {
+			for i := range r.route.hops {
+				r.route.hops[i] = k.zoned(r.route.hops[i])
+			}
 		}
 		sink(&r.route)
 	})
@@ -183,102 +184,4 @@ func (k *netlinkKernel) readRoutes(ctx context.Context, fam uint8, sink func(*ke
 		return nil // no such table yet, or no such family in this kernel
 	}
 	return err
-}
-
-// zoned gives a link-local gateway the name of its link, which is how such a next hop is asked for.
-func (k *netlinkKernel) zoned(g gateway) gateway {
-	if !g.addr.IsLinkLocalUnicast() || g.addr.Is4() {
-		return g
-	}
-	if link, err := k.handle.LinkByIndex(g.link); err == nil {
-		g.addr = g.addr.WithZone(link.Attrs().Name)
-	}
-	return g
-}
-
-func (k *netlinkKernel) resolve(ctx context.Context, addrs []netip.Addr) ([]resolution, error) {
-	all := make([]resolution, len(addrs))
-	for from := 0; from < len(addrs); from += lookupBatch {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		to := min(from+lookupBatch, len(addrs))
-		if err := k.resolveSome(addrs[from:to], all[from:to]); err != nil {
-			return nil, fmt.Errorf("resolve next hops: %w", err)
-		}
-	}
-	// A lookup does not tell whether the link has carrier.
-	up := map[int]bool{}
-	for i := range all {
-		if all[i].err != nil {
-			continue
-		}
-		good, seen := up[all[i].link]
-		if !seen {
-			good = k.linkUp(all[i].link)
-			up[all[i].link] = good
-		}
-		if !good {
-			all[i].err = errLinkDown
-		}
-	}
-	return all, nil
-}
-
-func (k *netlinkKernel) linkUp(index int) bool {
-	const running = unix.IFF_UP | unix.IFF_RUNNING
-	link, err := k.handle.LinkByIndex(index)
-	return err == nil && link.Attrs().RawFlags&running == running
-}
-
-func (k *netlinkKernel) resolveSome(addrs []netip.Addr, into []resolution) error {
-	first, open := k.cmd.seq+1, 0
-	for i, addr := range addrs {
-		seq := k.cmd.nextSeq()
-		if addr.Zone() != "" {
-			into[i] = k.resolveZone(addr)
-			continue
-		}
-		k.cmd.enc.lookup(addr, seq)
-		open++
-	}
-	if open == 0 {
-		return nil
-	}
-	if err := k.cmd.send(); err != nil {
-		return err
-	}
-	return k.cmd.receive(func(m message) (bool, error) {
-		i := int(int32(m.seq - first))
-		if i < 0 || i >= len(addrs) {
-			return false, nil
-		}
-		into[i] = decodeLookup(m)
-		open--
-		return open == 0, nil
-	})
-}
-
-func decodeLookup(m message) resolution {
-	if m.kind == unix.NLMSG_ERROR {
-		return resolution{err: fmt.Errorf("%w (%w)", errNotOnLink, decodeError(m))}
-	}
-	var route routeMessage
-	switch {
-	case !route.decode(m.body):
-		return resolution{err: errShort}
-	case route.kind == unix.RTN_LOCAL:
-		return resolution{err: errOwnAddress}
-	case route.kind != unix.RTN_UNICAST, !route.direct:
-		return resolution{err: errNotOnLink}
-	}
-	return resolution{link: route.link}
-}
-
-func (k *netlinkKernel) resolveZone(addr netip.Addr) resolution {
-	link, err := k.handle.LinkByName(addr.Zone())
-	if err != nil {
-		return resolution{err: fmt.Errorf("%w (link %s: %w)", errNotOnLink, addr.Zone(), err)}
-	}
-	return resolution{link: link.Attrs().Index}
 }

@@ -98,7 +98,7 @@ func FuzzMessages(f *testing.F) {
 			decodeNextHop(m.body)
 			decodeLink(m.body, false)
 			_ = decodeError(m)
-			decodeLookup(m)
+			(&netlinkKernel{}).decodeLookup(m)
 			b = rest
 		}
 	})

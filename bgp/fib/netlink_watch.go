@@ -123,7 +123,7 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 		if !route.decode(m.body) || route.flags&unix.RTM_F_CLONED != 0 || route.table == unix.RT_TABLE_LOCAL && k.table != unix.RT_TABLE_LOCAL {
 			return e, false // the local table follows addresses, which are watched themselves
 		}
-		e.kind, e.route, e.inTable = routeAdded, route.route, route.table == k.table
+		e.kind, e.route, e.inTable, e.table = routeAdded, route.route, route.table == k.table, route.table
 		if m.kind == unix.RTM_DELROUTE {
 			e.kind = routeRemoved
 		}
@@ -132,11 +132,16 @@ func (k *netlinkKernel) decodeEvent(m message) (event, bool) {
 			e.by = k.witness.who(m.port, time.Now())
 		}
 		for i := range e.route.hops {
-			e.route.hops[i] = k.zoned(e.route.hops[i])
+			if uint32(e.route.protocol) == k.proto {
+				e.route.hops[i] = k.zoned(e.route.hops[i])
+			}
 		}
 		return e, true
-	case unix.RTM_NEWNETCONF, unix.RTM_NEWRULE, unix.RTM_DELRULE:
+	case unix.RTM_NEWNETCONF:
 		e.kind = settingsChanged
+		return e, true
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		e.kind = rulesChanged
 		return e, true
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		n, ok := decodeNextHop(m.body)

@@ -16,15 +16,25 @@ func ours(id uint32) bool { return id >= firstID && id <= lastID }
 // hop is one next hop and its object in the kernel.
 type hop struct {
 	addr    netip.Addr
-	link    int        // as resolved; 0 when it is not
+	link    int        // as resolved; 0 when it is not, or goes through gateways
 	id      uint32     // its object's id; 0 when it has none
 	known   gateway    // what the object says in the kernel; zero when it is not there
 	problem string     // why it cannot be used
-	offLink bool       // which is that no link leads to it directly
 	sets    []*pathSet // that contain it
 	alone   *pathSet   // the one of them that has no other
 	stale   bool       // is to be resolved again; then it is in Table.stale
 	fight   fight
+
+	// See resolve.go.
+	via      []*hop       // the gateways it is reached through; none when it is on-link
+	far      []*hop       // that are reached through it
+	self     [1]*hop      // itself, see legs
+	fault    Fault        // which problem is about
+	gate     bool         // something was reached through it, now or before
+	followed bool         // somebody wants to know of it though no set has it
+	match    netip.Prefix // of the route that leads to it; the zero Prefix when that is not known
+	table    uint32       // where that route is
+	object   bool         // that route names a next-hop object of somebody's
 }
 
 // live hops can carry traffic: resolved, and in the kernel where objects are used.
@@ -34,24 +44,26 @@ func (h *hop) live(m Mode) bool {
 
 // fail notes why the hop cannot be used.
 func (h *hop) fail(why string) {
-	h.problem, h.offLink = h.addr.String()+": "+why, false
+	h.problem, h.fault = h.addr.String()+": "+why, ""
 }
 
 // pathSet is one distinct set of next hops, shared by all prefixes that want it.
 type pathSet struct {
 	key       string
-	hops      []*hop   // sorted by address
-	groups    []*group // the kernel groups that stand for it; the first serves new routes
-	wants     int      // prefixes that desire it
-	pins      int      // moves under way that lead to it
-	problem   string   // why its group could not be written
-	touched   bool     // is in Table.touched
-	fresh     bool     // no entry that wants it has been through a pass yet
-	up        []*hop   // the live hops as last written
-	addrs     []netip.Addr
+	hops      []*hop       // sorted by address
+	groups    []*group     // the kernel groups that stand for it; the first serves new routes
+	wants     int          // prefixes that desire it
+	pins      int          // moves under way that lead to it
+	problem   string       // why its group could not be written
+	touched   bool         // is in Table.touched
+	fresh     bool         // no entry that wants it has been through a pass yet
+	up        []*hop       // the live neighbours that packets are handed to, each once, as last written
+	addrs     []netip.Addr // of hops, those that lead to one of up
 	inline    []gateway
 	outcome   *Outcome // of the prefixes that have it
 	concluded uint64   // the pass that made outcome
+	quiet     bool     // only its groups are written: what is said of its entries stays, as does said
+	said      []netip.Addr
 	fight     fight
 
 	// See failover.go.
@@ -69,29 +81,6 @@ type group struct {
 	kept    bool     // adopted: stays until Prune although no route names it
 	idle    bool     // is in Table.idleGroups
 	late    bool     // its detour ended: rewritten in the next pass when routes that do not belong have left
-}
-
-// settle recomputes what of the set can carry traffic.
-func (s *pathSet) settle(m Mode) {
-	same, n := true, 0
-	for _, h := range s.hops {
-		if !h.live(m) {
-			continue
-		}
-		same = same && n < len(s.up) && s.up[n] == h && s.inline[n].link == h.link
-		n++
-	}
-	if same && n == len(s.up) {
-		return
-	}
-	// New slices: the old addrs may be in somebody's State.
-	s.up, s.addrs, s.inline = make([]*hop, 0, n), make([]netip.Addr, 0, n), make([]gateway, 0, n)
-	for _, h := range s.hops {
-		if h.live(m) {
-			s.up, s.addrs = append(s.up, h), append(s.addrs, h.addr)
-			s.inline = append(s.inline, gateway{h.addr, h.link})
-		}
-	}
 }
 
 func (s *pathSet) memberIDs() []uint32 {
@@ -144,7 +133,7 @@ func (s *pathSet) is(addrs []netip.Addr) bool {
 
 // usable says whether any hop of s may carry traffic once its object is written.
 func (s *pathSet) usable() bool {
-	return slices.ContainsFunc(s.hops, func(h *hop) bool { return h.problem == "" && h.link != 0 })
+	return slices.ContainsFunc(s.hops, (*hop).reachable)
 }
 
 // intern returns the set of the given sorted, unique addresses, making what does not exist.
@@ -169,12 +158,18 @@ func (t *Table) intern(addrs []netip.Addr) *pathSet {
 func (t *Table) hop(a netip.Addr) *hop {
 	h, ok := t.hops[a]
 	if !ok {
-		h = &hop{addr: a}
+		h = newHop(a)
 		t.hops[a] = h
 	}
-	if len(h.sets) == 0 {
+	if h.idle() {
 		t.markStale(h) // new, or adopted and never looked at
 	}
+	return h
+}
+
+func newHop(a netip.Addr) *hop {
+	h := &hop{addr: a}
+	h.self[0] = h
 	return h
 }
 
@@ -218,9 +213,7 @@ func (t *Table) forget(s *pathSet) {
 		if h.alone == s {
 			h.alone = nil
 		}
-		if len(h.sets) == 0 {
-			t.idleHops = append(t.idleHops, h)
-		}
+		t.release(h)
 	}
 }
 

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// NotOnLink says whether a next hop is not in use because no link leads to it directly. Nil is no outcome.
+// NotOnLink says whether a next hop is not in use because no link leads to it directly, and no route that may be used.
+// Nil is no outcome.
 func (o *Outcome) NotOnLink(hop netip.Addr) bool {
 	return o != nil && slices.Contains(o.OffLink, hop)
 }
@@ -15,18 +16,18 @@ func (o *Outcome) NotOnLink(hop netip.Addr) bool {
 func whyDown(s *pathSet) string {
 	var all []string
 	for _, h := range s.hops {
-		if h.problem != "" {
-			all = append(all, h.problem)
+		if why := h.trouble(); why != "" {
+			all = append(all, why)
 		}
 	}
 	return strings.Join(all, "; ")
 }
 
-// offLink returns those next hops of s to which no link leads directly.
+// offLink returns those next hops of s that NotOnLink tells of.
 func offLink(s *pathSet) []netip.Addr {
 	var all []netip.Addr
 	for _, h := range s.hops {
-		if h.offLink {
+		if h.fault != "" {
 			all = append(all, h.addr)
 		}
 	}

@@ -123,9 +123,11 @@ func (p *pass) writeHops() error {
 			continue
 		}
 		for _, h := range s.way().hops {
-			if _, dup := seen[h]; !dup && h.problem == "" && h.link != 0 && !h.live(ModeObjects) {
-				seen[h] = struct{}{}
-				todo = append(todo, h)
+			for _, g := range h.legs() {
+				if _, dup := seen[g]; !dup && g.usable() && !g.live(ModeObjects) {
+					seen[g] = struct{}{}
+					todo = append(todo, g)
+				}
 			}
 		}
 	}

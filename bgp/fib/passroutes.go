@@ -1,8 +1,11 @@
 package fib
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // target is what a request about a route was made for.
@@ -30,6 +33,9 @@ func (p *pass) addRoutes(some []*entry) error {
 	reqs, targets := t.requests[:0], t.targets[:0]
 	for _, e := range some {
 		if r, ok := p.addition(e); ok {
+			for _, h := range t.replaced(e) {
+				reqs, targets = append(reqs, deletion(e, &h)), append(targets, target{e, h})
+			}
 			reqs = append(reqs, r)
 			targets = append(targets, target{e: e})
 		}
@@ -39,6 +45,10 @@ func (p *pass) addRoutes(some []*entry) error {
 		return err
 	}
 	for i := range reqs {
+		if reqs[i].op == opDeleteRoute {
+			p.deleted(&targets[i], reqs[i].err)
+			continue
+		}
 		p.added(targets[i].e, &reqs[i])
 	}
 	return nil
@@ -62,7 +72,7 @@ func (p *pass) addition(e *entry) (request, bool) {
 	case e.routes() == 0 && t.collides(e), t.installed(e) >= 0:
 		return request{}, false
 	}
-	r := request{op: opCreateRoute, dst: e.dst, metric: uint32(t.cfg.Metric)}
+	r := request{op: opCreateRoute, dst: e.dst, metric: uint32(t.cfg.Metric), options: t.options(e.dst)}
 	if t.holds(e, r.metric) {
 		r.op = opAppendRoute
 	}
@@ -90,7 +100,7 @@ func (t *Table) merged(e *entry) *held {
 		return nil
 	}
 	for i := range e.others() {
-		if h := &e.extra.held[i]; h.nextHop == 0 && h.metric == uint32(t.cfg.Metric) {
+		if h := &e.extra.held[i]; h.nextHop == 0 && h.metric == uint32(t.cfg.Metric) && h.options == t.options(e.dst) {
 			return h
 		}
 	}
@@ -100,7 +110,7 @@ func (t *Table) merged(e *entry) *held {
 func (p *pass) added(e *entry, r *request) {
 	t := p.t
 	if r.err != nil {
-		p.trouble(e, r.err.Error())
+		p.trouble(e, refused(r))
 		if !t.collides(e) {
 			p.doubt(r.err)
 		}
@@ -115,7 +125,20 @@ func (p *pass) added(e *entry, r *request) {
 		m.hops = append(append([]gateway(nil), m.hops...), r.hops...)
 		return
 	}
-	t.keep(e, held{metric: r.metric, nextHop: r.id, group: t.groups[r.id], hops: r.hops})
+	t.keep(e, held{metric: r.metric, nextHop: r.id, group: t.groups[r.id], hops: r.hops, options: r.options})
+}
+
+// refused is why a route could not be written; the kernel does not say which address it does not like.
+func refused(r *request) string {
+	if r.options.source.IsValid() && errors.Is(r.err, unix.EINVAL) {
+		return fmt.Sprintf("source address %s: %s", r.options.source, r.err)
+	}
+	return r.err.Error()
+}
+
+// deletion is the request that deletes a route of e.
+func deletion(e *entry, h *held) request {
+	return request{op: opDeleteRoute, dst: e.dst, metric: h.metric, id: h.nextHop, hops: h.hops, tos: h.tos, options: h.options}
 }
 
 // deleteRoutes deletes what of ours is no longer desired: after the new route is in, when the
@@ -125,7 +148,7 @@ func (p *pass) deleteRoutes(some []*entry) error {
 	reqs, targets := t.requests[:0], t.targets[:0]
 	for _, e := range some {
 		for _, h := range p.obsolete(e) {
-			reqs = append(reqs, request{op: opDeleteRoute, dst: e.dst, metric: h.metric, id: h.nextHop, hops: h.hops, tos: h.tos})
+			reqs = append(reqs, deletion(e, &h))
 			targets = append(targets, target{e, h})
 		}
 	}
@@ -169,7 +192,7 @@ func (p *pass) obsolete(e *entry) []held {
 // surplus is the part of a merged IPv6 route that is not desired.
 func surplus(m *held, want []gateway) []held {
 	if rest := without(m.hops, want); len(rest) > 0 {
-		return []held{{metric: m.metric, hops: rest}}
+		return []held{{metric: m.metric, hops: rest, options: m.options}}
 	}
 	return nil
 }
@@ -182,7 +205,7 @@ func (p *pass) deleted(x *target, err error) {
 		return
 	}
 	at := t.find(e, func(h *held) bool {
-		return h.metric == gone.metric && h.nextHop == gone.nextHop && h.tos == gone.tos && sameGateways(h.hops, gone.hops)
+		return h.metric == gone.metric && h.nextHop == gone.nextHop && h.tos == gone.tos && h.options == gone.options && sameGateways(h.hops, gone.hops)
 	})
 	if at >= 0 {
 		t.lose(e, at)
@@ -191,86 +214,4 @@ func (p *pass) deleted(x *target, err error) {
 	if m := t.merged(e); m != nil && gone.nextHop == 0 {
 		m.hops = without(m.hops, gone.hops)
 	}
-}
-
-// deleteObjects deletes the groups no route names and then the next hops no group needs.
-//
-// Not while there is doubt about what names them: with an object the kernel deletes, without a
-// word, every route that does.
-func (p *pass) deleteObjects() error {
-	t := p.t
-	if t.reread {
-		return nil
-	}
-	if err := p.deleteGroups(); err != nil {
-		return err
-	}
-	reqs := t.requests[:0]
-	var gone []*hop
-	for _, h := range t.idleHops {
-		if len(h.sets) > 0 || t.hops[h.addr] != h {
-			continue
-		}
-		delete(t.hops, h.addr)
-		t.hopsChanged()
-		switch {
-		case t.inStray(h.id):
-			t.strays[h.id] = kernelNextHop{id: h.id, gateway: h.known} // for Prune to judge
-		case h.known != (gateway{}):
-			reqs = append(reqs, request{op: opDeleteNextHop, id: h.id})
-			gone = append(gone, h)
-		default:
-			delete(t.usedIDs, h.id)
-		}
-	}
-	t.requests, t.idleHops = reqs, nil
-	if err := t.apply(p.ctx, reqs); err != nil {
-		return err
-	}
-	for i, h := range gone {
-		if reqs[i].err != nil {
-			t.strays[h.id] = kernelNextHop{id: h.id, gateway: h.known}
-			continue
-		}
-		delete(t.usedIDs, h.id)
-	}
-	return nil
-}
-
-// inStray says whether a group with our mark, but not of our making, has id as a member.
-func (t *Table) inStray(id uint32) bool {
-	for _, s := range t.strays {
-		if slices.Contains(s.members, id) {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *pass) deleteGroups() error {
-	t := p.t
-	reqs := t.requests[:0]
-	var gone, left []*group
-	for _, g := range t.idleGroups {
-		g.idle = false
-		if g.routes > 0 || g.kept || t.groups[g.id] != g {
-			continue
-		}
-		reqs = append(reqs, request{op: opDeleteNextHop, id: g.id})
-		gone = append(gone, g)
-	}
-	t.requests, t.idleGroups = reqs, nil
-	if err := t.apply(p.ctx, reqs); err != nil {
-		return err
-	}
-	for i, g := range gone {
-		if reqs[i].err != nil {
-			g.idle = true
-			left = append(left, g)
-			continue
-		}
-		t.drop(g)
-	}
-	t.idleGroups = left
-	return nil
 }

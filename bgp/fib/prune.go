@@ -34,9 +34,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 		}
 	}
 	for _, h := range t.hops {
-		if len(h.sets) == 0 {
-			t.idleHops = append(t.idleHops, h)
-		}
+		t.release(h)
 	}
 	var bad failures
 	if err := t.flush(ctx); err != nil {
@@ -51,6 +49,9 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 		}
 	}
 	if err := t.deleteStrays(ctx); err != nil {
+		bad.add(err)
+	}
+	if err := t.pruneRules(true); err != nil {
 		bad.add(err)
 	}
 	return removed, bad.join()
@@ -95,7 +96,7 @@ func (t *Table) deleteStrays(ctx context.Context) error {
 }
 
 // Cleanup deletes everything with our mark and nothing else: all routes of our protocol in our
-// table, all next-hop objects of our protocol in our range. It returns how many routes it
+// table, all next-hop objects of our protocol in our range, all rules of our protocol. It returns how many routes it
 // deleted. Nothing is desired afterwards, so a Run under way does not bring them back.
 func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	t.mu.Lock()
@@ -117,7 +118,7 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	routes := make([]request, 0, len(r.ours)+len(r.nextHops))
 	var groups, single []request
 	for _, x := range r.ours {
-		routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos})
+		routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos, options: x.options})
 	}
 	for _, n := range r.nextHops {
 		switch {
@@ -134,7 +135,8 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	}
 	bad := refusals(reqs[:len(routes)])
 	removed := len(routes) - len(bad)
-	return removed, errors.Join(append(bad, refusals(reqs[len(routes):])...)...)
+	t.cfg.Rule = 0 // nor is a rule wanted
+	return removed, errors.Join(append(append(bad, refusals(reqs[len(routes):])...), t.pruneRules(false))...)
 }
 
 // refusals names what the kernel refused to delete.

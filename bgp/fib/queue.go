@@ -31,6 +31,9 @@ func (q *queue) push(e event) {
 	poke(q.ready)
 }
 
+// wake has Run look around though nothing happened.
+func (q *queue) wake() { poke(q.ready) }
+
 func (q *queue) take() (events []event, lost bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

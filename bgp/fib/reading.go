@@ -36,7 +36,8 @@ func (r *reading) take(k *kernelRoute) {
 		return
 	}
 	e := t.entries.Get(k.dst)
-	if e != nil && e.usual != nil && !e.seen && k.nextHop == e.usual.id && k.metric == uint32(t.cfg.Metric) && k.tos == 0 {
+	if e != nil && e.usual != nil && !e.seen && k.nextHop == e.usual.id && k.metric == uint32(t.cfg.Metric) && k.tos == 0 &&
+		k.options == t.options(k.dst) {
 		e.seen = true
 		return
 	}
@@ -124,7 +125,7 @@ func (r *reading) confirm(e *entry) {
 	if e.seen {
 		e.seen = false
 		// The group's object may have been found missing meanwhile.
-		t.keep(e, held{metric: uint32(t.cfg.Metric), nextHop: g.id, group: t.groups[g.id]})
+		t.keep(e, held{metric: uint32(t.cfg.Metric), nextHop: g.id, group: t.groups[g.id], options: t.options(e.dst)})
 	}
 }
 

@@ -155,18 +155,28 @@ func (l *linux) deleteAddr(t *testing.T, link, addr string) {
 
 func (l *linux) route(t *testing.T, verb string, r spec) {
 	t.Helper()
-	args := []string{"route", verb, r.dst, "proto", strconv.Itoa(r.protocol)}
+	args := []string{"route", verb}
+	if r.drops != "" {
+		args = append(args, r.drops)
+	}
+	args = append(args, r.dst, "proto", strconv.Itoa(r.protocol))
 	if r.metric != 0 {
 		args = append(args, "metric", strconv.Itoa(r.metric))
 	}
 	if r.nextHop != 0 {
 		args = append(args, "nhid", fmt.Sprint(r.nextHop))
 	}
-	if r.via != "" {
+	switch {
+	case r.also != "":
+		args = append(args, "nexthop", "via", r.via, "nexthop", "via", r.also)
+	case r.via != "":
 		args = append(args, "via", r.via)
 	}
 	if r.link != "" {
 		args = append(args, "dev", r.link)
+	}
+	if r.pinned {
+		args = append(args, "onlink")
 	}
 	l.ip(t, args...)
 }
@@ -221,7 +231,9 @@ func (l *linux) steal(dst string, id uint32) {
 // shown is what `ip -j route` tells of a route.
 type shown struct {
 	Dst, Gateway string
+	PrefSrc      string
 	Metric       int
+	Metrics      []struct{ MTU int }
 	Via          struct{ Host string }
 	NextHops     []struct {
 		Gateway string
@@ -257,7 +269,39 @@ func (r shown) text() string {
 	if !strings.Contains(r.Dst, "/") {
 		r.Dst += map[bool]string{true: "/128", false: "/32"}[strings.Contains(r.Dst, ":")]
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s metric %d via %s", r.Dst, r.Metric, strings.Join(via, " ")))
+	text := strings.TrimSpace(fmt.Sprintf("%s metric %d via %s", r.Dst, r.Metric, strings.Join(via, " ")))
+	if r.PrefSrc != "" {
+		text += " src " + r.PrefSrc
+	}
+	if len(r.Metrics) > 0 {
+		text += fmt.Sprintf(" mtu %d", r.Metrics[0].MTU)
+	}
+	return text
+}
+
+func (l *linux) ruleTexts(t *testing.T) (all []string) {
+	for _, family := range []string{"-4", "-6"} {
+		var list []struct {
+			Priority        int
+			Table, Protocol string
+		}
+		require.NoError(t, json.Unmarshal([]byte(l.ip(t, "-j", "-N", "-d", family, "rule")), &list))
+		for _, r := range list {
+			if r.Protocol == strconv.Itoa(ourMark) {
+				all = append(all, fmt.Sprintf("%s %d lookup %s", family, r.Priority, r.Table))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (l *linux) dropRule(t *testing.T, family string, priority, table int) {
+	l.ip(t, family, "rule", "del", "pref", strconv.Itoa(priority), "lookup", strconv.Itoa(table))
+}
+
+func (l *linux) putRule(t *testing.T, family string, priority, table int) {
+	l.ip(t, family, "rule", "add", "pref", strconv.Itoa(priority), "lookup", strconv.Itoa(table), "protocol", strconv.Itoa(ourMark))
 }
 
 func (l *linux) objects(t *testing.T, protocol int) map[uint32]string {

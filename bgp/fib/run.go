@@ -78,7 +78,7 @@ func (t *Table) step(ctx context.Context) time.Duration {
 		t.log.WithError(err).Warn("kernel routes could not be repaired; trying again")
 		t.reread = true
 	}
-	if t.reread || t.recheck || t.factsNews || len(t.troubled) > 0 {
+	if t.reread || t.recheck || t.factsNews || len(t.troubled) > 0 || t.ruleDue {
 		return tick
 	}
 	return max(tick, t.period()-time.Since(t.lastRead))
@@ -94,6 +94,17 @@ func (t *Table) followUp(now time.Time) {
 	if t.recheck && now.Sub(t.checkedAt) >= tick {
 		t.recheck, t.checkedAt = false, now
 		t.doubtTroubled()
+		if t.objectNews {
+			t.doubtObjects()
+		}
+		if t.ruleNews {
+			t.doubtAll()
+			t.ensureRules(now)
+		}
+		t.objectNews, t.ruleNews = false, false
+	}
+	if t.ruleDue && now.Sub(t.ruledAt) >= retryFirst {
+		t.ensureRules(now)
 	}
 }
 
@@ -105,10 +116,8 @@ func (t *Table) overflow() {
 	t.stats.Overflows++
 	t.reread = true
 	clear(t.links)
-	for _, h := range t.hops {
-		t.markStale(h)
-	}
-	t.factsNews = true
+	t.doubtAll()
+	t.factsNews, t.ruleNews = true, true
 	t.log.Debug("kernel notifications were lost; reading everything again")
 }
 
@@ -124,7 +133,7 @@ func (t *Table) work(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("resync: %w", err)
 		}
 	}
-	if len(t.dirty) == 0 && len(t.stale) == 0 && len(t.touched) == 0 && len(t.idleGroups) == 0 {
+	if len(t.dirty) == 0 && len(t.stale) == 0 && len(t.touched) == 0 && len(t.idleGroups) == 0 && len(t.returned) == 0 {
 		return nil
 	}
 	return t.flush(ctx)
@@ -153,8 +162,11 @@ func (t *Table) again(e *entry) {
 		return
 	}
 	for _, h := range e.want.way().hops {
-		if h.problem != "" {
-			t.markStale(h)
+		for _, g := range h.legs() {
+			if h.problem != "" || g.problem != "" {
+				t.markStale(h)
+				t.markStale(g)
+			}
 		}
 	}
 }

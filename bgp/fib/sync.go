@@ -46,6 +46,7 @@ func (t *Table) sync(ctx context.Context) error {
 	}
 	t.stats.Resyncs++
 	t.known, t.reread = true, false
+	t.ensureRules(started)
 	t.absorbNextHops(r.nextHops)
 	r.absorb()
 	t.lastRead = time.Now()
@@ -122,7 +123,7 @@ func (t *Table) absorbHop(h *hop, there map[uint32]*kernelNextHop, changed map[*
 	}
 	if h.known != was || h.known == (gateway{}) {
 		t.markStale(h)
-		for _, s := range h.sets {
+		for s := range h.users() {
 			changed[s] = struct{}{}
 		}
 	}
@@ -161,7 +162,7 @@ func (t *Table) adoptHops(all []kernelNextHop, there map[uint32]*kernelNextHop) 
 			continue
 		}
 		if h == nil {
-			h = &hop{addr: o.gateway.addr}
+			h = newHop(o.gateway.addr)
 			t.hops[h.addr] = h
 		}
 		h.id, h.known, h.link = o.id, o.gateway, o.gateway.link

@@ -22,12 +22,14 @@ type Table struct {
 	mode   Mode
 	kernel kernel
 	host   host
+	ruler  ruler
 	queue  *queue
 	names  protocolNames
 
 	changed      chan struct{}
 	factsChanged chan struct{}
 	hostChanged  chan struct{}
+	hopsNews     chan struct{}
 	running      atomic.Bool
 
 	mu sync.Mutex // guards all that follows
@@ -42,6 +44,13 @@ type Table struct {
 	index   hopIndex
 	nextID  uint32
 	links   map[int]linkState
+	avoid   []netip.Prefix // where no gateway may be
+	// Our rules were there, and what became of them since.
+	ruled       bool
+	ruleDue     bool // to be looked at in a while
+	ruledAt     time.Time
+	ruleFight   fight
+	ruleProblem string
 
 	// What the next flush has to look at.
 	dirty      []*entry
@@ -68,10 +77,12 @@ type Table struct {
 	factsNews bool // factsChanged is to be poked
 	factsAt   time.Time
 	recheck   bool // hops that cannot be used are to be resolved again
-	checkedAt time.Time
-	recount   bool // Stats.NextHops is to be counted again
-	passes    uint64
-	closed    bool
+	// Likewise, and then those whose route names an object, and all.
+	objectNews, ruleNews bool
+	checkedAt            time.Time
+	recount              bool // Stats.NextHops is to be counted again
+	passes               uint64
+	closed               bool
 
 	// What is said of many prefixes, and memory that is used again.
 	nothing, absent *Outcome
@@ -128,14 +139,15 @@ func Open(c Config) (*Table, error) {
 	return newTable(c, mode, k, k), nil
 }
 
-func newTable(c Config, mode Mode, k kernel, h host) *Table {
+func newTable(c Config, mode Mode, k kernel, h system) *Table {
 	t := &Table{
-		cfg: c, log: c.Log, mode: mode, kernel: k, host: h,
+		cfg: c, log: c.Log, mode: mode, kernel: k, host: h, ruler: h,
 		queue:        newQueue(),
 		names:        readProtocolNames(),
 		changed:      make(chan struct{}, 1),
 		factsChanged: make(chan struct{}, 1),
 		hostChanged:  make(chan struct{}, 1),
+		hopsNews:     make(chan struct{}, 1),
 		links:        map[int]linkState{},
 		gone:         map[netip.Prefix]*entry{},
 		nothing:      &Outcome{},

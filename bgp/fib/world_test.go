@@ -40,6 +40,10 @@ type world interface {
 	routes(t *testing.T, protocol int) []string
 	// objects returns the next-hop objects of a protocol by id: "via 192.0.2.2", "group 11 12".
 	objects(t *testing.T, protocol int) map[uint32]string
+	// ruleTexts returns the rules with our mark, sorted: "-4 1000 lookup 254"; dropRule and putRule are other programs.
+	ruleTexts(t *testing.T) []string
+	dropRule(t *testing.T, family string, priority, table int)
+	putRule(t *testing.T, family string, priority, table int)
 	// writes returns how often routes, and next-hop objects, were written or deleted so far by anybody.
 	writes(t *testing.T) (routes, objects int)
 	// compat has the kernel announce each route of a group that is rewritten, as it does by default.
@@ -51,6 +55,9 @@ type spec struct {
 	dst, via, link   string
 	metric, protocol int
 	nextHop          uint32
+	also             string // another gateway
+	pinned           bool   // via is a neighbour on link whatever other routes say
+	drops            string // what it is instead of a way: blackhole, unreachable or prohibit
 }
 
 const (
