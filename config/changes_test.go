@@ -53,6 +53,10 @@ func TestChanges(t *testing.T) {
 		{"a deferral is live: it matters at the next start", []string{"asn: 64512", "asn: 64512\n  gracefulRestart: {deferral: 20s}"}, []string{"bgp.gracefulRestart.deferral: 10s to 20s (Live)"}},
 		{"our AS number needs a restart", []string{"64512", "64513"}, []string{"bgp.asn: 64512 to 64513 (NeedsRestart)"}},
 		{"who we are needs a restart", []string{"name: east, id: 1", "name: east2, id: 5"}, []string{"cluster.name: east to east2 (NeedsRestart)", "cluster.id: 1 to 5 (NeedsRestart)"}},
+		{"how next hops are resolved works at once", with("kernel: {resolve: always}"), []string{"kernel.resolve: never to always (Live)"}},
+		{"what routes look like needs a restart", with("kernel: {mtu: 1400, source: {ipv4: 192.0.2.7}}"), []string{
+			"kernel.mtu: 0 to 1400 (NeedsRestart)", "kernel.source.ipv4: auto to 192.0.2.7 (NeedsRestart)",
+		}},
 		{"a table needs a restart", with("kernel: {table: 100}"), []string{"kernel.table: 254 to 100 (NeedsRestart)"}},
 		{"a kubeconfig needs a restart", with("kubernetes: {kubeconfig: /k}"), []string{"kubernetes.kubeconfig: nothing to /k (NeedsRestart)"}},
 		{"a listen address needs a restart", []string{"asn: 64512", "asn: 64512\n  listenAddresses: [\"::\"]"}, []string{"bgp.listenAddresses: nothing to :: (NeedsRestart)"}},

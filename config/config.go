@@ -132,7 +132,26 @@ type Kernel struct {
 	Protocol    int // route protocol number: our mark of ownership
 	Metric      int // never 0
 	MaxNextHops int // paths of one route, at most 256
+	Resolve     Resolve
+	MTU         int // of our routes; 0: that of the link
+	Source      Source
+	Rule        int // priority of the rule that leads to Table; 0: none of ours
 }
+
+// Source are the source addresses that our routes prefer for what the node itself sends; the zero Addr: the kernel chooses.
+type Source struct {
+	IPv4, IPv6 netip.Addr
+}
+
+// Resolve says which next hops that are on no link are used.
+type Resolve string
+
+// The values of a Resolve.
+const (
+	ResolveNever  Resolve = "never"  // none
+	ResolveRoutes Resolve = "routes" // those that a route of the kernel's leads to, but not a default route
+	ResolveAlways Resolve = "always" // those that any route of the kernel's leads to
+)
 
 // Kubernetes says whether and how the API is reached.
 type Kubernetes struct {

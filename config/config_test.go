@@ -107,7 +107,7 @@ clusters:
   prefixLength: {ipv4: [20, 26]}
   maxPrefixes: 10
 - {name: north, id: 3, podCIDRs: ["fd00:30::/64", "fd00:31::/96"]}
-kernel: {table: 100, protocol: 201, metric: 4294967295, maxNextHops: 256}
+kernel: {table: 100, protocol: 201, metric: 4294967295, maxNextHops: 256, resolve: routes, mtu: 1450, source: {ipv4: 192.0.2.7, ipv6: auto}, rule: 900}
 kubernetes: {enabled: TRUE, kubeconfig: /etc/kubernetes/admin.conf}
 log: {level: debug, format: json}
 runtime: {directory: /tmp/underlayd}
@@ -120,7 +120,7 @@ func TestParse(t *testing.T) {
 		require.Equal(t, 90*time.Second, c.BGP.HoldTime)
 		require.Equal(t, 120*time.Second, c.BGP.GracefulRestart.RestartTime)
 		require.False(t, c.BGP.RouterID.IsValid(), "chosen by the daemon")
-		require.Equal(t, config.Kernel{Table: 254, Protocol: 200, Metric: 512, MaxNextHops: 16}, c.Kernel)
+		require.Equal(t, config.Kernel{Table: 254, Protocol: 200, Metric: 512, MaxNextHops: 16, Resolve: config.ResolveNever}, c.Kernel)
 		require.Equal(t, config.Auto, c.Kubernetes.Enabled)
 		require.Equal(t, "/run/underlayd", c.Runtime.Directory)
 	})

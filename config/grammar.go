@@ -161,6 +161,28 @@ func kernelKeys() []field[Kernel] {
 		scalar(key{name: "maxNextHops", fallback: "16", effect: NeedsRestart,
 			doc: "how many equal paths a route may have"},
 			number[int](1, 256), func(k *Kernel) *int { return &k.MaxNextHops }),
+		scalar(key{name: "resolve", fallback: "never",
+			doc: "whether next hops that are not on-link are used, through the gateways that the kernel's routes name; routes: not through a default route; always: through any"},
+			oneOf(ResolveNever, ResolveRoutes, ResolveAlways), func(k *Kernel) *Resolve { return &k.Resolve }),
+		scalar(key{name: "mtu", fallback: "0", effect: NeedsRestart,
+			doc: "the MTU of our routes, 1280 to 65535; 0: that of the link"},
+			routeMTU(), func(k *Kernel) *int { return &k.MTU }),
+		section(key{name: "source", doc: "the source address of what the node itself sends over our routes; packets of pods keep theirs"}, sourceKeys(),
+			func(k *Kernel) *Source { return &k.Source }),
+		scalar(key{name: "rule", fallback: "0", effect: NeedsRestart,
+			doc: "the priority, 1 to 32765, of a rule of ours that has the kernel look at kernel.table; 0: no rule"},
+			number[int](0, 32765), func(k *Kernel) *int { return &k.Rule }),
+	}
+}
+
+func sourceKeys() []field[Source] {
+	return []field[Source]{
+		scalar(key{name: "ipv4", fallback: "auto", effect: NeedsRestart,
+			doc: "an IPv4 address of the node; auto: chosen by the kernel"},
+			sourceAddress(netip.Addr.Is4, "IPv4").or("auto"), func(s *Source) *netip.Addr { return &s.IPv4 }),
+		scalar(key{name: "ipv6", fallback: "auto", effect: NeedsRestart,
+			doc: "an IPv6 address of the node; auto: chosen by the kernel"},
+			sourceAddress(netip.Addr.Is6, "IPv6").or("auto"), func(s *Source) *netip.Addr { return &s.IPv6 }),
 	}
 }
 

@@ -103,7 +103,8 @@ func TestEveryFlagAndVariable(t *testing.T) {
 		"bgp.listenAddresses": "::", "bgp.holdTime": "9s", "bgp.connectRetry": "1s", "bgp.startLimit": "60s",
 		"bgp.gracefulRestart.enabled": "false", "bgp.gracefulRestart.restartTime": "60s", "bgp.gracefulRestart.deferral": "5s", "bgp.gracefulRestart.staleTime": "90s",
 		"bgp.brake.share": "80", "bgp.brake.hold": "60s",
-		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.maxNextHops": "2",
+		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.resolve": "always", "kernel.mtu": "1400", "kernel.rule": "1000", "kernel.source.ipv4": "192.0.2.7", "kernel.source.ipv6": "2001:db8::7",
+		"kernel.maxNextHops": "2",
 		"kubernetes.enabled": "false", "kubernetes.kubeconfig": "/k", "kubernetes.confirmAfter": "44s", "log.level": "debug", "log.format": "json",
 		"runtime.directory": "/tmp",
 	}

@@ -1,5 +1,7 @@
 package config
 
+import "net/netip"
+
 // routeProtocol is the number that marks routes as ours. With a number that somebody else uses we would
 // delete their routes and they ours, so the well-known ones are refused (rtnetlink(7), FRR's and iproute2's
 // rt_protos).
@@ -23,5 +25,36 @@ func routeProtocol() kind[int] {
 func routingTable() kind[int] {
 	return number[int](1, 1<<32-1).refusing(map[string]string{
 		"255": "is the local table, which belongs to the kernel; main is 254",
+	})
+}
+
+// routeMTU is the MTU of routes, 0 for none. What is below 1280 is no link for IPv6 (RFC 8200, section 5).
+func routeMTU() kind[int] {
+	k := number[int](1280, 65535)
+	parse := k.parse
+	k.parse = func(text string) (int, error) {
+		if text == "0" {
+			return 0, nil
+		}
+		n, err := parse(text)
+		if err != nil {
+			return 0, broken("must be 0 for none, or 1280 to 65535")
+		}
+		return n, nil
+	}
+	k.schema = schema{"anyOf": []schema{{"const": 0}, k.schema}}
+	return k
+}
+
+// sourceAddress is an address of one family that packets may come from, beyond their link.
+func sourceAddress(family func(netip.Addr) bool, name string) kind[netip.Addr] {
+	return hostAddress().where(func(a netip.Addr) error {
+		switch {
+		case !family(a):
+			return broken("must be auto or an %s address", name)
+		case a.IsLoopback() || a.IsLinkLocalUnicast():
+			return broken("must be an address that others can answer to, not a loopback or link-local one")
+		}
+		return nil
 	})
 }

@@ -31,6 +31,15 @@ func checkRelations(c *Config, fail report) {
 		r.peerDistance(i, p)
 	}
 	r.peerClusters()
+	r.rule()
+}
+
+// rule refuses a rule for tables that the kernel looks at anyway.
+func (r relations) rule() {
+	if table := r.Kernel.Table; r.Kernel.Rule > 0 && (table == 253 || table == 254) {
+		r.fail("kernel.rule", strconv.Itoa(r.Kernel.Rule),
+			fmt.Sprintf("is for a table of our own: kernel.table is %d, which the kernel has a rule for; choose another table, such as 200", table))
+	}
 }
 
 func peerPath(i int, key string) string    { return fmt.Sprintf("bgp.peers[%d].%s", i, key) }

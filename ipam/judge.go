@@ -178,12 +178,16 @@ func (p *Plan) sameID(c Claim, cluster, where string) Verdict {
 		p.id, p.cluster, c.OriginASN, c.Peer, c.Prefix, where)
 }
 
-// Unreachable is the verdict on a path whose next hop the kernel finds on no link.
-func (p *Plan) Unreachable(c Claim) Verdict {
+// Unreachable is the verdict on a path whose next hop the kernel does not reach: NextHopNotOnLink or NextHopUnresolved.
+func (p *Plan) Unreachable(c Claim, why Reason) Verdict {
 	s, _ := p.ranges.LookupPrefix(c.Prefix)
 	cluster := ""
 	if s != nil {
 		cluster = p.contracts[s.contract].Cluster
+	}
+	if why == NextHopUnresolved {
+		return refuse(NextHopUnresolved, cluster, "%s from peer %s has the next hop %s, to which no route leads that may be used",
+			c.Prefix, c.Peer, c.NextHop)
 	}
 	return refuse(NextHopNotOnLink, cluster, "%s from peer %s has the next hop %s, which is not on-link: a route through it would need another route",
 		c.Prefix, c.Peer, c.NextHop)

@@ -214,5 +214,9 @@ func TestANextHopOnNoLinkIsNamed(t *testing.T) {
 	require.Equal(t, Verdict{
 		Cluster: "west", Reason: NextHopNotOnLink,
 		Detail: "10.20.1.0/24 from peer tor-a has the next hop 100.70.0.9, which is not on-link: a route through it would need another route",
-	}, east().Unreachable(from("10.20.1.0/24", via("100.70.0.9"))))
+	}, east().Unreachable(from("10.20.1.0/24", via("100.70.0.9")), NextHopNotOnLink))
+	require.Equal(t, Verdict{
+		Cluster: "west", Reason: NextHopUnresolved,
+		Detail: "10.20.1.0/24 from peer tor-a has the next hop 100.70.0.9, to which no route leads that may be used",
+	}, east().Unreachable(from("10.20.1.0/24", via("100.70.0.9")), NextHopUnresolved))
 }

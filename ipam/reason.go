@@ -55,6 +55,8 @@ const (
 	NextHopInPodRange Reason = "NextHopInPodRange"
 	// NextHopNotOnLink: no link leads to the next hop directly. The kernel finds that out; see Unreachable.
 	NextHopNotOnLink Reason = "NextHopNotOnLink"
+	// NextHopUnresolved: no route of the kernel's that may be used leads to the next hop; likewise.
+	NextHopUnresolved Reason = "NextHopUnresolved"
 
 	// Overlap: other paths for the same prefix come from another origin, and that one has the better right. Only Dispute
 	// says so.
@@ -76,7 +78,7 @@ func Reasons() []Reason {
 	return []Reason{
 		InvalidPrefix, DefaultRoute, Special, OwnPrefix, NodeAddress, Reserved,
 		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID,
-		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange, NextHopNotOnLink,
+		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange, NextHopNotOnLink, NextHopUnresolved,
 		Overlap, TooManyPrefixes, ASLoop,
 	}
 }

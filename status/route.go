@@ -55,7 +55,8 @@ const (
 type KernelRoute struct {
 	Status   string       `json:"status,omitempty"`
 	NextHops []netip.Addr `json:"nextHops,omitempty"`
-	Reason   string       `json:"reason,omitempty"` // why it failed or conflicts
+	Gateways []netip.Addr `json:"gateways,omitempty"` // where packets are handed to, if that is not the next hops
+	Reason   string       `json:"reason,omitempty"`   // why it failed or conflicts
 }
 
 // Stale says that every path of the route is stale: it is kept only for a peer's restart.

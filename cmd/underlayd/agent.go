@@ -64,12 +64,18 @@ type agent struct {
 	verdicts map[string]*ipam.Verdict // accepted, as last given, by cluster
 	owners   map[string]*ipam.Verdict // that only name a cluster, by cluster
 
-	losses       map[netip.Addr]bgp.Loss // sessions whose routes have not all been told again
-	away         *away                   // the same, for the views
-	awayChanged  bool                    // since the last snapshot
-	gone         map[string]gone         // by cluster
-	refusedPaths []byte                  // scratch of judge
-	memory       memory
+	losses        map[netip.Addr]bgp.Loss  // sessions whose routes have not all been told again
+	away          *away                    // the same, for the views
+	sharedChanged bool                     // what the views have in common, since the last snapshot
+	gone          map[string]gone          // by cluster
+	refusedPaths  []byte                   // scratch of judge
+	lostPaths     []byte                   // likewise
+	shunning      bool                     // likewise: other paths than the best ones are judged
+	astray        map[netip.Addr]fib.Fault // next hops that the kernel has no way to
+	followed      []netip.Addr             // those of them that no route names
+	failing       []netip.Prefix           // whose routes the kernel has just refused
+	through       *gateways                // the same one in every view
+	memory        memory
 
 	advertised  []netip.Prefix
 	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
@@ -109,8 +115,10 @@ func (a *agent) prepare() error {
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away, a.gone = map[netip.Addr]bgp.Loss{}, &away{}, map[string]gone{}
+	a.through = &gateways{}
 	a.refused, a.counted = newRefusedPoller(), newCounted()
 	a.takePlan(facts)
+	a.kernel.SetResolve(resolution(a.config))
 	if a.adopted > 0 {
 		a.held = map[netip.Prefix]struct{}{}
 		a.log.WithField("routes", a.adopted).Info("routes of an earlier run are in the kernel; they stay until the peers have spoken")
@@ -156,6 +164,9 @@ func (a *agent) Run(ctx context.Context) error {
 			a.followReach(ctx)
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
+			a.reconsider(ctx)
+		case <-a.kernel.NextHopsChanged():
+			a.followHops(ctx)
 		case <-a.passwords.changed:
 			a.stale = true
 			a.setPeers(ctx)
@@ -213,4 +224,5 @@ func (a *agent) tryAgain(ctx context.Context) {
 		a.handPeers(ctx)
 	}
 	a.judgeAgain(ctx, a.book.fallbacks(retryLimit))
+	a.keepFollowing()
 }

@@ -116,6 +116,11 @@ func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) 
 	b.settle(r)
 }
 
+// stuck is the same way with no hope of other paths.
+func (b *book) stuck(w *way) *way {
+	return b.way(judged{view: w.view, best: w.best, paths: w.paths, spare: w.spare, refused: []byte(w.refused), stuck: true})
+}
+
 func (b *book) leave(w *way) {
 	if w == nil {
 		return

@@ -71,7 +71,11 @@ func (r *record) refusedFrom(peer netip.Addr) ipam.Reason {
 	}
 	for i, p := range r.way.paths.All() {
 		if p.Peer == peer {
-			return decision{way: r.way, verdict: r.verdict}.refusal(r.prefix, i).Reason
+			v := decision{way: r.way, verdict: r.verdict}.refusal(r.prefix, i)
+			if v.Accepted && r.kernel.NotOnLink(p.NextHop) {
+				return r.way.view.far
+			}
+			return v.Reason
 		}
 	}
 	return ""
@@ -97,7 +101,7 @@ func (c *counted) observed(r *record, s fib.State) {
 	all := r.way.paths.All()
 	for i := range all {
 		if !r.way.refuses(i) && s.NotOnLink(all[i].NextHop) && !r.kernel.NotOnLink(all[i].NextHop) {
-			c.add(r.way.view.names[all[i].Peer], ipam.NextHopNotOnLink)
+			c.add(r.way.view.names[all[i].Peer], r.way.view.far)
 		}
 	}
 }

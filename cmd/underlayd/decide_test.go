@@ -24,7 +24,7 @@ func deciding(limit int) *agent {
 	c.Clusters[0].PrefixLength.IPv4.Min, c.Clusters[0].PrefixLength.IPv4.Max = 8, 28
 	a := &agent{
 		config: c, ledger: ipam.NewLedger(), book: newBook(), counted: newCounted(),
-		losses: map[netip.Addr]bgp.Loss{}, away: &away{}, gone: map[string]gone{},
+		losses: map[netip.Addr]bgp.Loss{}, away: &away{}, gone: map[string]gone{}, through: &gateways{},
 		verdicts: map[string]*ipam.Verdict{}, owners: map[string]*ipam.Verdict{},
 	}
 	a.takePlan(fib.Facts{})

@@ -21,6 +21,10 @@ func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) *i
 	for i := range set.All() {
 		p := &set.All()[i]
 		v := a.view.judge(prefix, p)
+		if v.Accepted && a.shuns(p) {
+			v = a.view.unreachable(prefix, p)
+			a.lostPaths = appendRefused(a.lostPaths, before+i)
+		}
 		switch {
 		case !v.Accepted:
 			refused = appendRefused(refused, before+i)
@@ -51,7 +55,8 @@ func (v *view) disputed(p, q *bgp.Path) bool { return ipam.Disputed(v.party(p), 
 // dispute settles which of the usable paths of a set are used, and notes all that are not among the refused ones of it.
 func (a *agent) dispute(prefix netip.Prefix, set *bgp.PathSet, before int) []byte {
 	had := a.incumbents(prefix, set)
-	verdicts := a.view.settle(prefix, set, func(i int) bool { return slices.Contains(had, set.All()[i].Origin(a.view.asn)) })
+	verdicts := a.view.settle(prefix, set, func(i int) bool { return slices.Contains(had, set.All()[i].Origin(a.view.asn)) },
+		func(i int) bool { return a.shuns(&set.All()[i]) })
 	refused := a.refusedPaths
 	for i, v := range verdicts {
 		if !v.Accepted {
@@ -61,14 +66,18 @@ func (a *agent) dispute(prefix netip.Prefix, set *bgp.PathSet, before int) []byt
 	return refused
 }
 
-// settle returns the verdict on each path of a set.
-func (v *view) settle(prefix netip.Prefix, set *bgp.PathSet, incumbent func(i int) bool) []ipam.Verdict {
+// settle returns the verdict on each path of a set; the lost ones, whose next hops are not reached, take no part.
+func (v *view) settle(prefix netip.Prefix, set *bgp.PathSet, incumbent, lost func(i int) bool) []ipam.Verdict {
 	verdicts := make([]ipam.Verdict, set.Len())
 	var parties []ipam.Party
 	var at []int
 	for i := range verdicts {
 		p := &set.All()[i]
 		if verdicts[i] = v.judge(prefix, p); !verdicts[i].Accepted {
+			continue
+		}
+		if lost(i) {
+			verdicts[i] = v.unreachable(prefix, p)
 			continue
 		}
 		party := v.party(p)
@@ -115,5 +124,5 @@ func (w *way) verdict(prefix netip.Prefix, i int) ipam.Verdict {
 	if !v.Accepted || !w.refuses(i) {
 		return v
 	}
-	return w.view.settle(prefix, w.paths, func(i int) bool { return !w.refuses(i) })[i]
+	return w.view.settle(prefix, w.paths, func(i int) bool { return !w.refuses(i) }, func(i int) bool { return marked(w.lost, i) })[i]
 }

@@ -84,8 +84,8 @@ func TestWhatIsSaidOfAHost(t *testing.T) {
 		}},
 		{"nothing of a limit that cannot be read", func(h *fib.Host) { h.NextHops4, h.Neighbours4.Known = 4000, false }, both, nil},
 		{"a table that no rule leads to", func(h *fib.Host) { h.Table, h.Unruled4, h.Unruled6 = 700, true, true }, both, []string{
-			"error no rule makes the kernel look at table 700 (kernel.table): the routes there carry no traffic; ip rule add lookup 700",
-			"error no rule makes the kernel look at table 700 (kernel.table): the routes there carry no traffic; ip -6 rule add lookup 700",
+			"error no rule makes the kernel look at table 700 (kernel.table): the routes there carry no traffic; ip rule add lookup 700, or kernel.rule, adds one",
+			"error no rule makes the kernel look at table 700 (kernel.table): the routes there carry no traffic; ip -6 rule add lookup 700, or kernel.rule, adds one",
 		}},
 		{"what could be better with several next hops and many routes", func(h *fib.Host) {
 			h.Multipath, h.Routes, h.Hash6.Value = true, 100_000, 1

@@ -142,6 +142,6 @@ func (j *judgement) rule(command string, unruled bool, table int) {
 	if !unruled {
 		return
 	}
-	add := fmt.Sprintf("%s rule add lookup %d", command, table)
-	j.say(status.Error, command+" rule", "no rule makes the kernel look at table %d (kernel.table): the routes there carry no traffic; %s", table, add)
+	j.say(status.Error, command+" rule", "no rule makes the kernel look at table %d (kernel.table): the routes there carry no traffic; "+
+		"%s rule add lookup %d, or kernel.rule, adds one", table, command, table)
 }

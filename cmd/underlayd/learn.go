@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp"
@@ -87,6 +86,7 @@ func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
 		a.log.WithError(brief(err)).Warn("routes not installed; they are tried again")
 	}
 	a.observe(a.kernel.Drain())
+	a.reconsider(ctx)
 }
 
 // again decides on a prefix as it was announced last.
@@ -108,7 +108,7 @@ func (b *batch) decide(c bgp.Change) {
 		return
 	}
 	d := b.judge(c, c.Paths)
-	if len(d.way.hops) == 0 {
+	if len(d.way.hops) == 0 || b.hopeless(d.way.hops) {
 		b.fallen = append(b.fallen, fallen{c, d})
 		return
 	}
@@ -184,13 +184,14 @@ func (a *agent) release(ctx context.Context) {
 }
 
 // judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
+// Where there are others than the best ones, paths that the kernel has no way for are left out.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
-	a.refusedPaths = a.refusedPaths[:0]
+	a.refusedPaths, a.lostPaths, a.shunning = a.refusedPaths[:0], a.lostPaths[:0], paths != c.Paths
 	d := decision{verdict: a.judgePaths(c.Prefix, paths, 0)}
 	if c.Spare != nil {
 		a.judgePaths(c.Prefix, c.Spare, paths.Len())
 	}
-	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, a.refusedPaths})
+	d.way = a.book.way(judged{view: a.view, best: c.Paths, paths: paths, spare: c.Spare, refused: a.refusedPaths, lost: a.lostPaths})
 	return d
 }
 
@@ -221,66 +222,13 @@ func (a *agent) owner(prefix netip.Prefix) *ipam.Verdict {
 	return shared
 }
 
-// fallBack decides on the fallen. It looks for usable paths among those that lost the best-path selection to unusable
-// ones: a peer that announces nonsense must not hide another that does not.
-func (b *batch) fallBack(ctx context.Context) {
-	if len(b.fallen) == 0 {
-		return
-	}
-	prefixes := make([]netip.Prefix, len(b.fallen))
-	for i, f := range b.fallen {
-		prefixes[i] = f.Prefix
-	}
-	all, err := b.speaker.Paths(ctx, prefixes)
-	if err != nil {
-		b.log.WithError(err).Warn("looking for other paths")
-	}
-	b.raise(all, err == nil)
-}
-
-// raise decides on the fallen, given all paths of each. If those are not known, what was decided about the same best
-// paths stands.
-func (b *batch) raise(all map[netip.Prefix][]bgp.Path, known bool) {
-	for _, f := range b.fallen {
-		old := b.book.get(f.Prefix)
-		if !known && old != nil && old.way != nil && old.way.best == f.Paths {
-			continue
-		}
-		if paths := b.firstUsable(f.Change, all[f.Prefix]); paths != nil {
-			f.decision = b.judge(f.Change, paths)
-		}
-		b.take(f.Prefix, f.decision)
-	}
-	for _, f := range b.fallen {
-		b.book.spurn(f.way) // the decision on the best paths alone
-	}
-	b.fallen = nil
-}
-
-// firstUsable returns the unusable best paths of a prefix with the best of all those that are usable, nil if none is.
-func (a *agent) firstUsable(c bgp.Change, all []bgp.Path) *bgp.PathSet {
-	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.view.judge(c.Prefix, &p).Accepted })
-	if usable < 0 {
-		return nil
-	}
-	paths := slices.Clone(c.Paths.All())
-	for _, p := range all[usable:] {
-		if p.AsGoodAs(all[usable]) {
-			paths = append(paths, p)
-		}
-	}
-	if old := a.book.get(c.Prefix); old != nil && old.way != nil && slices.EqualFunc(old.way.paths.All(), paths, bgp.Path.Equal) {
-		return old.way.paths
-	}
-	return bgp.NewPathSet(paths)
-}
-
 // observe records what became of prefixes in the kernel.
 func (a *agent) observe(states []fib.State) {
 	now := time.Now()
 	for _, s := range states {
 		a.counted.observed(a.book.get(s.Dst), s)
 		a.book.observe(s, a.owner, now)
+		a.fail(s)
 	}
 	a.stale = a.stale || len(states) > 0
 }

@@ -82,5 +82,5 @@ func (a *agent) showAway() {
 		return
 	}
 	a.away.Store(&away)
-	a.awayChanged, a.stale = true, true
+	a.sharedChanged, a.stale = true, true
 }

@@ -38,7 +38,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.facts = facts
 	a.plan = newPlan(a.config, facts)
 	a.ledger.SetLimits(a.plan)
-	a.view = newView(a.config, a.plan, a.away)
+	a.view = newView(a.config, a.plan, a.away, a.through)
 	a.counted.keep(a.config.BGP.Peers)
 	clear(a.verdicts)
 	clear(a.owners)
@@ -73,5 +73,6 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 	setLevel(a.log, a.config.Log.Level)
 	a.host.use(a.config)
 	a.takePlan(a.facts)
+	a.kernel.SetResolve(resolution(a.config))
 	a.replan(ctx)
 }

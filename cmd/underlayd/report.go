@@ -59,8 +59,8 @@ func (a *agent) settled() bool {
 
 // routeTable applies the records that changed to the last table.
 func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
-	if a.awayChanged {
-		a.awayChanged, table = false, table.Renewed()
+	if a.sharedChanged {
+		a.sharedChanged, table = false, table.Renewed()
 	}
 	if len(a.book.changed) == 0 && len(a.refused.dirty) == 0 {
 		return table

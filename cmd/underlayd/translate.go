@@ -29,6 +29,8 @@ func speakerConfig(c *config.Config, routerID netip.Addr, restarting bool, log l
 func kernelConfig(c *config.Config, log logrus.FieldLogger) fib.Config {
 	return fib.Config{
 		Table: c.Kernel.Table, Protocol: c.Kernel.Protocol, Metric: c.Kernel.Metric, MaxNextHops: c.Kernel.MaxNextHops,
+		Resolve: fib.Resolve(c.Kernel.Resolve), MTU: c.Kernel.MTU, Rule: c.Kernel.Rule,
+		Source4: c.Kernel.Source.IPv4, Source6: c.Kernel.Source.IPv6,
 		Log: log.WithField("part", "fib"),
 	}
 }

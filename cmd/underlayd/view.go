@@ -21,14 +21,22 @@ type view struct {
 	names   map[netip.Addr]string // of the peers, by address
 	asn     uint32
 	cluster uint32
-	away    *away // the same one in every view
+	away    *away     // the same one in every view
+	through *gateways // likewise
+	far     ipam.Reason
 }
 
 // away are the peers whose paths await confirmation: the session ended, and they have not told all of them again.
 type away = atomic.Pointer[map[netip.Addr]bool]
 
-func newView(c *config.Config, plan *ipam.Plan, gone *away) *view {
-	v := &view{away: gone, plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID}
+func newView(c *config.Config, plan *ipam.Plan, gone *away, through *gateways) *view {
+	v := &view{
+		away: gone, through: through, plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID,
+		far: ipam.NextHopNotOnLink,
+	}
+	if how := c.Kernel.Resolve; how == config.ResolveRoutes || how == config.ResolveAlways {
+		v.far = ipam.NextHopUnresolved
+	}
 	for _, p := range c.BGP.Peers {
 		v.names[p.Address] = p.Name
 	}
@@ -49,7 +57,7 @@ func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 
 // unreachable is the verdict on a path whose next hop the kernel does not reach.
 func (v *view) unreachable(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
-	return v.plan.Unreachable(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop})
+	return v.plan.Unreachable(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop}, v.far)
 }
 
 // looped is the verdict on a path that leads back to us: our own AS is in it.
@@ -73,6 +81,28 @@ func (v *view) path(p *bgp.Path, verdict ipam.Verdict) status.Path {
 	}
 }
 
+// gateways are the neighbours that packets for these next hops are handed to, if they are not all next hops themselves.
+func (v *view) gateways(hops []netip.Addr) []netip.Addr {
+	through := v.through.Load()
+	if through == nil || len(*through) == 0 {
+		return nil
+	}
+	var all []netip.Addr
+	far := false
+	for _, hop := range hops {
+		if via := (*through)[hop]; len(via) > 0 {
+			far, all = true, append(all, via...)
+		} else {
+			all = append(all, hop)
+		}
+	}
+	if !far {
+		return nil
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
 func (v *view) isAway(peer netip.Addr) bool {
 	away := v.away.Load()
 	return away != nil && (*away)[peer]
@@ -89,6 +119,9 @@ func (r *record) Route() *status.Route {
 	}
 	if r.kernel != nil && r.kernel.Status != fib.Absent {
 		out.Kernel = status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason}
+		if r.way != nil {
+			out.Kernel.Gateways = r.way.view.gateways(r.kernel.NextHops)
+		}
 	}
 	if r.way != nil {
 		all := r.way.paths.All()

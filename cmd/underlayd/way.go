@@ -15,6 +15,8 @@ type way struct {
 	paths   *bgp.PathSet // what was judged: best, or more if best was unusable
 	spare   *bgp.PathSet // what would be the best without them
 	refused string       // which of paths and spare, counted through, are refused: two bytes each
+	lost    string       // which of those because the kernel does not reach their next hops, likewise
+	stuck   bool         // it reaches none of hops, and there were no better paths
 	usable  []hop        // the accepted of paths
 	backup  []hop        // the accepted of spare
 	hops    []netip.Addr // the addresses of usable: sorted, each once
@@ -28,27 +30,31 @@ type hop struct{ peer, address netip.Addr }
 type wayKey struct {
 	view               *view
 	best, paths, spare *bgp.PathSet
-	refused            string
+	refused, lost      string
+	stuck              bool
 }
 
-func (w *way) key() wayKey { return wayKey{w.view, w.best, w.paths, w.spare, w.refused} }
+func (w *way) key() wayKey {
+	return wayKey{w.view, w.best, w.paths, w.spare, w.refused, w.lost, w.stuck}
+}
 
 // fallback says that a better path was unusable, so that it is looked at again now and then.
-func (w *way) fallback() bool { return w.paths != w.best || len(w.hops) == 0 }
+func (w *way) fallback() bool { return w.paths != w.best || len(w.hops) == 0 || w.stuck }
 
 // judged is a set of paths and which of them are refused.
 type judged struct {
 	view               *view
 	best, paths, spare *bgp.PathSet
-	refused            []byte
+	refused, lost      []byte
+	stuck              bool
 }
 
 // way returns the way of judged paths.
 func (b *book) way(j judged) *way {
-	if w := b.ways[wayKey{j.view, j.best, j.paths, j.spare, string(j.refused)}]; w != nil {
+	if w := b.ways[wayKey{j.view, j.best, j.paths, j.spare, string(j.refused), string(j.lost), j.stuck}]; w != nil {
 		return w
 	}
-	w := &way{view: j.view, best: j.best, paths: j.paths, spare: j.spare, refused: string(j.refused)}
+	w := &way{view: j.view, best: j.best, paths: j.paths, spare: j.spare, refused: string(j.refused), lost: string(j.lost), stuck: j.stuck}
 	for i, p := range j.paths.All() {
 		if !w.refuses(i) {
 			w.usable = append(w.usable, hop{p.Peer, p.NextHop})
@@ -68,9 +74,12 @@ func (b *book) way(j judged) *way {
 func appendRefused(refused []byte, i int) []byte { return append(refused, byte(i>>8), byte(i)) }
 
 // refuses says whether the i-th path is refused.
-func (w *way) refuses(i int) bool {
-	for at := 0; at < len(w.refused); at += 2 {
-		if int(w.refused[at])<<8|int(w.refused[at+1]) == i {
+func (w *way) refuses(i int) bool { return marked(w.refused, i) }
+
+// marked says whether i is among the numbers that appendRefused put into list.
+func marked(list string, i int) bool {
+	for at := 0; at < len(list); at += 2 {
+		if int(list[at])<<8|int(list[at+1]) == i {
 			return true
 		}
 	}
