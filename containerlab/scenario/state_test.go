@@ -89,8 +89,10 @@ type route struct {
 		Verdict  string `json:"verdict"`
 	} `json:"paths"`
 	Kernel struct {
-		Status string `json:"status"`
-		Reason string `json:"reason"`
+		Status   string   `json:"status"`
+		NextHops []string `json:"nextHops"`
+		Gateways []string `json:"gateways"`
+		Reason   string   `json:"reason"`
 	} `json:"kernel"`
 }
 
