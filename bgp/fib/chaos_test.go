@@ -27,8 +27,8 @@ type chaos struct {
 }
 
 var chaosHops = map[bool][]netip.Addr{
-	true:  addrs(n2, n3, n4, m2, m3),
-	false: addrs(x2, x3, y2, "2001:db8:2::3"),
+	true:  addrs(n2, n3, n4, m2, m3, far4, far5),
+	false: addrs(x2, x3, y2, "2001:db8:2::3", far6),
 }
 
 func (c *chaos) prefix() netip.Prefix {
@@ -56,7 +56,7 @@ func (c *chaos) say(routes ...Route) {
 }
 
 func (c *chaos) step() {
-	switch c.rng.IntN(13) {
+	switch c.rng.IntN(15) {
 	case 0, 1, 2:
 		dst := c.prefix()
 		c.say(Route{dst, c.hops(dst.Addr().Is4())})
@@ -86,6 +86,16 @@ func (c *chaos) step() {
 		}
 	case 12:
 		c.divert()
+	case 13, 14:
+		c.reroute([]string{n2, m2}[c.rng.IntN(2)], []string{x2, y2}[c.rng.IntN(2)])
+	}
+}
+
+// reroute leads the next hops behind gateways another way.
+func (c *chaos) reroute(via4, via6 string) {
+	if len(c.broken) == 0 {
+		c.replace(c.t, staticTo(behind, via4))
+		c.replace(c.t, staticTo(behind6, via6))
 	}
 }
 
@@ -181,6 +191,8 @@ func (c *chaos) restart() {
 
 func (c *chaos) run(steps int) {
 	c.desired, c.foreign, c.broken = map[netip.Prefix][]netip.Addr{}, map[string]spec{}, map[string]bool{}
+	c.resolving(ResolveRoutes)
+	c.reroute(n2, x2)
 	c.stop = runTable(c.t, c.Table)
 	defer func() { c.stop() }()
 	for range steps {
@@ -192,15 +204,21 @@ func (c *chaos) run(steps int) {
 	for len(c.foreign) > 0 {
 		c.removeForeign()
 	}
+	c.reroute(n3, x3)
 	c.comeBack()
 	want, sets, hops := []string{}, map[string]bool{}, map[string]bool{}
 	for dst, via := range c.desired {
 		var text []string
 		for _, a := range via {
-			text = append(text, a.String())
-			hops[a.String()] = true
+			leg := map[string]string{far4: n3, far5: n3, far6: x3}[a.String()]
+			if leg == "" {
+				leg = a.String()
+			}
+			text = append(text, leg)
+			hops[leg] = true
 		}
 		slices.Sort(text)
+		text = slices.Compact(text)
 		sets[fmt.Sprint(via)] = true
 		want = append(want, fmt.Sprintf("%s metric 512 via %s", dst, strings.Join(text, " ")))
 	}

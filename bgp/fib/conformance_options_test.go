@@ -62,18 +62,18 @@ var optional = []conformanceCase{
 		s.wantRoutes()
 	}},
 	{name: "waits for a source that is not the node's, and notices when it goes", body: func(s *scene) {
-		s.cfg.Source4 = netip.MustParseAddr("192.0.2.50")
+		s.cfg.Source4 = netip.MustParseAddr("198.51.100.50") // on a link that no next hop is on
 		s.reopen()
 		s.run()
-		err := s.Ensure(s.t.Context(), []Route{to(pods, m2), to(pods6, x2)})
-		require.ErrorContains(s.t, err, "route 10.20.0.0/24: source address 192.0.2.50: invalid argument")
+		err := s.Ensure(s.t.Context(), []Route{to(pods, n2), to(pods6, x2)})
+		require.ErrorContains(s.t, err, "route 10.20.0.0/24: source address 198.51.100.50: invalid argument")
 		s.wantRoutes(ours6 + x2)
-		s.addAddr(s.t, "fab0", "192.0.2.50/24")
-		s.eventually(ours4+m2+" src 192.0.2.50", ours6+x2)
-		s.deleteAddr(s.t, "fab0", "192.0.2.50/24") // and with it goes the route, silently
+		s.addAddr(s.t, "fab1", "198.51.100.50/24")
+		s.eventually(ours4+n2+" src 198.51.100.50", ours6+x2)
+		s.deleteAddr(s.t, "fab1", "198.51.100.50/24") // and with it goes the route, silently
 		s.eventuallyStatus(pods, Failed)
-		s.addAddr(s.t, "fab0", "192.0.2.50/24")
-		s.eventually(ours4+m2+" src 192.0.2.50", ours6+x2)
+		s.addAddr(s.t, "fab1", "198.51.100.50/24")
+		s.eventually(ours4+n2+" src 198.51.100.50", ours6+x2)
 	}},
 	{name: "has a rule for its table in both families, repairs it, and leaves other rules alone", body: func(s *scene) {
 		s.cfg.Rule, s.cfg.Table = 1000, 70000

@@ -127,6 +127,18 @@ var resolving = []conformanceCase{
 		s.replace(s.t, spec{dst: behind, via: n2, also: m2, protocol: static, metric: 1024})
 		s.eventually(ours4+n2+" "+m2, pods2+" metric 512 via "+n2+" "+m2)
 	}},
+	{name: "spreads over all gateways of an IPv6 multipath route", body: func(s *scene) {
+		s.resolving(ResolveRoutes)
+		s.run()
+		r := spec{dst: behind6, via: x2, also: y2, protocol: static, metric: 1024}
+		s.add(s.t, r)
+		s.ensure(to(pods6, far6))
+		s.wantRoutes(ours6 + x2 + " " + y2)
+		s.remove(s.t, r)
+		s.eventually()
+		s.add(s.t, staticTo(behind6, x3))
+		s.eventually(ours6 + x3)
+	}},
 	{name: "loses what lies behind a link that goes down, and has it back", body: func(s *scene) {
 		s.resolving(ResolveRoutes)
 		s.run()

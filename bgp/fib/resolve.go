@@ -97,11 +97,9 @@ func (t *Table) Follow(addrs []netip.Addr) {
 		}
 	}
 	for _, a := range addrs {
-		if h := t.hop(a.Unmap()); !h.followed {
-			h.followed = true
-			t.recheck = true
-		}
+		t.hop(a.Unmap()).followed = true
 	}
+	t.queue.wake()
 }
 
 // SetResolve changes what is done with next hops that are on no link, and where no gateway may be: a gateway among pods

@@ -261,3 +261,26 @@ func TestIDsRunOutWithoutHarm(t *testing.T) {
 	require.ErrorContains(t, s.Ensure(t.Context(), []Route{to(pods2, n3), to("10.20.2.0/24", n2)}), "no free next-hop id")
 	s.wantRoutes(ours4+n2, "10.20.2.0/24 metric 512 via "+n2)
 }
+
+func TestAGroupThatCannotFollowItsGatewaysKeepsTheOldOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		s := newScene(t, f, ModeObjects)
+		s.resolving(ResolveRoutes)
+		s.add(t, staticTo(behind, n2))
+		s.ensure(to(pods, far4))
+		defer runTable(t, s.Table)()
+		group := s.id(groupText([]uint32{s.id("via " + n2)}))
+		f.change(func() { f.refuseID = group })
+		s.replace(t, staticTo(behind, n3))
+		after(10 * time.Second)
+		s.wantRoutes(ours4 + n2) // with its object the route would have gone
+		require.Equal(t, Failed, s.status(pods))
+		require.Contains(t, s.reason(pods), "next-hop group")
+		f.change(func() { f.refuseID = 0 })
+		after(retryLast + tick)
+		s.wantRoutes(ours4 + n3)
+		require.Equal(t, Installed, s.status(pods))
+		require.Len(t, s.objects(t, ourMark), 2)
+	})
+}
