@@ -81,7 +81,29 @@ func (g *guard) hears(peers, deaf []Peer) bool {
 
 // closeListeners makes the listening sockets hear nobody, for as long as the peers are not known.
 func (s *Speaker) closeListeners() error {
-	return s.attach([]unix.SockFilter{ret(filterDrop)})
+	return errors.Join(s.answerFromNearby(), s.attach([]unix.SockFilter{ret(filterDrop)}))
+}
+
+// answerFromNearby has the listeners answer a SYN with the hop limit that a GTSM peer requires of us (RFC 5082, section 3).
+// GoBGP does so for IPv4 only: it takes the address of an IPv6 listener, with its port, for one of IPv4.
+func (s *Speaker) answerFromNearby() error {
+	if s.cfg.Port <= 0 {
+		return nil
+	}
+	const nearby = 255
+	listeners, err := listening(s.cfg.Port)
+	if err != nil {
+		return fmt.Errorf("hop limit on port %d: %w", s.cfg.Port, err)
+	}
+	for _, fd := range listeners {
+		if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_INET6 {
+			continue
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, nearby); err != nil {
+			return fmt.Errorf("hop limit on port %d: %w", s.cfg.Port, err)
+		}
+	}
+	return nil
 }
 
 // guardListeners makes the listening sockets drop packets of GTSM peers that came too far (RFC 5082, section 3), and of

@@ -43,7 +43,8 @@ type Path struct {
 	NextHop netip.Addr
 	// ASPath is the flattened AS_PATH, nearest AS first; empty inside the own AS.
 	ASPath []uint32
-	// ClusterIDs are the cluster ids claimed by the origin AS of the path (large community ASN:1:id).
+	// ClusterIDs are the cluster ids claimed by the origin AS of the path (large community ASN:1:id), or by one with our
+	// own number.
 	ClusterIDs []uint32
 	// LocalPref is what an internal peer assigned to it, or the default of 100: that of another AS does not count
 	// (RFC 4271, section 5.1.5).
@@ -67,6 +68,24 @@ func (p Path) Origin(own uint32) uint32 {
 // Looped says that an AS is in the path: its own speakers leave such a path out (RFC 4271, section 9.1.2).
 func (p Path) Looped(own uint32) bool { return slices.Contains(p.ASPath, own) }
 
+// Times says how often an AS is in the path.
+func (p Path) Times(asn uint32) int {
+	n := 0
+	for _, a := range p.ASPath {
+		if a == asn {
+			n++
+		}
+	}
+	return n
+}
+
+// Overridden says that somebody on the way may have put his own AS in the place of the one the path originates from: it
+// is there twice.
+func (p Path) Overridden() bool {
+	n := len(p.ASPath)
+	return n > 1 && p.ASPath[n-1] == p.ASPath[n-2]
+}
+
 // prefixOf returns the prefix of a unicast path; false for anything else.
 func prefixOf(p *apiutil.Path) (netip.Prefix, bool) {
 	nlri, ok := p.Nlri.(*gobgp.IPAddrPrefix)
@@ -82,6 +101,9 @@ type pathReader struct {
 	asns        []uint32
 	ids         []uint32
 	communities []*gobgp.LargeCommunity
+
+	// The link-local next hop read last, without its link and with it.
+	bare, zoned netip.Addr
 }
 
 // newPath reads one path.
@@ -99,7 +121,7 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 		case *gobgp.PathAttributeNextHop:
 			p.NextHop = a.Value.Unmap()
 		case *gobgp.PathAttributeMpReachNLRI:
-			p.NextHop = a.Nexthop
+			p.NextHop = r.nextHop(a.Nexthop, in)
 		case *gobgp.PathAttributeAsPath:
 			for _, segment := range a.Value {
 				r.asns = append(r.asns, segment.GetAS()...)
@@ -117,12 +139,33 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 	p.ASPath = r.asns
 	origin := p.Origin(r.ownASN)
 	for _, c := range r.communities {
-		if c.ASN == origin && c.LocalData1 == functionCluster {
+		// A path of a cluster with our own AS number has lost it where the AS was overridden, but not the community.
+		if (c.ASN == origin || c.ASN == r.ownASN) && c.LocalData1 == functionCluster {
 			r.ids = append(r.ids, c.LocalData2)
 		}
 	}
 	p.ClusterIDs = r.ids
 	return p
+}
+
+// nextHop is where to send what a next hop in MP_REACH_NLRI is for. It says all but for a session between link-local
+// addresses: on such a link nothing but these is known to be. GoBGP drops the link-local one of two (RFC 2545, section 3),
+// and what is left may be an address on no link of ours, or none at all. So an external peer is its own next hop, as it is
+// in any case unless it knows better where on this link the traffic should go.
+func (r *pathReader) nextHop(sent netip.Addr, in *apiutil.Path) netip.Addr {
+	zone := in.PeerAddress.Zone()
+	switch {
+	case zone == "" || !sent.Is6():
+		return sent
+	case !sent.IsLinkLocalUnicast() && (sent.IsUnspecified() || in.PeerASN != r.ownASN):
+		return in.PeerAddress
+	case !sent.IsLinkLocalUnicast():
+		return sent
+	}
+	if sent != r.bare || r.zoned.Zone() != zone {
+		r.bare, r.zoned = sent, sent.WithZone(zone)
+	}
+	return r.zoned
 }
 
 // AsGoodAs says whether the decision process sees no difference between two paths, up to its tie-breakers

@@ -23,6 +23,9 @@ type Peer struct {
 	// is not needed: GoBGP knows its end. The other one is what the peer gets as next hop for prefixes
 	// of the other family; without it these are not advertised to it.
 	NextHop4, NextHop6 netip.Addr
+	// ExtendedNextHop says that a session over IPv6 is to carry IPv4 prefixes with IPv6 next hops (RFC 8950): our end of
+	// it is what the peer gets as next hop. A peer that has not announced the capability gets NextHop4, or none of them.
+	ExtendedNextHop bool
 	// ConnectRetry is the pause between attempts to connect.
 	ConnectRetry time.Duration
 	// Deferral is the Selection_Deferral_Timer: how long a restarted speaker waits for the peers'
@@ -57,10 +60,24 @@ type Transport struct {
 	GracefulRestart GracefulRestart
 	// IPv4 and IPv6 are the unicast families offered.
 	IPv4, IPv6 bool
+	// ASOverride replaces the AS number of the peer by ours in paths that are passed on to it.
+	ASOverride bool
+	// RemovePrivateAS is what becomes of private AS numbers (RFC 6996) in paths that are passed on to it.
+	RemovePrivateAS PrivateAS
 	// Password is the key of the connection's MD5 signatures (RFC 2385); zero for none. A peer is refused whose
 	// password the kernel does not take.
 	Password Secret
 }
+
+// PrivateAS is what becomes of private AS numbers.
+type PrivateAS uint8
+
+// The fates of private AS numbers.
+const (
+	KeepPrivateAS PrivateAS = iota
+	RemovePrivateAS
+	ReplacePrivateAS // by ours
+)
 
 // GracefulRestart is our side of RFC 4724.
 type GracefulRestart struct {
@@ -169,7 +186,7 @@ func (s *Speaker) refreshPeer(ctx context.Context, old, p Peer) error {
 	if !slices.Equal(old.Import, p.Import) {
 		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_IN))
 	}
-	if old.NextHop4 != p.NextHop4 || old.NextHop6 != p.NextHop6 {
+	if old.NextHop4 != p.NextHop4 || old.NextHop6 != p.NextHop6 || old.ExtendedNextHop != p.ExtendedNextHop {
 		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_OUT))
 	}
 	p.Deferral = old.Deferral // GoBGP would reset the session for a new one
@@ -214,7 +231,8 @@ func (s *Speaker) apiPeer(p Peer) *api.Peer {
 			NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name, AuthPassword: p.Password.text,
 			// GoBGP drops a path with our AS in it without withdrawing the one it replaces, which would stay. So it is let in,
 			// and refused like any other that can't be used (RFC 4271, section 9.1.2).
-			AllowOwnAsn: math.MaxUint8,
+			AllowOwnAsn:    math.MaxUint8,
+			ReplacePeerAsn: p.ASOverride, RemovePrivate: removePrivate(p.RemovePrivateAS),
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           seconds(p.ConnectRetry),
@@ -247,6 +265,17 @@ func (s *Speaker) apiPeer(p Peer) *api.Peer {
 		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP6, gr.Enabled))
 	}
 	return peer
+}
+
+func removePrivate(p PrivateAS) api.RemovePrivate {
+	switch p {
+	case RemovePrivateAS:
+		return api.RemovePrivate_REMOVE_PRIVATE_ALL
+	case ReplacePrivateAS:
+		return api.RemovePrivate_REMOVE_PRIVATE_REPLACE
+	default:
+		return api.RemovePrivate_REMOVE_PRIVATE_UNSPECIFIED
+	}
 }
 
 func apiFamily(afi api.Family_Afi, graceful bool) *api.AfiSafi {

@@ -119,12 +119,16 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 	b.lowerLeaving()
 	b.refuseBlackholes()
 	var key strings.Builder
+	plain := s.table.plain(peers)
 	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
 		b.importFrom(g.addresses, g.peer.Import)
 	}
 	for _, v6 := range []bool{false, true} {
-		nextHop := func(p Peer) string { return exportNextHop(p, v6) }
+		nextHop := func(p Peer) string {
+			p.ExtendedNextHop = p.ExtendedNextHop && !plain[p.Address]
+			return exportNextHop(p, v6)
+		}
 		for _, g := range group(peers, nextHop) {
 			if g.key == "" {
 				continue // no next hop of this family: nothing of it is advertised to these peers
@@ -147,7 +151,7 @@ func exportNextHop(p Peer, v6 bool) string {
 	switch {
 	case !offered:
 		return ""
-	case p.Address.Is6() == v6:
+	case p.Address.Is6() == v6, p.Address.Is6() && p.ExtendedNextHop:
 		return "self"
 	case other.IsValid():
 		return other.String()

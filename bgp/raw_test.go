@@ -156,3 +156,16 @@ func named(s *subject, name string) Session {
 	}
 	return Session{}
 }
+
+// next reads one message.
+func (r *raw) next() (*gobgp.BGPMessage, error) {
+	header := make([]byte, gobgp.BGP_HEADER_LENGTH)
+	if _, err := io.ReadFull(r.conn, header); err != nil {
+		return nil, err
+	}
+	whole := append(header, make([]byte, int(binary.BigEndian.Uint16(header[16:]))-len(header))...)
+	if _, err := io.ReadFull(r.conn, whole[gobgp.BGP_HEADER_LENGTH:]); err != nil {
+		return nil, err
+	}
+	return gobgp.ParseBGPMessage(whole)
+}

@@ -37,6 +37,8 @@ type Session struct {
 	LocalAddress netip.Addr
 	// IPv4 and IPv6 say which unicast families were negotiated.
 	IPv4, IPv6 bool
+	// ExtendedNextHop says that the peer takes IPv4 prefixes with IPv6 next hops (RFC 8950).
+	ExtendedNextHop bool
 	// GracefulRestart says that both sides announced the capability (RFC 4724).
 	GracefulRestart bool
 	// Complete says that its initial routes have all arrived: End-of-RIB in each negotiated family,
@@ -77,6 +79,7 @@ type session struct {
 	held   []*learned // changes of its that are held back, see table.note
 
 	ports    [2]uint16 // ours and the peer's, while it is established
+	plain    bool      // in its last session the peer did not announce that it takes IPv6 next hops for IPv4 prefixes
 	hold     time.Duration
 	limit    int    // prefixes it may send; 0 for any number
 	key      Secret // that its connection must have
@@ -106,7 +109,11 @@ func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Ti
 	t.mu.Lock()
 	s := t.sessions[state.NeighborAddress]
 	if s != nil {
+		was := s.plain
 		s.apply(event.Peer, at)
+		if s.plain != was {
+			t.turned = append(t.turned, s.Address)
+		}
 		t.wake()
 		if !s.Established {
 			t.landed(s) // GoBGP tells of the state after the withdrawals
@@ -136,7 +143,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 		s.Since = at
 		s.Flaps++
 		s.RouterID, s.LocalAddress = netip.Addr{}, netip.Addr{}
-		s.IPv4, s.IPv6, s.GracefulRestart = false, false, false
+		s.IPv4, s.IPv6, s.GracefulRestart, s.ExtendedNextHop = false, false, false, false
 	}
 	if !s.Established {
 		s.troubles = [troubleKinds]string{}
@@ -158,6 +165,8 @@ func (s *session) negotiate(state apiutil.PeerState) {
 	}
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
+	s.ExtendedNextHop = s.IPv4 && takesExtended(state.RemoteCap)
+	s.plain = s.IPv4 && !s.ExtendedNextHop
 	s.GracefulRestart, s.restartTime = graceful != nil, 0
 	s.retains = graceful != nil && graceful.Flags&notificationBit != 0
 	if s.preserves(graceful) {
@@ -182,35 +191,6 @@ func families(capabilities []gobgp.ParameterCapabilityInterface) (map[gobgp.Fami
 		set[familyIPv4] = true
 	}
 	return set, graceful
-}
-
-// disconnectReason says in words why a session went down. What the peer wrote is hostile input:
-// only printable ASCII survives, and not much of it.
-func disconnectReason(state apiutil.PeerState) string {
-	switch state.DisconnectReason {
-	case api.PeerState_DISCONNECT_REASON_UNSPECIFIED, api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED:
-		return "" // ordinary steps of the state machine
-	}
-	reason := strings.TrimPrefix(state.DisconnectReason.String(), "DISCONNECT_REASON_")
-	reason = strings.ToLower(strings.ReplaceAll(reason, "_", " "))
-	if message := printable(state.DisconnectMessage, 200); message != "" {
-		reason += ": " + message
-	}
-	return reason
-}
-
-func printable(text string, limit int) string {
-	var b strings.Builder
-	for _, r := range text {
-		if r < ' ' || r > '~' {
-			r = '?'
-		}
-		if b.Len() == limit {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 // Sessions returns the state of every configured peer, sorted by name.

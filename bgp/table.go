@@ -25,9 +25,10 @@ type table struct {
 	last     *learned   // looked up last: the events of one prefix come together
 	sets     pathSets
 	sessions map[netip.Addr]*session
-	awake    bool   // the tender looks often
-	fallen   bool   // a session ended since the agent asked last
-	unseen   uint64 // changes that did not show in the best paths
+	awake    bool         // the tender looks often
+	fallen   bool         // a session ended since the agent asked last
+	turned   []netip.Addr // whose session.plain became another
+	unseen   uint64       // changes that did not show in the best paths
 	reader   pathReader
 	scratch  []Path
 }

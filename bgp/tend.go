@@ -85,6 +85,7 @@ func (s *Speaker) tend(ctx context.Context) {
 // look is one round.
 func (t *tender) look(ctx context.Context) {
 	t.meet(ctx)
+	t.followExtended(ctx)
 	back, earliest := t.clock.look()
 	if back > 0 {
 		t.log.WithField("by", back.Round(time.Millisecond)).Warn("the wall clock was set back")

@@ -1,0 +1,67 @@
+package bgp
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNextHops(t *testing.T) {
+	const external, internal = 65000, ownASN
+	for name, row := range map[string]struct {
+		peer, sent string
+		asn        uint32
+		want       string
+	}{
+		"a global one is what was sent":                                                 {"2001:db8::1", "2001:db8::2", external, "2001:db8::2"},
+		"a link-local one is on the link of the session":                                {"fe80::1%eth1", "fe80::1", external, "fe80::1%eth1"},
+		"one of somebody else on the link is, too":                                      {"fe80::1%eth1", "fe80::2", external, "fe80::2%eth1"},
+		"none, as BIRD sends beside a link-local one, is the peer":                      {"fe80::1%eth1", "::", external, "fe80::1%eth1"},
+		"none from an internal peer is the peer":                                        {"fe80::1%eth1", "::", internal, "fe80::1%eth1"},
+		"a global one of an external peer need not be on the link, and is the peer":     {"fe80::1%eth1", "2001:db8::2", external, "fe80::1%eth1"},
+		"a global one of an internal peer may be far away, and is what was sent":        {"fe80::1%eth1", "2001:db8::2", internal, "2001:db8::2"},
+		"a link-local one on a session between global addresses is on nobody's link":    {"2001:db8::1", "fe80::1", external, "fe80::1"},
+		"an IPv4 one is what was sent, whatever the session":                            {"fe80::1%eth1", "192.0.2.1", external, "192.0.2.1"},
+		"on another link the same link-local one is another":                            {"fe80::1%eth2", "fe80::1", external, "fe80::1%eth2"},
+		"an IPv4 one in IPv6 from an external peer is no address of a link, so it goes": {"fe80::1%eth1", "::ffff:192.0.2.1", external, "fe80::1%eth1"},
+	} {
+		reader := pathReader{ownASN: ownASN}
+		for range 2 { // the second time from what is remembered
+			got := reader.nextHop(netip.MustParseAddr(row.sent), &apiutil.Path{PeerAddress: netip.MustParseAddr(row.peer), PeerASN: row.asn})
+			require.Equal(t, row.want, got.String(), name)
+			reader.nextHop(netip.MustParseAddr("fe80::7"), &apiutil.Path{PeerAddress: netip.MustParseAddr("fe80::7%eth7")})
+		}
+	}
+}
+
+func TestIDsSurviveAnOverriddenAS(t *testing.T) {
+	read := func(asns []uint32, communities ...*gobgp.LargeCommunity) Path {
+		return newPath(&apiutil.Path{Attrs: []gobgp.PathAttributeInterface{
+			gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, asns)}),
+			gobgp.NewPathAttributeLargeCommunities(communities),
+		}}, ownASN)
+	}
+	ours, theirs := gobgp.NewLargeCommunity(ownASN, functionCluster, 2), gobgp.NewLargeCommunity(64999, functionCluster, 3)
+	p := read([]uint32{65000, 65000}, ours, theirs)
+	require.Equal(t, []uint32{2}, p.ClusterIDs, "the id of a cluster with our AS number, though that is not in the path any more")
+	require.True(t, p.Overridden())
+	require.False(t, read([]uint32{65000, 64999}, theirs).Overridden())
+	require.False(t, read(nil).Overridden())
+	p = read([]uint32{65000, ownASN, 65001, ownASN}, ours)
+	require.Equal(t, 2, p.Times(ownASN))
+	require.Zero(t, p.Times(64999))
+}
+
+func BenchmarkReadLinkLocal(b *testing.B) {
+	nlri, _ := gobgp.NewIPAddrPrefix(netip.MustParsePrefix("10.20.1.0/24"))
+	reach, _ := gobgp.NewPathAttributeMpReachNLRI(familyIPv4, []gobgp.PathNLRI{{NLRI: nlri}}, netip.MustParseAddr("fe80::1"))
+	path := &apiutil.Path{PeerAddress: netip.MustParseAddr("fe80::1%eth1"), Attrs: []gobgp.PathAttributeInterface{reach}}
+	reader := pathReader{ownASN: ownASN}
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.read(path)
+	}
+}
