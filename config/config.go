@@ -66,8 +66,9 @@ type Brake struct {
 
 // Peer is one BGP neighbour. At most one of Hops and Multihop is not 0.
 type Peer struct {
-	Name         string // a DNS-1123 label, unique among the peers
-	Address      netip.Addr
+	Name         string     // a DNS-1123 label, unique among the peers
+	Address      netip.Addr // the zero Addr: that of the neighbour on Interface
+	Interface    string     // empty: the peer has an Address
 	ASN          uint32
 	Port         int
 	LocalAddress netip.Addr    // the zero Addr: chosen by the kernel
@@ -77,10 +78,25 @@ type Peer struct {
 	Multihop     int           // TTL sent on an eBGP session without GTSM; 0: not multihop
 	HoldTime     time.Duration // 0: that of the speaker; see BGP.Timers
 	Families     []Family      // never empty
-	PasswordFile string        // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
-	MaxPrefixes  Limit         // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
-	BFD          BFD
+	// ExtendedNextHop is whether IPv4 prefixes have IPv6 next hops (RFC 8950).
+	ExtendedNextHop Tristate
+	AllowOwnAS      int // how often our AS number may be in a path of this peer
+	ASOverride      bool
+	RemovePrivateAS PrivateAS
+	PasswordFile    string // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
+	MaxPrefixes     Limit  // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
+	BFD             BFD
 }
+
+// PrivateAS is what becomes of private AS numbers (RFC 6996) in what is passed on to a peer.
+type PrivateAS string
+
+// The fates of private AS numbers.
+const (
+	KeepPrivateAS    PrivateAS = "none"
+	RemovePrivateAS  PrivateAS = "all"
+	ReplacePrivateAS PrivateAS = "replace" // by ours
+)
 
 // BFD is Bidirectional Forwarding Detection (RFC 5880) towards a peer.
 type BFD struct {

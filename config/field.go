@@ -14,8 +14,9 @@ type key struct {
 	fallback string // the default, as text (a list with commas); empty: none, or said in doc
 	shown    string // the default as people are told it, when it depends on other keys
 	required bool
-	filled   bool   // of a required list: must not be empty either
-	effect   Effect // of a change
+	filled   bool     // of a required list: must not be empty either
+	choice   []string // of a list of sections: the keys of which each element needs one
+	effect   Effect   // of a change
 
 	// The rest is set by the constructors below.
 	shape  shape
@@ -112,6 +113,7 @@ func sections[S, T any](k key, fields []field[T], at func(*S) *[]T) field[S] {
 			for i, item := range r.items(path, n) {
 				var v T
 				readFields(r, element(path, i), item, fields, &v)
+				r.choose(element(path, i), k)
 				all = append(all, v)
 			}
 			*at(into) = all

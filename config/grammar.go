@@ -84,7 +84,7 @@ func bgpKeys() []field[BGP] {
 			func(b *BGP) *GracefulRestart { return &b.GracefulRestart }),
 		section(key{name: "brake", doc: "what is kept when lost sessions take most of a cluster's routes along"}, brakeKeys(),
 			func(b *BGP) *Brake { return &b.Brake }),
-		sections(key{name: "peers", doc: "the BGP neighbours"}, peerKeys(),
+		sections(key{name: "peers", choice: []string{"address", "interface"}, doc: "the BGP neighbours"}, peerKeys(),
 			func(b *BGP) *[]Peer { return &b.Peers }),
 	}
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"net/netip"
+	"strings"
+	"unicode"
 )
 
 // address is an IP address without a port, of either family.
@@ -36,6 +38,22 @@ func hostAddress() kind[netip.Addr] {
 		}
 		return checkNotMany(a)
 	})
+}
+
+// interfaceName is the name of a network interface: what the kernel allows (dev_valid_name in net/core/dev.c).
+func interfaceName() kind[string] {
+	const longest = 15
+	k := text[string]("interface").where(func(name string) error {
+		odd := func(r rune) bool {
+			return r == '/' || r == ':' || r == '%' || unicode.IsSpace(r) || !unicode.IsPrint(r)
+		}
+		if name == "" || len(name) > longest || name == "." || name == ".." || strings.ContainsFunc(name, odd) {
+			return broken("must be the name of a network interface, such as eth1: 1 to %d bytes without spaces, slashes and colons", longest)
+		}
+		return nil
+	})
+	k.schema = schema{"type": "string", "minLength": 1, "maxLength": longest}
+	return k
 }
 
 // listenAddress is an address to listen on: the unspecified one stands for all of its family.

@@ -106,6 +106,14 @@ func readFields[S any](r *reader, path string, n *yaml.Node, fields []field[S], 
 	}
 }
 
+// choose reports an element that has none of the keys of which it needs one.
+func (r *reader) choose(path string, of key) {
+	given := func(name string) bool { return r.given(join(path, name)) }
+	if len(of.choice) > 0 && !r.failed[path] && !r.exhausted() && !slices.ContainsFunc(of.choice, given) {
+		r.fail(join(path, of.choice[0]), "", "is required, or "+strings.Join(of.choice[1:], " or ")+" in its place")
+	}
+}
+
 // mapping returns the values of a mapping by key. Nothing and null are an empty mapping. It is not ok when
 // there is something else, which has then been reported.
 func (r *reader) mapping(path string, n *yaml.Node, known []key) (map[string]*yaml.Node, bool) {

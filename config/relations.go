@@ -29,6 +29,8 @@ func checkRelations(c *Config, fail report) {
 	for i, p := range c.BGP.Peers {
 		r.peerAddresses(i, p)
 		r.peerDistance(i, p)
+		r.peerLink(i, p)
+		r.peerPaths(i, p)
 	}
 	r.peerClusters()
 	r.rule()
@@ -122,13 +124,16 @@ func (r relations) timers() {
 }
 
 func (r relations) peerIdentities() {
-	seenNames, seenAddresses := make(once), make(once)
+	seenNames, seenAddresses, seenLinks := make(once), make(once), make(once)
 	for i, p := range r.BGP.Peers {
 		if p.Name != "" {
 			seenNames.claim(peerPath(i, "name"), p.Name, r.fail)
 		}
 		if p.Address.IsValid() {
 			seenAddresses.claim(peerPath(i, "address"), p.Address.String(), r.fail)
+		}
+		if p.Interface != "" {
+			seenLinks.claim(peerPath(i, "interface"), p.Interface, r.fail)
 		}
 	}
 }
@@ -164,6 +169,11 @@ func (r relations) peerAddresses(i int, p Peer) {
 // peerDistance checks that one thing is said about how far away a peer is.
 func (r relations) peerDistance(i int, p Peer) {
 	known := p.ASN != 0 && r.BGP.ASN != 0
+	where := "the peer's address, " + p.Address.String() + ", is link-local"
+	if p.Interface != "" {
+		where = "the peer is the neighbour on " + p.Interface
+	}
+	onLink := p.Interface != "" || p.Address.IsLinkLocalUnicast()
 	if p.Multihop > 0 {
 		path, value := peerPath(i, "multihop"), strconv.Itoa(p.Multihop)
 		if p.Hops > 0 {
@@ -172,12 +182,12 @@ func (r relations) peerDistance(i int, p Peer) {
 		if known && r.BGP.Internal(p) {
 			r.fail(path, value, "is for eBGP: an iBGP session is multihop anyway; leave it out")
 		}
-		if p.Address.IsLinkLocalUnicast() {
-			r.fail(path, value, "can't be: the peer's address, "+p.Address.String()+", is link-local")
+		if onLink {
+			r.fail(path, value, "can't be: "+where)
 		}
 	}
-	if p.Hops > 1 && p.Address.IsLinkLocalUnicast() {
-		r.fail(peerPath(i, "hops"), strconv.Itoa(p.Hops), "must be 0 or 1: the peer's address, "+p.Address.String()+", is link-local")
+	if p.Hops > 1 && onLink {
+		r.fail(peerPath(i, "hops"), strconv.Itoa(p.Hops), "must be 0 or 1: "+where)
 	}
 	if p.Passive && r.BGP.Port == -1 {
 		r.fail(peerPath(i, "passive"), "true", "can't be with bgp.port -1: neither side would ever connect")

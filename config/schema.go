@@ -45,7 +45,15 @@ func (k key) jsonSchema() schema {
 	case sectionShape:
 		s = sectionSchema(k.keys)
 	case sectionsShape:
-		s = schema{"type": "array", "items": sectionSchema(k.keys)}
+		items := sectionSchema(k.keys)
+		if len(k.choice) > 0 {
+			var either []schema
+			for _, name := range k.choice {
+				either = append(either, schema{"required": []string{name}})
+			}
+			items["oneOf"] = either
+		}
+		s = schema{"type": "array", "items": items}
 	}
 	if k.shape != scalarShape && !k.required && !k.filled {
 		s["type"] = []any{s["type"], "null"} // a key whose lines are all commented out

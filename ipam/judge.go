@@ -60,7 +60,7 @@ func (p *Plan) Judge(c Claim) Verdict {
 		return refuse(NoClusterID, contract.Cluster, "%s lies inside the range of cluster %s, whose paths must carry its id %d (requireID), and this one carries none (%s, peer %s)",
 			c.Prefix, contract.Cluster, contract.ID, p.origin(c), c.Peer)
 	}
-	if v, refused := p.nextHopVerdict(c, contract); refused {
+	if v, refused := p.nextHopVerdict(c, contract, from.extended); refused {
 		return v
 	}
 	return s.verdict
@@ -196,6 +196,6 @@ func (p *Plan) Unreachable(c Claim, why Reason) Verdict {
 // Looped is the verdict on a path that the speaker left out because our own AS is in it: its sender has our AS number, or
 // it is our own announcement that came back.
 func (p *Plan) Looped(c Claim) Verdict {
-	return refuse(ASLoop, "", "%s from peer %s has our own AS %d in its path (%s): clusters that share an AS number can't hear each other",
+	return refuse(ASLoop, "", "%s from peer %s has our own AS %d in its path (%s): clusters that share an AS number hear each other only if the peer may send that (allowOwnAS)",
 		c.Prefix, c.Peer, p.asn, p.origin(c))
 }

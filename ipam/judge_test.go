@@ -207,7 +207,7 @@ func TestALoopIsNamed(t *testing.T) {
 	v := east().Looped(from("10.20.1.0/24", func(c *Claim) { c.OriginASN = 64512 }))
 	require.Equal(t, ASLoop, v.Reason)
 	require.Equal(t, "10.20.1.0/24 from peer tor-a has our own AS 64512 in its path (origin AS 64512, the same as ours): "+
-		"clusters that share an AS number can't hear each other", v.Detail)
+		"clusters that share an AS number hear each other only if the peer may send that (allowOwnAS)", v.Detail)
 }
 
 func TestANextHopOnNoLinkIsNamed(t *testing.T) {
@@ -219,4 +219,26 @@ func TestANextHopOnNoLinkIsNamed(t *testing.T) {
 		Cluster: "west", Reason: NextHopUnresolved,
 		Detail: "10.20.1.0/24 from peer tor-a has the next hop 100.70.0.9, to which no route leads that may be used",
 	}, east().Unreachable(from("10.20.1.0/24", via("100.70.0.9")), NextHopUnresolved))
+}
+
+// TestAgreedNextHops: IPv6 next hops for IPv4 prefixes are for peers with which that was agreed (RFC 8950), and as little
+// may be wrong with them as with any other.
+func TestAgreedNextHops(t *testing.T) {
+	p := New(Config{
+		Cluster: "east", ID: 1, ASN: 64512, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.10.0.0/16")},
+		Contracts: []Contract{{Cluster: "west", ID: 2, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}, IPv4: Lengths{16, 28}}},
+		Peers:     map[string]Peer{"leaf": {ExtendedNextHop: true}, "tor": {}},
+	}, Facts{})
+	for nextHop, want := range map[string]Reason{
+		"fe80::1%eth1": Accepted, "2001:db8::1": Accepted, "192.0.2.1": Accepted,
+		"fe80::1": NextHopInvalid, "::": NextHopInvalid, "ff02::1": NextHopInvalid, "::ffff:192.0.2.1": NextHopFamily,
+	} {
+		claim := Claim{Prefix: netip.MustParsePrefix("10.20.1.0/24"), Peer: "leaf", NextHop: netip.MustParseAddr(nextHop), OriginASN: 65001}
+		require.Equal(t, want, p.Judge(claim).Reason, nextHop)
+		if claim.Peer = "tor"; want == Accepted && nextHop != "192.0.2.1" {
+			v := p.Judge(claim)
+			require.Equal(t, NextHopFamily, v.Reason)
+			require.Contains(t, v.Detail, "extendedNextHop")
+		}
+	}
 }

@@ -3,13 +3,17 @@ package ipam
 import "net/netip"
 
 // nextHopVerdict refuses what the kernel could take but no packet could follow. RFC 4271, section 5.1.3: a next
-// hop must be neither ours nor semantically incorrect, and must be reachable without the route itself.
-func (p *Plan) nextHopVerdict(c Claim, contract *Contract) (Verdict, bool) {
-	h := c.NextHop
+// hop must be neither ours nor semantically incorrect, and must be reachable without the route itself. An IPv4 prefix may
+// have an IPv6 one where that was agreed (RFC 8950).
+func (p *Plan) nextHopVerdict(c Claim, contract *Contract, extended bool) (Verdict, bool) {
+	h, four := c.NextHop, c.Prefix.Addr().Is4()
 	switch {
 	case !h.IsValid():
 		return refuse(NextHopInvalid, contract.Cluster, "%s from peer %s has no next hop", c.Prefix, c.Peer), true
-	case h.Is4In6() || h.Is4() != c.Prefix.Addr().Is4():
+	case four && h.Is6() && !h.Is4In6() && !extended:
+		return refuse(NextHopFamily, contract.Cluster, "%s from peer %s has the next hop %s, which is of the other address family: that was not agreed with it (extendedNextHop, RFC 8950)",
+			c.Prefix, c.Peer, h), true
+	case h.Is4In6() || h.Is4() && !four:
 		return refuse(NextHopFamily, contract.Cluster, "%s from peer %s has the next hop %s, which is of the other address family", c.Prefix, c.Peer, h), true
 	case h.Is6() && h.IsLinkLocalUnicast() && h.Zone() == "":
 		return refuse(NextHopInvalid, contract.Cluster, "%s from peer %s has the link-local next hop %s, which does not say on which link", c.Prefix, c.Peer, h), true

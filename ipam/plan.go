@@ -25,6 +25,8 @@ type Contract struct {
 type Peer struct {
 	Address  netip.Addr
 	Clusters []string // which contracts may be learned from it; empty: all of them
+	// ExtendedNextHop says that IPv4 prefixes may come with IPv6 next hops (RFC 8950).
+	ExtendedNextHop bool
 }
 
 // Config is the declared part of a plan. Contracts are expected to be disjoint; where they are not, the most
@@ -73,8 +75,9 @@ type span struct {
 }
 
 type peer struct {
-	address netip.Addr
-	allowed []bool // by index of the contract
+	address  netip.Addr
+	allowed  []bool // by index of the contract
+	extended bool   // IPv4 prefixes may have IPv6 next hops
 }
 
 // New makes the plan. Prefixes are masked, invalid ones skipped: saying so is the configuration's part.
@@ -152,7 +155,7 @@ func (p *Plan) addContracts(contracts []Contract) {
 
 func (p *Plan) addPeers(peers map[string]Peer) {
 	for name, declared := range peers {
-		q := &peer{address: declared.Address.Unmap(), allowed: make([]bool, len(p.contracts))}
+		q := &peer{address: declared.Address.Unmap(), allowed: make([]bool, len(p.contracts)), extended: declared.ExtendedNextHop}
 		for i, c := range p.contracts {
 			q.allowed[i] = len(declared.Clusters) == 0 || slices.Contains(declared.Clusters, c.Cluster)
 		}

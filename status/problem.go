@@ -181,7 +181,7 @@ const bfdUp = "Up"
 func (p *Session) problem() Problem {
 	return Problem{
 		Severity: Error, Subject: "peer " + p.Peer, Since: p.Since,
-		Message: fmt.Sprintf("the session with %s (AS %d) is not established but %s%s", p.Address, p.ASN, stateName(p.State), after(": ", p.LastError)),
+		Message: fmt.Sprintf("the session with %s (AS %d) is not established but %s%s", p.where(), p.ASN, stateName(p.State), after(": ", p.LastError)),
 	}
 }
 
@@ -190,4 +190,12 @@ func after(separator, s string) string {
 		return ""
 	}
 	return separator + s
+}
+
+// where is the address of a peer, or where it is looked for.
+func (p Session) where() string {
+	if !p.Address.IsValid() && p.Interface != "" {
+		return "the neighbour on " + p.Interface
+	}
+	return text(p.Address)
 }

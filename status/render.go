@@ -153,7 +153,7 @@ func (p *page) sessions(list []Session) {
 		if s.State == Established && !s.Complete {
 			state += " (learning)"
 		}
-		t.row(s.Peer, text(s.Address), number(s.ASN), state, p.since(s.Since), strings.Join(s.Families, ","),
+		t.row(s.Peer, s.where(), number(s.ASN), state, p.since(s.Since), strings.Join(s.Families, ","),
 			maybe(s.Received), number(s.Accepted), maybe(s.Advertised), number(s.Flaps), s.LastError)
 	}
 	t.end()

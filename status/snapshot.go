@@ -79,7 +79,8 @@ const Established = "established"
 // Session is the BGP session with one configured peer.
 type Session struct {
 	Peer         string     `json:"peer"`
-	Address      netip.Addr `json:"address"`
+	Address      netip.Addr `json:"address"`             // empty: that of an unnumbered peer is not known
+	Interface    string     `json:"interface,omitempty"` // the link of an unnumbered peer
 	LocalAddress netip.Addr `json:"localAddress,omitzero"`
 	ASN          uint32     `json:"asn"`
 	// State is the state of RFC 4271, section 8.2.2, in lower case: idle, connect, active, opensent,
@@ -88,6 +89,7 @@ type Session struct {
 	Since           time.Time  `json:"since,omitzero"` // when it came up or went down last
 	RouterID        netip.Addr `json:"routerID,omitzero"`
 	Families        []string   `json:"families,omitempty"` // negotiated: ipv4, ipv6
+	ExtendedNextHop bool       `json:"extendedNextHop,omitempty"` // the peer takes IPv4 prefixes with IPv6 next hops (RFC 8950)
 	GracefulRestart bool       `json:"gracefulRestart"`
 	Complete        bool       `json:"complete"` // all its initial routes have arrived
 	Flaps           int        `json:"flaps"`    // how often it was lost

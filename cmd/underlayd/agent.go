@@ -10,6 +10,7 @@ import (
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/bfd"
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/bgp/neighbor"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
 	"github.com/underlayd/underlayd/k8s"
@@ -37,7 +38,11 @@ const (
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
 type agent struct {
 	log      *logrus.Logger
-	config   *config.Config
+	file     *config.Config // as it was loaded
+	config   *config.Config // the same, with the addresses of unnumbered peers
+	finder   *neighbor.Finder
+	missing  map[string]string // why there is none, by peer
+	links    map[string]string // of unnumbered peers, by peer
 	started  time.Time
 	updates  <-chan config.Update
 	board    *status.Board
@@ -171,7 +176,10 @@ func (a *agent) Run(ctx context.Context) error {
 			a.stale = true
 			a.setPeers(ctx)
 		case <-a.kernel.FactsChanged():
+			a.finder.Look()
 			a.relocate(ctx)
+		case <-a.finder.Changed():
+			a.followNeighbors(ctx)
 		case <-pods:
 			a.advertise(ctx)
 		case update := <-a.updates:

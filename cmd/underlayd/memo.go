@@ -210,7 +210,7 @@ func (a *agent) expected(s bgp.Session) bool {
 		return true
 	}
 	last, had := a.lastPeers[s.Peer]
-	return had && last.Address == s.Address
+	return had && (last.Address == s.Address || unfound(s.Address))
 }
 
 // memoProblems says that the next run will know nothing of this one.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 	"time"
@@ -39,7 +40,11 @@ func (a *agent) presentPeers() []bgp.Peer {
 
 func (a *agent) speakerPeers() []bgp.Peer {
 	a.keys = a.passwords.of(a.config)
-	return speakerPeers(a.config, a.plan, a.kernel.LocalAddresses, a.keys)
+	peers := speakerPeers(a.config, a.plan, a.kernel.LocalAddresses, a.keys)
+	for i := range peers {
+		peers[i].Refused = cmp.Or(a.missing[peers[i].Name], peers[i].Refused)
+	}
+	return peers
 }
 
 // failed notes that the speaker did not take everything; tick tries again.

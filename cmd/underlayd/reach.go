@@ -32,7 +32,7 @@ func bfdSessions(c *config.Config, peers []bgp.Peer, onLink func(netip.Addr) boo
 	}
 	var sessions []bfd.Session
 	for _, p := range c.BGP.Peers {
-		if p.BFD.Interval == 0 || !in[p.Address] {
+		if p.BFD.Interval == 0 || !in[p.Address] || unfound(p.Address) {
 			continue
 		}
 		s := bfd.Session{Peer: p.Address, Local: p.LocalAddress, Interval: p.BFD.Interval, Multiplier: p.BFD.Multiplier}

@@ -54,7 +54,7 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
 		return
 	}
-	changes := config.Changes(a.config, update.Config)
+	changes := config.Changes(a.file, update.Config)
 	for _, c := range changes {
 		if c.Effect == config.NeedsRestart {
 			a.problem = c.String()
@@ -69,7 +69,7 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 	if len(changes) == 0 {
 		return
 	}
-	a.config = update.Config
+	a.configure(update.Config)
 	setLevel(a.log, a.config.Log.Level)
 	a.host.use(a.config)
 	a.takePlan(a.facts)

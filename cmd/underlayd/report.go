@@ -35,6 +35,7 @@ func (a *agent) publish() {
 	sessions, accepted, reach := a.speaker.Sessions(), a.book.accepted(), a.reachStatus()
 	for _, p := range sessions {
 		session := sessionStatus(p, accepted[p.Address])
+		session.Interface = a.links[p.Peer]
 		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
 		s.Sessions = append(s.Sessions, session)
@@ -93,7 +94,10 @@ func sessionStatus(p bgp.Session, accepted int) status.Session {
 	out := status.Session{
 		Peer: p.Peer, Address: p.Address, LocalAddress: p.LocalAddress, ASN: p.ASN, State: p.State, Since: p.Since,
 		RouterID: p.RouterID, GracefulRestart: p.GracefulRestart, Complete: p.Complete, Flaps: p.Flaps,
-		Accepted: accepted, ParkedUntil: p.ParkedUntil,
+		Accepted: accepted, ParkedUntil: p.ParkedUntil, ExtendedNextHop: p.ExtendedNextHop,
+	}
+	if unfound(p.Address) {
+		out.Address = netip.Addr{}
 	}
 	if !p.Established {
 		out.LastError = p.LastError

@@ -20,6 +20,7 @@ import (
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/bfd"
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/bgp/neighbor"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
@@ -36,7 +37,7 @@ func newRun() *cobra.Command {
 restart keep ours: stopping is how a restart or an upgrade begins. SIGHUP reads the configuration again; so
 does a change of the file.
 
-It needs CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE for a port below 1024; every other privilege it is started with is
+It needs CAP_NET_ADMIN, CAP_NET_BIND_SERVICE for a port below 1024, and CAP_NET_RAW to find unnumbered peers; every other privilege it is started with is
 given up before the first packet, and it leaves no core file.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,6 +46,7 @@ given up before the first packet, and it leaves no core file.`,
 			if err != nil {
 				return err
 			}
+			finder := neighbor.Open() // takes a privilege that is about to be given up
 			has, err := confineDaemon(cfg.BGP.Port)
 			if err != nil {
 				return fmt.Errorf("privileges: %w", err)
@@ -65,7 +67,7 @@ given up before the first packet, and it leaves no core file.`,
 			log = newLog(queue, cfg.Log)
 			log.WithField("capabilities", has).Info("all other privileges are given up")
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
-			return run(cmd.Context(), cfg, watcher, log)
+			return run(cmd.Context(), cfg, outside{watcher, finder}, log)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
@@ -109,8 +111,14 @@ func setLevel(log *logrus.Logger, level string) {
 	}
 }
 
+// outside is what a run is told by.
+type outside struct {
+	config *config.Watcher
+	links  *neighbor.Finder
+}
+
 // run wires the parts together and keeps them until ctx is cancelled or one of them fails.
-func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *logrus.Logger) error {
+func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logger) error {
 	started := time.Now()
 	syscall.Umask(0o077) // the sockets and the lock are root's alone
 	lock, err := status.AcquireLock(cfg.Runtime.Directory, started)
@@ -123,9 +131,10 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	}).Info("underlayd starts")
 
 	a := &agent{
-		log: log, config: cfg, started: started, updates: watcher.Updates(), board: &status.Board{}, memory: newMemory(),
-		passwords: newPasswords(log),
+		log: log, started: started, updates: from.config.Updates(), board: &status.Board{}, memory: newMemory(),
+		passwords: newPasswords(log), finder: from.links,
 	}
+	a.configure(cfg)
 	if a.crashed, err = catchCrash(cfg.Runtime.Directory); err != nil {
 		log.WithError(err).Warn("a crash would leave no report")
 	}
@@ -139,9 +148,10 @@ func run(ctx context.Context, cfg *config.Config, watcher *config.Watcher, log *
 	defer func() { _ = a.kernel.Close() }()
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return a.reporter.Run(ctx) })
-	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return from.config.Run(ctx) })
+	group.Go(func() error { return from.links.Run(ctx) })
 	group.Go(func() error { return a.passwords.Run(ctx) })
-	group.Go(func() error { return onHangup(ctx, watcher.Reload) })
+	group.Go(func() error { return onHangup(ctx, from.config.Reload) })
 	group.Go(func() error {
 		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node, host: a.host})
 	})

@@ -43,7 +43,9 @@ func newPlan(c *config.Config, facts fib.Facts) *ipam.Plan {
 		Peers: make(map[string]ipam.Peer, len(c.BGP.Peers)),
 	}
 	for _, p := range c.BGP.Peers {
-		plan.Peers[p.Name] = ipam.Peer{Address: p.Address, Clusters: p.Clusters}
+		plan.Peers[p.Name] = ipam.Peer{
+			Address: p.Address, Clusters: p.Clusters, ExtendedNextHop: p.Address.Is6() && p.ExtendedNextHop != config.False,
+		}
 	}
 	for _, r := range c.Clusters {
 		plan.Contracts = append(plan.Contracts, ipam.Contract{
@@ -70,6 +72,7 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 		peer := bgp.Peer{Transport: bgp.Transport{
 			Name: p.Name, Address: p.Address, ASN: p.ASN, Port: p.Port, LocalAddress: p.LocalAddress,
 			Passive: p.Passive, Hops: p.Hops, Multihop: p.Multihop, HoldTime: hold,
+			ASOverride: p.ASOverride, RemovePrivateAS: privateAS(p.RemovePrivateAS),
 			GracefulRestart: bgp.GracefulRestart{
 				Enabled: c.BGP.GracefulRestart.Enabled, RestartTime: c.BGP.GracefulRestart.RestartTime,
 			},
@@ -88,9 +91,34 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 		if _, v4, v6, err := locate(p.Address); err == nil {
 			peer.NextHop4, peer.NextHop6 = v4, v6
 		}
+		peer.ExtendedNextHop = extendedNextHop(p, peer.NextHop4)
 		peers = append(peers, peer)
 	}
 	return peers
+}
+
+// extendedNextHop says whether our IPv4 prefixes go to a peer with an IPv6 next hop (RFC 8950). Left to us, they do where
+// the session has no address that was configured, and where there is no IPv4 address that the peer could use.
+func extendedNextHop(p config.Peer, v4 netip.Addr) bool {
+	switch {
+	case !p.Address.Is6():
+		return false
+	case p.ExtendedNextHop == config.Auto:
+		return p.Address.IsLinkLocalUnicast() || !v4.IsValid()
+	default:
+		return p.ExtendedNextHop == config.True
+	}
+}
+
+func privateAS(p config.PrivateAS) bgp.PrivateAS {
+	switch p {
+	case config.RemovePrivateAS:
+		return bgp.RemovePrivateAS
+	case config.ReplacePrivateAS:
+		return bgp.ReplacePrivateAS
+	default:
+		return bgp.KeepPrivateAS
+	}
 }
 
 // chooseRouterID picks the BGP Identifier: the configured one, our IPv4 address towards the first peer that has

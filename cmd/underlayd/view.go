@@ -19,6 +19,7 @@ import (
 type view struct {
 	plan    *ipam.Plan
 	names   map[netip.Addr]string // of the peers, by address
+	loops   map[netip.Addr]int    // how often our AS may be in the paths of a peer, by address, if it may
 	asn     uint32
 	cluster uint32
 	away    *away     // the same one in every view
@@ -31,14 +32,17 @@ type away = atomic.Pointer[map[netip.Addr]bool]
 
 func newView(c *config.Config, plan *ipam.Plan, gone *away, through *gateways) *view {
 	v := &view{
-		away: gone, through: through, plan: plan, names: make(map[netip.Addr]string, len(c.BGP.Peers)), asn: c.BGP.ASN, cluster: c.Cluster.ID,
-		far: ipam.NextHopNotOnLink,
+		away: gone, through: through, plan: plan, asn: c.BGP.ASN, cluster: c.Cluster.ID,
+		names: make(map[netip.Addr]string, len(c.BGP.Peers)), loops: map[netip.Addr]int{}, far: ipam.NextHopNotOnLink,
 	}
 	if how := c.Kernel.Resolve; how == config.ResolveRoutes || how == config.ResolveAlways {
 		v.far = ipam.NextHopUnresolved
 	}
 	for _, p := range c.BGP.Peers {
 		v.names[p.Address] = p.Name
+		if p.AllowOwnAS > 0 {
+			v.loops[p.Address] = p.AllowOwnAS
+		}
 	}
 	return v
 }
@@ -49,7 +53,7 @@ func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
 		Blackhole: p.Blackhole,
 	})
-	if verdict.Accepted && p.Looped(v.asn) {
+	if verdict.Accepted && p.Looped(v.asn) && p.Times(v.asn) > v.loops[p.Peer] {
 		return v.looped(prefix, p)
 	}
 	return verdict
@@ -66,10 +70,11 @@ func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 }
 
 // expected says whether a refusal is no fault: what our own cluster advertised comes back to us, inside our AS or, on its
-// way maybe without its communities, through a fabric that leaves it to us to see the loop.
+// way maybe without its communities or with the AS of the fabric in the place of ours, through a fabric that leaves it to
+// us to see the loop.
 func (v *view) expected(p *bgp.Path, verdict ipam.Verdict) bool {
 	ours := slices.Contains(p.ClusterIDs, v.cluster) || len(p.ClusterIDs) == 0 && p.Looped(v.asn)
-	return verdict.Reason == ipam.OwnPrefix && p.Origin(v.asn) == v.asn && ours
+	return verdict.Reason == ipam.OwnPrefix && (p.Origin(v.asn) == v.asn || p.Overridden()) && ours
 }
 
 // path tells one path with its verdict.
