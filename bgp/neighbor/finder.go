@@ -113,7 +113,7 @@ func (f *Finder) round(now time.Time) time.Duration {
 		}
 		l.judge(now)
 		if l.index != 0 && !now.Before(l.wants(now)) || l.asked.IsZero() {
-			l.asked = now
+			l.asked, l.eager = now, max(0, l.eager-1)
 			f.ask(l)
 		}
 		if is, because := l.answer(now); is != was || because != why {

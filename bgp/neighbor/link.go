@@ -12,7 +12,8 @@ const (
 	askFast = time.Second      // between two pings while nobody is known, or somebody else is heard
 	askSlow = 10 * time.Second // otherwise; as often as FRR advertises itself on such links
 	settle  = askFast / 2      // how long others may answer before one that is no router is believed to be alone
-	doubt   = 3*askFast + askFast/2
+	doubt   = 3*askFast + settle
+	gone    = askFast + settle // the same, for a neighbour not heard since the link came up
 	forget  = 3*askSlow + askFast/2
 )
 
@@ -25,6 +26,7 @@ type link struct {
 	current netip.Addr   // the neighbour, without zone
 	seen    map[netip.Addr]sighting
 	asked   time.Time
+	eager   int // how often it is still to be asked fast
 }
 
 // sighting is when an address was heard first and last, and whether it is a router's.
@@ -48,7 +50,7 @@ type state struct {
 // believed to be there.
 func (l *link) place(s state) (moved bool) {
 	if moved = s.index != l.index; moved {
-		l.index, l.asked = s.index, time.Time{}
+		l.index, l.asked, l.eager = s.index, time.Time{}, greetings
 		clear(l.seen)
 	}
 	l.own, l.problem = s.own, s.problem
@@ -71,6 +73,10 @@ func (l *link) hear(from netip.Addr, router bool, now time.Time) {
 	l.seen[from] = s
 }
 
+// greetings is how many advertisements go out fast once a neighbour is known: it may have come up just now and not have
+// been listening (RFC 4861, section 6.2.4, has 3).
+const greetings = 5
+
 // maxSeen bounds what a link full of strangers costs.
 const maxSeen = 64
 
@@ -92,7 +98,7 @@ func (l *link) judge(now time.Time) (changed bool) {
 	if !s.router && now.Sub(s.first) < settle {
 		return false
 	}
-	l.current = next[0]
+	l.current, l.eager = next[0], greetings
 	return true
 }
 
@@ -105,11 +111,14 @@ func (l *link) lost(now time.Time) bool {
 			first = s.first
 		}
 	}
-	last := l.seen[l.current].last
-	if first.After(last) {
-		last = first
+	s, heard := l.seen[l.current]
+	if !heard {
+		return !first.IsZero() && now.Sub(first) > gone
 	}
-	return !first.IsZero() && now.Sub(last) > doubt
+	if s.last.After(first) {
+		first = s.last
+	}
+	return !first.IsZero() && now.Sub(first) > doubt
 }
 
 // candidates are those who may be the neighbour: the routers heard lately, or else everybody heard lately.
@@ -141,7 +150,7 @@ func (l *link) wants(now time.Time) time.Time {
 		return now.Add(askFast)
 	case !l.current.IsValid() && len(l.seen) > 0:
 		return now.Add(settle / 2)
-	case !heard || others:
+	case !heard || others || l.eager > 0:
 		pause = askFast
 	}
 	return l.asked.Add(pause)

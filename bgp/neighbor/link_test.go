@@ -86,7 +86,8 @@ func TestLink(t *testing.T) {
 			{at: 2, link: &state{problem: "there is no link eth1"}, is: "fe80::a%eth1"},
 			{at: 50, link: at(7), is: "fe80::a%eth1"},
 			{at: 51, router: "fe80::b", is: "fe80::a%eth1"},
-			{at: 90, is: "fe80::b%eth1"},
+			{at: 65, is: "fe80::a%eth1"},
+			{at: 67, is: "fe80::b%eth1"},
 		},
 		"without a link there is no neighbour": {
 			{at: 0, link: &state{problem: "there is no link eth1"}, why: "there is no link eth1"},
@@ -128,6 +129,8 @@ func TestHowOftenIsAsked(t *testing.T) {
 	require.Equal(t, askFast, pause(), "nobody is known")
 	l.hear(netip.MustParseAddr("fe80::a"), true, now)
 	l.judge(now)
+	require.Equal(t, askFast, pause(), "the neighbour may not have been listening")
+	l.eager = 0
 	require.Equal(t, askSlow, pause(), "the neighbour is known")
 	l.hear(netip.MustParseAddr("fe80::b"), false, now)
 	require.Equal(t, askFast, pause(), "somebody else is heard")

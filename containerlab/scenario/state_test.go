@@ -49,12 +49,15 @@ type condition struct {
 type session struct {
 	Peer      string   `json:"peer"`
 	Address   string   `json:"address"`
+	Interface string   `json:"interface"`
 	State     string   `json:"state"`
 	Since     string   `json:"since"`
 	Families  []string `json:"families"`
 	Flaps     int      `json:"flaps"`
 	LastError string   `json:"lastError"`
-	BFD       struct {
+
+	ExtendedNextHop bool `json:"extendedNextHop"`
+	BFD             struct {
 		State         string        `json:"state"`
 		Problem       string        `json:"problem"`
 		DetectionTime time.Duration `json:"detectionTimeNanoseconds"`
