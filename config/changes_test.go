@@ -44,7 +44,7 @@ func TestChanges(t *testing.T) {
 		{"a peer's local address resets it", []string{"asn: 65000}", "asn: 65000, localAddress: 192.0.2.9}"}, []string{"bgp.peers[tor-a].localAddress: nothing to 192.0.2.9 (ResetsPeer tor-a)"}},
 		{"a peer's password resets it", []string{"asn: 65000}", "asn: 65000, passwordFile: /k}"}, []string{"bgp.peers[tor-a].passwordFile: nothing to /k (ResetsPeer tor-a)"}},
 		{"a link in place of an address resets a peer", []string{"address: 192.0.2.1, asn: 65000}", "interface: eth1, asn: 65000}"},
-			[]string{"bgp.peers[tor-a].address: 192.0.2.1 to nothing (ResetsPeer tor-a)", "bgp.peers[tor-a].interface: nothing to eth1 (ResetsPeer tor-a)"}},
+			[]string{"bgp.peers[tor-a].interface: nothing to eth1 (ResetsPeer tor-a)", "bgp.peers[tor-a].address: 192.0.2.1 to nothing (ResetsPeer tor-a)"}},
 		{"which next hops IPv4 prefixes have is live", []string{"asn: 65000}", "asn: 65000, extendedNextHop: false}"}, []string{"bgp.peers[tor-a].extendedNextHop: auto to false (Live)"}},
 		{"our own AS in a path is live", []string{"asn: 65000}", "asn: 65000, allowOwnAS: 1}"}, []string{"bgp.peers[tor-a].allowOwnAS: 0 to 1 (Live)"}},
 		{"another AS in a path resets a peer", []string{"asn: 65000}", "asn: 65000, asOverride: true}"}, []string{"bgp.peers[tor-a].asOverride: false to true (ResetsPeer tor-a)"}},
