@@ -86,7 +86,7 @@ func TestOurOwnASInAPath(t *testing.T) {
 	c, _ := withNeighbors(parse(t, unnumbered), func(link string) (netip.Addr, string) {
 		return netip.MustParseAddr("fe80::1%" + link), ""
 	})
-	v := newView(c, newPlan(c, fib.Facts{}), &away{})
+	v := newView(c, newPlan(c, fib.Facts{}), &away{}, &gateways{})
 	judge := func(link string, path ...uint32) string {
 		peer := netip.MustParseAddr("fe80::1%" + link)
 		return string(v.judge(netip.MustParsePrefix("10.20.1.0/24"), &bgp.Path{Peer: peer, NextHop: peer, ASPath: path}).Reason)
