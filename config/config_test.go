@@ -142,6 +142,9 @@ func TestParse(t *testing.T) {
 		require.Equal(t, 0, p[2].Hops, "eBGP multihop: no GTSM")
 		require.Equal(t, 0, p[3].Hops, "iBGP")
 		require.Equal(t, 3, p[4].Hops, "as written")
+		local := mustParse(t, inBGP("port: -1, peers: [{name: a, address: 127.0.0.1, asn: 1}, {name: b, address: 127.0.0.2, asn: 1, hops: 1}]")).BGP.Peers
+		require.Equal(t, 0, local[0].Hops, "eBGP on loopback: there is nothing to keep out")
+		require.Equal(t, 1, local[1].Hops, "as written")
 	})
 	t.Run("fits the default lengths to the ranges of a contract", func(t *testing.T) {
 		c := mustParse(t, everything).Clusters

@@ -13,8 +13,10 @@ func (r *reader) derive(c *Config, o Overrides) {
 	}
 	for i := range c.BGP.Peers {
 		p := &c.BGP.Peers[i]
-		if !r.given(peerPath(i, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) {
-			p.Hops = 1 // an eBGP peer is on-link unless said otherwise, and GTSM then costs nothing
+		if !r.given(peerPath(i, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) && !p.Address.IsLoopback() {
+			// An eBGP peer is on-link unless said otherwise, and GTSM then costs nothing. Nothing from outside ever comes to a
+			// loopback address.
+			p.Hops = 1
 		}
 	}
 	for i := range c.Clusters {

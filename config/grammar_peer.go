@@ -30,7 +30,7 @@ func peerKeys() []field[Peer] {
 		list(key{name: "clusters", shown: "every one declared",
 			doc: "the remote clusters that may be learned from this peer"},
 			text[string]("name"), func(p *Peer) *[]string { return &p.Clusters }),
-		scalar(key{name: "hops", shown: "1 for eBGP, 0 for iBGP and with multihop", effect: ResetsPeer,
+		scalar(key{name: "hops", shown: "1 for eBGP, 0 for iBGP, with multihop and on loopback", effect: ResetsPeer,
 			doc: "GTSM (RFC 5082): accept packets from at most that many hops away, with TTL 256-hops or more; 0: off"},
 			number[int](0, 254), func(p *Peer) *int { return &p.Hops }),
 		scalar(key{name: "multihop", fallback: "0", effect: ResetsPeer,

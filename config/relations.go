@@ -159,6 +159,9 @@ func (r relations) peerAddresses(i int, p Peer) {
 			r.fail(path, value, "is this node itself: "+element("bgp.listenAddresses", j))
 		}
 	}
+	if len(r.BGP.ListenAddresses) == 0 && p.Address.IsLoopback() && p.Port == r.BGP.Port && !p.Passive {
+		r.fail(path, value, fmt.Sprintf("is this node itself: bgp.port is %d too; set bgp.port to another one or to -1, or port to that of the speaker on this node", p.Port))
+	}
 	for _, o := range r.pods {
 		if o.prefix.Contains(p.Address.WithZone("")) {
 			r.fail(path, value, fmt.Sprintf("lies in %s (%s): a route to pods could then cut off the session it came from", o.prefix, o.path))
