@@ -21,6 +21,10 @@ const (
 	notificationSubcode = "Subcode"
 )
 
+// unexpectedInOpenSent is the subcode of the NOTIFICATION that GoBGP sends when the first message of a peer is no OPEN (RFC
+// 6608, section 3). That message is a NOTIFICATION, as a rule, of which GoBGP does not tell.
+const unexpectedInOpenSent = 1
+
 // refusedPeer returns the peer that a record says was sent a NOTIFICATION, and which, if it says that.
 func refusedPeer(r slog.Record, key string) (peer netip.Addr, why string, sent bool) {
 	if r.Message != notificationMessage {
@@ -38,6 +42,9 @@ func refusedPeer(r slog.Record, key string) (peer netip.Addr, why string, sent b
 		return true
 	})
 	peer, err := netip.ParseAddr(key)
+	if code == gobgp.BGP_ERROR_FSM_ERROR && subcode == unexpectedInOpenSent {
+		return peer, "the peer answered our OPEN with another message, as one does that refuses the session", err == nil
+	}
 	return peer, "notification sent: " + gobgp.NewNotificationErrorCode(uint8(code), uint8(subcode)).String(), err == nil
 }
 

@@ -48,6 +48,8 @@ type Session struct {
 	Flaps int
 	// ParkedUntil is when a peer that sent too many prefixes is let in again; zero for one that is not parked.
 	ParkedUntil time.Time
+	// Contest tells of a peer that closes our connections again and again, and with which no session lasts.
+	Contest Contest
 	// Troubles are what somebody should look at though the session may be established, in words.
 	Troubles []string
 }

@@ -31,6 +31,8 @@ type tender struct {
 	noisy   time.Time // when something was received last
 	mending netip.Addr
 	since   time.Time // of mending
+
+	contests contests
 }
 
 // ward is a session as the tender knows it.
@@ -62,6 +64,7 @@ type live struct {
 // tend runs until ctx is cancelled.
 func (s *Speaker) tend(ctx context.Context) {
 	t := &tender{Speaker: s, clock: newClock(s.cfg.WallClock), wards: map[netip.Addr]*ward{}}
+	t.contests.of = map[netip.Addr]*contender{}
 	timer := time.NewTimer(tendIdle)
 	defer timer.Stop()
 	for {
@@ -100,6 +103,7 @@ func (t *tender) look(ctx context.Context) {
 	}
 	t.mend()
 	t.unstick()
+	t.contend(ctx, time.Now())
 	t.unpark(ctx)
 }
 

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -45,14 +46,20 @@ func (s *session) apart() time.Time {
 
 // weFirst says whether it is for us to connect.
 func (p Peer) weFirst() bool {
-	ours := p.LocalAddress
-	if !ours.IsValid() {
-		ours = p.NextHop4
-		if p.Address.Is6() {
-			ours = p.NextHop6
-		}
-	}
+	ours := p.ourEnd()
 	return !p.Passive && ours.IsValid() && ours.WithZone("").Less(p.Address.WithZone(""))
+}
+
+// ourEnd is our address of the session; invalid when it is not known.
+func (p Peer) ourEnd() netip.Addr {
+	switch {
+	case p.LocalAddress.IsValid():
+		return p.LocalAddress
+	case p.Address.Is6():
+		return p.NextHop6
+	default:
+		return p.NextHop4
+	}
 }
 
 // followTurns keeps the filter of the listeners up to date until ctx is cancelled.
