@@ -53,6 +53,7 @@ type agent struct {
 	bfd      *bfd.Monitor
 	node     *k8s.Node // nil outside Kubernetes
 	routerID netip.Addr
+	holder   string // who listened on our port before we did
 
 	keeper      *keeper
 	memo        memo                // what the next run is to know

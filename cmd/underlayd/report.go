@@ -41,7 +41,7 @@ func (a *agent) publish() {
 		s.Sessions = append(s.Sessions, session)
 	}
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),
-		identityProblems(sessions, a.routerID), sessionProblems(a.config, sessions, a.keys))
+		identityProblems(sessions, a.routerID), contestProblems(sessions), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}

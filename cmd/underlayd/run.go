@@ -47,6 +47,7 @@ given up before the first packet, and it leaves no core file.`,
 				return err
 			}
 			finder := neighbor.Open() // takes a privilege that is about to be given up
+			holder := bgp.PortHolder(cfg.BGP.Port)
 			has, err := confineDaemon(cfg.BGP.Port)
 			if err != nil {
 				return fmt.Errorf("privileges: %w", err)
@@ -67,7 +68,7 @@ given up before the first packet, and it leaves no core file.`,
 			log = newLog(queue, cfg.Log)
 			log.WithField("capabilities", has).Info("all other privileges are given up")
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
-			return run(cmd.Context(), cfg, outside{watcher, finder}, log)
+			return run(cmd.Context(), cfg, outside{watcher, finder, holder}, log)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
@@ -115,6 +116,7 @@ func setLevel(log *logrus.Logger, level string) {
 type outside struct {
 	config *config.Watcher
 	links  *neighbor.Finder
+	holder string // who listened on our port, when it could still be told
 }
 
 // run wires the parts together and keeps them until ctx is cancelled or one of them fails.
@@ -132,7 +134,7 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 
 	a := &agent{
 		log: log, started: started, updates: from.config.Updates(), board: &status.Board{}, memory: newMemory(),
-		passwords: newPasswords(log), finder: from.links,
+		passwords: newPasswords(log), finder: from.links, holder: from.holder,
 	}
 	a.configure(cfg)
 	if a.crashed, err = catchCrash(cfg.Runtime.Directory); err != nil {
@@ -212,7 +214,7 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	}
 	a.speaker, err = bgp.Start(ctx, speakerConfig(a.config, a.routerID, a.adopted > 0, a.log))
 	if err != nil {
-		return err
+		return portTaken(err, a.holder)
 	}
 	group.Go(func() error { return a.speak(ctx) })
 	return nil

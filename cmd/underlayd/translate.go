@@ -122,10 +122,17 @@ func privateAS(p config.PrivateAS) bgp.PrivateAS {
 }
 
 // chooseRouterID picks the BGP Identifier: the configured one, our IPv4 address towards the first peer that has
-// one, any IPv4 address of the node, or a hash of cluster and node that stays the same on IPv6-only nodes.
+// one, any IPv4 address of the node, or a hash of cluster and node that stays the same on IPv6-only nodes. It is that
+// hash beside a speaker on this node, too: the node's address is the other's identifier already, as a rule, and within
+// one AS no two may have the same (RFC 6286, section 2.1).
 func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Addr, string) {
 	if c.BGP.RouterID.IsValid() {
 		return c.BGP.RouterID, "configured"
+	}
+	for _, p := range c.BGP.Peers {
+		if onThisNode(p.Address, facts) {
+			return hashedID(c), fmt.Sprintf("a hash of cluster and node, since peer %s is on this node", p.Name)
+		}
 	}
 	for _, p := range c.BGP.Peers {
 		if _, v4, _, err := locate(p.Address); err == nil && v4.IsValid() {
@@ -137,9 +144,12 @@ func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Ad
 			return a.Addr(), "the node's first IPv4 address"
 		}
 	}
+	return hashedID(c), "a hash of cluster and node, for want of an IPv4 address"
+}
+
+func hashedID(c *config.Config) netip.Addr {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s/%s", c.Cluster.Name, c.Node.Name)
 	sum := max(h.Sum32(), 1) // 0.0.0.0 is no identifier (RFC 6286, section 2.1)
-	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}),
-		"a hash of cluster and node, for want of an IPv4 address"
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }

@@ -63,6 +63,7 @@ func TestSpeakerPeers(t *testing.T) {
 func TestRouterID(t *testing.T) {
 	v4 := netip.MustParseAddr("192.168.0.1")
 	facing := func(netip.Addr) (string, netip.Addr, netip.Addr, error) { return "eth0", v4, netip.Addr{}, nil }
+	only4 := fib.Facts{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.1/24")}}
 	only6 := fib.Facts{Addresses: []netip.Prefix{netip.MustParsePrefix("fd00::1/64")}}
 	rows := []struct {
 		name   string
@@ -74,6 +75,10 @@ func TestRouterID(t *testing.T) {
 		{"what is configured counts first", strings.Replace(sample, "asn: 64512", "asn: 64512\n  routerID: 1.2.3.4", 1), only6, facing, "1.2.3.4"},
 		{"our address towards a peer comes next", sample, only6, facing, "192.168.0.1"},
 		{"then any IPv4 address of the node", sample, fib.Facts{Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.1.1/24")}}, nowhere, "10.1.1.1"},
+		{"beside a speaker on loopback, which has our address for its own, it is a hash that stays the same",
+			strings.Replace(sample, "address: 192.168.0.2,", "address: 127.0.0.1, port: 1790,", 1), only4, facing, "34.105.50.2"},
+		{"and so it is with a peer at an address of this node", sample,
+			fib.Facts{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.2/24")}}, facing, "34.105.50.2"},
 		{"a node without any gets a hash that stays the same", sample, only6, nowhere, "34.105.50.2"},
 	}
 	for _, row := range rows {
