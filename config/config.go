@@ -48,6 +48,16 @@ type BGP struct {
 	GracefulRestart GracefulRestart
 	Brake           Brake
 	Peers           []Peer // in the order of the file
+	PeersFile       string // absolute path of a file with more of them, see ParsePeers; empty: none. The owner of the Config reads it
+	NodePeers       NodePeers
+}
+
+// NodePeers makes peers of the other Nodes of the cluster.
+type NodePeers struct {
+	Enabled  bool
+	Selector string // of labels; empty: every Node
+	Address  Family // which of a Node's addresses is the peer's
+	Defaults Peer   // the peers, but for name and address; ASN 0: that of the speaker. See BGP.NodePeer
 }
 
 // GracefulRestart is RFC 4724 for every session.

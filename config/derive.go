@@ -12,13 +12,11 @@ func (r *reader) derive(c *Config, o Overrides) {
 		r.deriveNodeName(c, o)
 	}
 	for i := range c.BGP.Peers {
-		p := &c.BGP.Peers[i]
-		if !r.given(peerPath(i, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) && !p.Address.IsLoopback() {
-			// An eBGP peer is on-link unless said otherwise, and GTSM then costs nothing. Nothing from outside ever comes to a
-			// loopback address.
-			p.Hops = 1
-		}
+		r.derivePeer(c, &c.BGP.Peers[i], element("bgp.peers", i))
 	}
+	nodes := c.BGP.nodeDefaults()
+	r.derivePeer(c, &nodes, "bgp.nodePeers.defaults")
+	c.BGP.NodePeers.Defaults.Hops = nodes.Hops
 	for i := range c.Clusters {
 		remote := &c.Clusters[i]
 		if path := clusterPath(i, "prefixLength.ipv4"); !r.given(path) {
@@ -27,6 +25,15 @@ func (r *reader) derive(c *Config, o Overrides) {
 		if path := clusterPath(i, "prefixLength.ipv6"); !r.given(path) {
 			remote.PrefixLength.IPv6 = fit(Lengths{48, 80}, remote.PodCIDRs, netip.Addr.Is6)
 		}
+	}
+}
+
+// derivePeer completes one peer, whose keys were given below a path.
+func (r *reader) derivePeer(c *Config, p *Peer, path string) {
+	if !r.given(join(path, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) && !p.Address.IsLoopback() {
+		// An eBGP peer is on-link unless said otherwise, and GTSM then costs nothing. Nothing from outside ever comes to a
+		// loopback address.
+		p.Hops = 1
 	}
 }
 
@@ -71,10 +78,8 @@ func (c *Config) canonical() {
 	sortPrefixes(c.Cluster.Reserved)
 	sortPrefixes(c.Node.PodCIDRs)
 	slices.SortFunc(c.BGP.ListenAddresses, netip.Addr.Compare)
-	for _, p := range c.BGP.Peers {
-		slices.Sort(p.Clusters)
-		slices.Sort(p.Families)
-	}
+	sortWithin(c.BGP.Peers)
+	sortWithin([]Peer{c.BGP.NodePeers.Defaults})
 	for _, remote := range c.Clusters {
 		sortPrefixes(remote.PodCIDRs)
 	}

@@ -33,6 +33,7 @@ const (
 	listShape           // a list of scalars
 	sectionShape        // a mapping
 	sectionsShape       // a list of mappings
+	templateShape       // a mapping whose keys are described elsewhere
 )
 
 // field is one key of a mapping that becomes an S.
@@ -101,6 +102,15 @@ func section[S, T any](k key, fields []field[T], at func(*S) *T) field[S] {
 		},
 		write: func(from *S) *yaml.Node { return writeFields(at(from), fields) },
 	}
+}
+
+// template is a key with a mapping whose keys are those of another one: they are not told again, one by one, and have no
+// flags and variables.
+func template[S, T any](k key, fields []field[T], at func(*S) *T) field[S] {
+	kind := k.kind
+	f := section(k, fields, at)
+	f.shape, f.kind = templateShape, kind
+	return f
 }
 
 // sections is a key with a list of mappings.

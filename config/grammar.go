@@ -86,6 +86,11 @@ func bgpKeys() []field[BGP] {
 			func(b *BGP) *Brake { return &b.Brake }),
 		sections(key{name: "peers", choice: []string{"address", "interface"}, doc: "the BGP neighbours"}, peerKeys(),
 			func(b *BGP) *[]Peer { return &b.Peers }),
+		scalar(key{name: "peersFile", shown: "no file",
+			doc: "the absolute path of a file with more peers, for meshes; a change of the file adds and removes sessions and leaves the others alone"},
+			file().or(""), func(b *BGP) *string { return &b.PeersFile }),
+		section(key{name: "nodePeers", doc: "peers found in the Node list of Kubernetes"}, nodePeersKeys(),
+			func(b *BGP) *NodePeers { return &b.NodePeers }),
 	}
 }
 

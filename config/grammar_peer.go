@@ -77,3 +77,37 @@ func bfdKeys() []field[BFD] {
 			number[int](2, 255), func(b *BFD) *int { return &b.Multiplier }),
 	}
 }
+
+// peerDefaultKeys are the keys of a peer that many peers may have in common. A change of them shows in the peers made of
+// them, and has its effect there.
+func peerDefaultKeys() []field[Peer] {
+	var common []field[Peer]
+	for _, f := range peerKeys() {
+		if f.name == "name" || f.name == "address" {
+			continue
+		}
+		if f.name == "asn" {
+			f = scalar(f.key, asn().orAbsent(), func(p *Peer) *uint32 { return &p.ASN })
+		}
+		f.required, f.effect = false, Live
+		common = append(common, f)
+	}
+	return common
+}
+
+func nodePeersKeys() []field[NodePeers] {
+	return []field[NodePeers]{
+		scalar(key{name: "enabled", fallback: "false", effect: NeedsRestart,
+			doc: "whether the other Nodes of this cluster are peers, as the Kubernetes API lists them"},
+			boolean(), func(n *NodePeers) *bool { return &n.Enabled }),
+		scalar(key{name: "selector", shown: "every Node", effect: NeedsRestart,
+			doc: "the label selector of those Nodes, as kubectl get -l takes it"},
+			text[string]("selector"), func(n *NodePeers) *string { return &n.Selector }),
+		scalar(key{name: "address", fallback: "ipv4",
+			doc: "which InternalIP of a Node is the peer's address; a Node without one is no peer"},
+			oneOf(IPv4, IPv6), func(n *NodePeers) *Family { return &n.Address }),
+		template(key{name: "defaults", kind: "keys of bgp.peers", shown: "those of bgp.peers, and asn: bgp.asn",
+			doc: "what these peers have in common: any key of bgp.peers but name and address"}, peerDefaultKeys(),
+			func(n *NodePeers) *Peer { return &n.Defaults }),
+	}
+}

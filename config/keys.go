@@ -31,6 +31,8 @@ func describeKeys(path string, keys []key, flags bool) []Key {
 			all = append(all, describeKeys(at, k.keys, flags)...)
 		case sectionsShape:
 			all = append(all, describeKeys(at+"[]", k.keys, false)...)
+		case templateShape:
+			all = append(all, k.describe(at, false))
 		default:
 			all = append(all, k.describe(at, flags))
 		}

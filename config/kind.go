@@ -103,10 +103,12 @@ func text[T ~string](name string) kind[T] {
 	}
 }
 
+const longestLabel = 63 // RFC 1123, section 2.1
+
 // label is a DNS-1123 label: the names of clusters and peers become parts of annotations and metrics.
 func label() kind[string] {
 	k := text[string]("name").where(func(name string) error {
-		return checkName(name, "", 63, "a DNS-1123 label: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
+		return checkName(name, "", longestLabel, "a DNS-1123 label: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
 	})
 	k.schema = schema{"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}
 	return k

@@ -37,6 +37,11 @@ func ranges(c *Config) []claim {
 	return all
 }
 
+// podRanges lists the ranges that pods have.
+func podRanges(c *Config) []claim {
+	return slices.DeleteFunc(ranges(c), func(o claim) bool { return o.owner == reserved })
+}
+
 // overlaps reports, at the later of the two, every range that has an address in common with another one.
 //
 // Of two prefixes that overlap one contains the other, so after sorting, the ranges around a prefix are a

@@ -3,8 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
+	"strings"
 )
 
 // report takes a rule that the value of a path breaks.
@@ -18,15 +18,20 @@ type relations struct {
 }
 
 func checkRelations(c *Config, fail report) {
-	all := ranges(c)
-	overlaps(all, fail)
-	r := relations{c, fail, slices.DeleteFunc(all, func(o claim) bool { return o.owner == reserved })}
+	overlaps(ranges(c), fail)
+	r := relations{c, fail, podRanges(c)}
 	r.clusterIdentities()
 	r.contractLengths()
 	r.staticPodCIDRs()
 	r.timers()
+	r.peers()
+	r.nodePeers()
+}
+
+// peers checks what is said of the peers, from the file of the configuration or from others.
+func (r relations) peers() {
 	r.peerIdentities()
-	for i, p := range c.BGP.Peers {
+	for i, p := range r.BGP.Peers {
 		r.peerAddresses(i, p)
 		r.peerDistance(i, p)
 		r.peerLink(i, p)
@@ -42,6 +47,20 @@ func (r relations) rule() {
 		r.fail("kernel.rule", strconv.Itoa(r.Kernel.Rule),
 			fmt.Sprintf("is for a table of our own: kernel.table is %d, which the kernel has a rule for; choose another table, such as 200", table))
 	}
+}
+
+// nodePeers checks what the peers made of Nodes have in common as if it were a peer.
+func (r relations) nodePeers() {
+	if !r.BGP.NodePeers.Enabled {
+		return
+	}
+	alone := *r.Config
+	alone.BGP.Peers = []Peer{r.BGP.nodeDefaults()}
+	fail := func(path, value, rule string) {
+		rename := strings.NewReplacer("bgp.peers[0]", "bgp.nodePeers.defaults")
+		r.fail(rename.Replace(path), value, rename.Replace(rule))
+	}
+	relations{&alone, fail, r.pods}.peers()
 }
 
 func peerPath(i int, key string) string    { return fmt.Sprintf("bgp.peers[%d].%s", i, key) }

@@ -42,7 +42,7 @@ func (k key) jsonSchema() schema {
 		if k.filled {
 			s["minItems"] = 1
 		}
-	case sectionShape:
+	case sectionShape, templateShape:
 		s = sectionSchema(k.keys)
 	case sectionsShape:
 		items := sectionSchema(k.keys)

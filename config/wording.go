@@ -44,7 +44,9 @@ func pathsTo(name, path string, keys []key) []string {
 		if k.shape == sectionsShape {
 			at += "[]"
 		}
-		found = append(found, pathsTo(name, at, k.keys)...)
+		if k.shape != templateShape {
+			found = append(found, pathsTo(name, at, k.keys)...)
+		}
 	}
 	return found
 }

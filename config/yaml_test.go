@@ -35,7 +35,7 @@ func TestYAML(t *testing.T) {
 		{"a date for a name is refused", strings.Replace(minimal, "east", "2026-01-01", 1),
 			one(`cluster.name: 2026-01-01: wants a string, not a date: write it in quotes, "2026-01-01"`)},
 		{"an unknown key is refused with what is near", inBGP("holdtime: 9s"), one("bgp.holdtime: unknown key (did you mean holdTime?)")},
-		{"a key that is near nothing is told what there is", inBGP("neighbors: 1"), one("bgp.neighbors: unknown key (known here: asn, routerID, port, listenAddresses, holdTime, connectRetry, startLimit, gracefulRestart, brake, peers)")},
+		{"a key that is near nothing is told what there is", inBGP("neighbors: 1"), one("bgp.neighbors: unknown key (known here: asn, routerID, port, listenAddresses, holdTime, connectRetry, startLimit, gracefulRestart, brake, peers, peersFile, nodePeers)")},
 		{"a key in the wrong section is told where it belongs", minimal + "log: {table: 1}\n", one("log.table: unknown key (table belongs at kernel.table)")},
 		{"a key of another product is told what there is", minimal + "log: {verbosity: 1}\n", one("log.verbosity: unknown key (known here: level, format)")},
 		{"a key given twice is refused", inBGP("asn: 2"), one("bgp.asn: 2: given twice: first in line 2")},
