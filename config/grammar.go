@@ -84,7 +84,7 @@ func bgpKeys() []field[BGP] {
 			func(b *BGP) *GracefulRestart { return &b.GracefulRestart }),
 		section(key{name: "brake", doc: "what is kept when lost sessions take most of a cluster's routes along"}, brakeKeys(),
 			func(b *BGP) *Brake { return &b.Brake }),
-		sections(key{name: "peers", choice: []string{"address", "interface"}, doc: "the BGP neighbours"}, peerKeys(),
+		sections(key{name: "peers", choice: peerChoice(), doc: "the BGP neighbours"}, peerKeys(),
 			func(b *BGP) *[]Peer { return &b.Peers }),
 		scalar(key{name: "peersFile", shown: "no file",
 			doc: "the absolute path of a file with more peers, for meshes; a change of the file adds and removes sessions and leaves the others alone"},

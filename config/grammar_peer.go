@@ -2,8 +2,12 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
+
+// peerChoice are the keys that say where a peer is; it needs one of them.
+func peerChoice() []string { return []string{"address", "interface"} }
 
 func peerKeys() []field[Peer] {
 	return []field[Peer]{
@@ -83,7 +87,7 @@ func bfdKeys() []field[BFD] {
 func peerDefaultKeys() []field[Peer] {
 	var common []field[Peer]
 	for _, f := range peerKeys() {
-		if f.name == "name" || f.name == "address" {
+		if f.name == "name" || slices.Contains(peerChoice(), f.name) {
 			continue
 		}
 		if f.name == "asn" {

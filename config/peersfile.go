@@ -146,6 +146,7 @@ func (f *peersFile) withDefaults(item, defaults *yaml.Node) *yaml.Node {
 func (f *peersFile) entry(path string, n *yaml.Node, cluster string) {
 	var p Peer
 	readFields(f.reader, path, n, f.keys, &p)
+	f.choose(path, key{choice: peerChoice()})
 	if cluster != "" && cluster == f.base.Cluster.Name || f.isOwn(p) {
 		return
 	}

@@ -48,21 +48,11 @@ func parsePeers(t *testing.T, text string) ([]config.Peer, error) {
 }
 
 func TestAFileOfPeers(t *testing.T) {
-	both := []config.Family{config.IPv4, config.IPv6}
-	want := []config.Peer{
-		{
-			Name: "west-1", Address: netip.MustParseAddr("192.168.0.21"), ASN: 64513, Port: 179, Clusters: []string{"west"}, Hops: 1,
-			HoldTime: 9 * time.Second, Families: both, BFD: config.BFD{Interval: 300 * time.Millisecond, Multiplier: 3},
-		},
-		{
-			Name: "west-2", Address: netip.MustParseAddr("192.168.0.22"), ASN: 64513, Port: 179, Clusters: []string{"north"},
-			HoldTime: 30 * time.Second, Families: both, BFD: config.BFD{Multiplier: 5},
-		},
-		{
-			Name: "spare", Address: netip.MustParseAddr("192.168.0.99"), ASN: 64512, Port: 179,
-			Families: both, BFD: config.BFD{Multiplier: 3},
-		},
-	}
+	written := mustParse(t, strings.Replace(meshBase, "hops: 0}]", `hops: 0},
+    {name: west-1, address: 192.168.0.21, asn: 64513, holdTime: 9s, bfd: {interval: 300ms}, clusters: [west]},
+    {name: west-2, address: 192.168.0.22, asn: 64513, holdTime: 30s, clusters: [north], bfd: {multiplier: 5}, hops: 0},
+    {name: spare, address: 192.168.0.99, asn: 64512}]`, 1))
+	want := written.BGP.Peers[1:]
 	got, err := parsePeers(t, mesh)
 	require.NoError(t, err)
 	require.Equal(t, want, got, "the own cluster's group is left out, what an entry says goes before its defaults, iBGP has no GTSM")
@@ -70,7 +60,7 @@ func TestAFileOfPeers(t *testing.T) {
 	base := mustParse(t, meshBase)
 	whole, errs := base.WithPeers(got)
 	require.Empty(t, errs)
-	require.NoError(t, whole.Validate(), "as if they had been in the configuration")
+	require.Equal(t, written, whole, "as if they had been in the configuration")
 	require.Len(t, base.BGP.Peers, 1)
 
 	base.Cluster.Name = "west"
@@ -109,6 +99,7 @@ func TestBrokenFilesOfPeers(t *testing.T) {
 		{"what is wrong with defaults is said once", "groups: [{defaults: {asn: 0}, peers: [{name: a, address: 192.0.2.9}, {name: b, address: 192.0.2.8}]}]",
 			"p.yaml:1:27: groups[0].defaults.asn: 0: AS 0 is reserved and must not be used (RFC 7607)"},
 		{"no AS number anywhere", group("{name: a, address: 192.0.2.9}"), "p.yaml:2:11: groups[0].peers[0].asn: is required: the peer's AS number; bgp.asn makes the session iBGP"},
+		{"no address anywhere", group("{name: a, asn: 1}"), "p.yaml:2:11: groups[0].peers[0].address: is required, or interface in its place"},
 		{"an address of the configuration", group("{name: a, address: 192.0.2.1, asn: 1}"),
 			"p.yaml:2:30: groups[0].peers[0].address: 192.0.2.1: is already used by bgp.peers[0].address"},
 		{"a name of the configuration", group("{name: tor-a, address: 192.0.2.9, asn: 1}"), "p.yaml:2:18: groups[0].peers[0].name: tor-a: is already used by bgp.peers[0].name"},

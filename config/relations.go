@@ -26,6 +26,7 @@ func checkRelations(c *Config, fail report) {
 	r.timers()
 	r.peers()
 	r.nodePeers()
+	r.rule()
 }
 
 // peers checks what is said of the peers, from the file of the configuration or from others.
@@ -38,7 +39,6 @@ func (r relations) peers() {
 		r.peerPaths(i, p)
 	}
 	r.peerClusters()
-	r.rule()
 }
 
 // rule refuses a rule for tables that the kernel looks at anyway.

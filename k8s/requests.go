@@ -24,9 +24,13 @@ const requestTimeout = 15 * time.Second
 // a call and hide from Stats and from the back-off what the server says.
 
 func (c *client) listNode(ctx context.Context, name string, options metav1.ListOptions) (*corev1.NodeList, error) {
+	options.FieldSelector = metav1.ObjectNameField + "=" + name
+	return c.listNodes(ctx, options)
+}
+
+func (c *client) listNodes(ctx context.Context, options metav1.ListOptions) (*corev1.NodeList, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	options.FieldSelector = metav1.ObjectNameField + "=" + name
 	nodes := &corev1.NodeList{}
 	err := c.core.Get().Resource("nodes").VersionedParams(&options, c.parameters).MaxRetries(0).Do(ctx).Into(nodes)
 	return nodes, err
@@ -43,14 +47,22 @@ func (c *client) getNode(ctx context.Context, name string) (*corev1.Node, error)
 }
 
 func (c *client) watchNode(ctx context.Context, name string, options metav1.ListOptions) (watch.Interface, error) {
-	options.Watch = true
 	options.FieldSelector = metav1.ObjectNameField + "=" + name
+	return c.watchNodes(ctx, options)
+}
+
+func (c *client) watchNodes(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	options.Watch = true
 	request := c.core.Get().Resource("nodes").VersionedParams(&options, c.parameters).MaxRetries(0)
 	if options.TimeoutSeconds != nil {
 		// The server ends the watch by then; a server that forgets is left.
 		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
 	}
-	return request.Watch(ctx)
+	events, err := request.Watch(ctx)
+	if err == nil && answerless(events) {
+		return events, errors.New("the connection was closed before an answer")
+	}
+	return events, err
 }
 
 // patchStatus sends a patch to nodes/status and returns the Node as it is then.

@@ -23,8 +23,6 @@ import (
 // again when the version is gone (410), and backs off with jitter. Its store is
 // the Node itself: for one object an informer's queue and cache are ballast.
 func (n *Node) watch(ctx context.Context) {
-	logger := logr.New(logSink{n.log.WithField("node", n.name)})
-	ctx = klog.NewContext(ctx, logger)
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			nodes, err := n.client.listNode(ctx, n.name, options)
@@ -33,22 +31,31 @@ func (n *Node) watch(ctx context.Context) {
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			events, err := n.client.watchNode(ctx, n.name, options)
-			if err == nil && answerless(events) {
-				err = errors.New("the connection was closed before an answer")
-			}
 			n.watched(ctx, err)
 			return events, err
 		},
 	}
+	follow(ctx, source, nodeStore{n}, following{log: n.log.WithField("node", n.name), backoff: n.pace.MaxBackoff})
+}
+
+// following is how Nodes are followed.
+type following struct {
+	log     logrus.FieldLogger
+	backoff time.Duration // the longest
+}
+
+// follow has the store know what the source says until ctx ends.
+func follow(ctx context.Context, source *cache.ListWatch, store cache.ReflectorStore, how following) {
+	logger := logr.New(logSink{how.log})
 	const first = 500 * time.Millisecond
-	reflector := cache.NewReflectorWithOptions(source, &corev1.Node{}, nodeStore{n}, cache.ReflectorOptions{
+	reflector := cache.NewReflectorWithOptions(source, &corev1.Node{}, store, cache.ReflectorOptions{
 		Name: "node", Logger: &logger,
 		Backoff: &wait.Backoff{
-			Duration: first, Cap: n.pace.MaxBackoff, Factor: 2, Jitter: 0.5,
-			Steps: int(math.Ceil(math.Log2(float64(n.pace.MaxBackoff)/float64(first)))) + 1,
+			Duration: first, Cap: how.backoff, Factor: 2, Jitter: 0.5,
+			Steps: int(math.Ceil(math.Log2(float64(how.backoff)/float64(first)))) + 1,
 		},
 	})
-	reflector.RunWithContext(ctx)
+	reflector.RunWithContext(klog.NewContext(ctx, logger))
 }
 
 // answerless recognises what client-go makes of a connection that is accepted and

@@ -38,8 +38,8 @@ const (
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
 type agent struct {
 	log      *logrus.Logger
-	file     *config.Config // as it was loaded
-	config   *config.Config // the same, with the addresses of unnumbered peers
+	file     *config.Config // with the peers of all sources
+	config   *config.Config // the same in force, with the addresses of unnumbered peers
 	finder   *neighbor.Finder
 	missing  map[string]string // why there is none, by peer
 	links    map[string]string // of unnumbered peers, by peer
@@ -52,6 +52,7 @@ type agent struct {
 	speaker  *bgp.Speaker
 	bfd      *bfd.Monitor
 	node     *k8s.Node // nil outside Kubernetes
+	peering  *peering
 	routerID netip.Addr
 	holder   string // who listened on our port before we did
 
@@ -59,6 +60,8 @@ type agent struct {
 	memo        memo                // what the next run is to know
 	memoProblem error               // why it will not
 	lastPeers   map[string]memoPeer // that had a session in the last run; nil if there was none to tell
+	peersFile   *peersFile
+	members     *nodePeers // nil unless Nodes are peers
 	passwords   *passwords
 	keys        map[string]password // as last handed to the speaker, by file
 
@@ -115,6 +118,9 @@ func (a *agent) prepare() error {
 	if err != nil {
 		return err
 	}
+	a.facts = facts
+	a.configure(a.peering.assemble(a.ownAddress))
+	a.noteSources()
 	var why string
 	a.routerID, why = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
 	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
@@ -176,6 +182,8 @@ func (a *agent) Run(ctx context.Context) error {
 		case <-a.passwords.changed:
 			a.stale = true
 			a.setPeers(ctx)
+		case <-a.peering.changed:
+			a.followSources(ctx)
 		case <-a.kernel.FactsChanged():
 			a.finder.Look()
 			a.relocate(ctx)

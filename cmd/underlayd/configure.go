@@ -42,8 +42,13 @@ func newConfig() *cobra.Command {
 	cmd.AddCommand(
 		loading(&cobra.Command{
 			Use:   "validate [FILE]",
-			Short: "Report everything that is wrong with a configuration file; - reads standard input",
-		}, func(cmd *cobra.Command, _ *config.Config, name string) error {
+			Short: "Report everything that is wrong with a configuration file and its file of peers; - reads standard input",
+		}, func(cmd *cobra.Command, c *config.Config, name string) error {
+			if file := c.BGP.PeersFile; file != "" {
+				if _, err := config.LoadPeers(file, c, nil); err != nil {
+					return err
+				}
+			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), name+": valid")
 			return err
 		}),

@@ -10,13 +10,14 @@ import (
 )
 
 // converge prunes what no peer announced any more since the start, once all of them have had their say or the
-// start limit has passed. As long as no session came up there is nothing to go by: the last routes stay.
+// start limit has passed. As long as no session came up, or it is not known which peers there are, there is nothing to go
+// by: the last routes stay.
 func (a *agent) converge(ctx context.Context) {
 	if a.converged || !a.peersSet {
 		return
 	}
 	sessions := a.speaker.Sessions()
-	complete := len(sessions) > 0 && !a.probation.on
+	complete := len(sessions) > 0 && !a.probation.on && a.peering.known
 	deferred := time.Since(a.started) >= a.config.BGP.GracefulRestart.Deferral
 	for _, s := range sessions {
 		a.everUp = a.everUp || s.Established
@@ -25,7 +26,7 @@ func (a *agent) converge(ctx context.Context) {
 	if deferred && !a.probation.on {
 		a.restarted(ctx)
 	}
-	late := a.everUp && !a.probation.on && time.Since(a.waiting()) >= a.config.BGP.StartLimit
+	late := a.everUp && !a.probation.on && a.peering.known && time.Since(a.waiting()) >= a.config.BGP.StartLimit
 	if !complete && !late {
 		return
 	}

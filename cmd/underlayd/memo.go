@@ -12,9 +12,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -24,6 +26,10 @@ import (
 type memo struct {
 	Node     string         `json:"node"`
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
+	// PeersFile is what bgp.peersFile said when it was good.
+	PeersFile string `json:"peersFile,omitempty"`
+	// Nodes are the other Nodes of the cluster, if they are peers.
+	Nodes []k8s.Member `json:"nodes,omitempty"`
 	// Peers are those that had a session when something was written last, by name.
 	Peers map[string]memoPeer `json:"peers,omitempty"`
 	// Running says that the daemon has not ended by itself.
@@ -178,6 +184,18 @@ func (a *agent) remember() {
 	}
 	a.stale = a.stale || (err == nil) != (a.memoProblem == nil)
 	a.memoProblem = err
+}
+
+// noteSources notes what the sources of peers know, for a run that finds them away.
+func (a *agent) noteSources() {
+	file, nodes := a.peersFile.good, a.memo.Nodes
+	if a.members != nil {
+		nodes = a.members.last
+	}
+	if file != a.memo.PeersFile || !reflect.DeepEqual(nodes, a.memo.Nodes) {
+		a.memo.PeersFile, a.memo.Nodes = file, nodes
+		a.remember()
+	}
 }
 
 // rememberSessions notes which peers have a session.

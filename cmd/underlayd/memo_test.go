@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/underlayd/underlayd/containerlab"
+	"github.com/underlayd/underlayd/k8s"
 )
 
 func aMemo() memo {
@@ -21,6 +22,8 @@ func aMemo() memo {
 		Node:       "east-1",
 		PodCIDRs:   []netip.Prefix{netip.MustParsePrefix("10.10.1.0/24"), netip.MustParsePrefix("fd00:10:0:1::/64")},
 		Peers:      map[string]memoPeer{"tor-a": {Address: peerA}},
+		PeersFile:  "groups: []\n",
+		Nodes:      []k8s.Member{{Name: "east-2", Addresses: []netip.Addr{peerA}}},
 		Running:    true,
 		Crashes:    []time.Time{time.Unix(1700000000, 0).UTC()},
 		Quarantine: map[string]quarantine{"tor-b": {Until: time.Unix(1700000600, 0).UTC(), Times: 1}},

@@ -20,6 +20,8 @@ func (a *agent) relocate(ctx context.Context) {
 		a.setPeers(ctx) // our address towards a peer may be another one now
 		return
 	}
+	a.facts = facts
+	a.assemble() // which peer is the node itself
 	a.takePlan(facts)
 	a.replan(ctx)
 }
@@ -54,8 +56,7 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
 		return
 	}
-	changes := config.Changes(a.file, update.Config)
-	for _, c := range changes {
+	for _, c := range config.Changes(a.peering.base, update.Config) {
 		if c.Effect == config.NeedsRestart {
 			a.problem = c.String()
 			a.log.WithField("change", c.String()).Error("configuration refused: a restart is needed; the old one stays in force")
@@ -63,13 +64,10 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 		}
 	}
 	a.problem = ""
-	for _, c := range changes {
-		a.log.WithField("change", c.String()).Info("configuration changed")
-	}
-	if len(changes) == 0 {
+	a.peering.base = update.Config
+	if len(a.assemble()) == 0 {
 		return
 	}
-	a.configure(update.Config)
 	setLevel(a.log, a.config.Log.Level)
 	a.host.use(a.config)
 	a.takePlan(a.facts)

@@ -26,7 +26,7 @@ func (a *agent) publish() {
 		Version: buildVersion(), Node: a.config.Node.Name,
 		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID},
 		ASN:     a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
-		ConfigProblem: a.problem, Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
+		ConfigProblem: a.configProblem(), Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
 	for _, r := range a.refusals {
@@ -41,6 +41,7 @@ func (a *agent) publish() {
 		s.Sessions = append(s.Sessions, session)
 	}
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),
+		a.peering.problems(), a.members.problems(),
 		identityProblems(sessions, a.routerID), contestProblems(sessions), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
@@ -222,7 +223,7 @@ func (a *agent) judgeCondition(sessions []bgp.Session) status.Condition {
 		c.Status, c.Reason, c.Message = "Unknown", k8s.ReasonStarting, "waiting for the peers' routes; routes of an earlier run are kept"
 	case stats.Failed+stats.Conflicts > 0:
 		c.Status, c.Reason, c.Message = "False", k8s.ReasonInstallFailed, "some accepted routes are not in the kernel"
-	case a.problem != "":
+	case a.configProblem() != "":
 		c.Reason, c.Message = k8s.ReasonConfigInvalid, "the last change of the configuration was refused; the old one is in force"
 	case len(down) > 0:
 		c.Reason, c.Message = k8s.ReasonPartialPeers, "sessions that are not established: "+strings.Join(down, ", ")

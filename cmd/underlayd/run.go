@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,7 +21,6 @@ import (
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/bgp/neighbor"
 	"github.com/underlayd/underlayd/config"
-	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -153,7 +151,12 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 	group.Go(func() error { return from.config.Run(ctx) })
 	group.Go(func() error { return from.links.Run(ctx) })
 	group.Go(func() error { return a.passwords.Run(ctx) })
-	group.Go(func() error { return onHangup(ctx, from.config.Reload) })
+	group.Go(func() error {
+		return onHangup(ctx, func() {
+			from.config.Reload()
+			a.peersFile.Reload()
+		})
+	})
 	group.Go(func() error {
 		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node, host: a.host})
 	})
@@ -201,12 +204,17 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	a.host = newHostChecks(a.kernel, a.config, a.log)
 	group.Go(func() error { return a.host.Run(ctx) })
 	a.recall()
-	if a.node, err = newNode(a.config, a.memo.PodCIDRs, a.log); err != nil {
+	if err := a.connect(); err != nil {
 		return err
 	}
 	if a.node != nil {
 		group.Go(func() error { return a.node.Run(ctx) })
 	}
+	if a.members != nil {
+		group.Go(func() error { return a.members.Run(ctx) })
+	}
+	group.Go(func() error { return a.peersFile.Run(ctx) })
+	group.Go(func() error { return a.peering.Run(ctx) })
 	a.bfd = bfd.New()
 	a.reporter = &reporter{board: a.board, node: a.node, wake: make(chan struct{}, 1)}
 	if err := a.prepare(); err != nil {
@@ -218,25 +226,6 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	}
 	group.Go(func() error { return a.speak(ctx) })
 	return nil
-}
-
-// newNode connects to the Kubernetes API if there is one; nil without. The pod CIDRs are those of the last run.
-func newNode(cfg *config.Config, cidrs []netip.Prefix, log logrus.FieldLogger) (*k8s.Node, error) {
-	if cfg.Kubernetes.Enabled == config.False {
-		return nil, nil
-	}
-	client, err := k8s.Connect(cfg.Kubernetes.Kubeconfig)
-	switch {
-	case errors.Is(err, k8s.ErrNotInCluster) && cfg.Kubernetes.Enabled == config.Auto:
-		log.Info("not in a Kubernetes cluster; pod CIDRs come from the configuration")
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("kubernetes: %w", err)
-	}
-	return k8s.New(k8s.Config{
-		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: cidrs,
-		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
-	})
 }
 
 // onHangup calls reload at each SIGHUP.

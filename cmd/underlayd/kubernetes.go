@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
+)
+
+// connect makes what the daemon has to do with the Kubernetes API, if there is one, and the sources of peers. What is
+// known of the last run is used until the API has answered.
+func (a *agent) connect() error {
+	var err error
+	if a.node, err = newNode(a.config, a.memo.PodCIDRs, a.log); err != nil {
+		return err
+	}
+	a.peersFile = newPeersFile(a.memo.PeersFile, a.log)
+	sources := []peerSource{a.peersFile}
+	if a.config.BGP.NodePeers.Enabled {
+		if a.node == nil {
+			return errors.New("bgp.nodePeers.enabled: true: there is no Kubernetes API to list the Nodes, see kubernetes.enabled")
+		}
+		if a.members, err = newNodePeers(a.config, a.memo.Nodes, a.log); err != nil {
+			return fmt.Errorf("bgp.nodePeers: %w", err)
+		}
+		sources = append(sources, a.members)
+	}
+	a.peering = newPeering(a.file, a.log, sources...)
+	return nil
+}
+
+// newNode connects to the Kubernetes API if there is one; nil without. The pod CIDRs are those of the last run.
+func newNode(cfg *config.Config, cidrs []netip.Prefix, log logrus.FieldLogger) (*k8s.Node, error) {
+	if cfg.Kubernetes.Enabled == config.False {
+		return nil, nil
+	}
+	client, err := k8s.Connect(cfg.Kubernetes.Kubeconfig)
+	switch {
+	case errors.Is(err, k8s.ErrNotInCluster) && cfg.Kubernetes.Enabled == config.Auto:
+		log.Info("not in a Kubernetes cluster; pod CIDRs come from the configuration")
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("kubernetes: %w", err)
+	}
+	return k8s.New(k8s.Config{
+		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: cidrs,
+		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
+	})
+}
+
+// newNodePeers makes the source of peers that are Nodes. The Nodes are those of the last run.
+func newNodePeers(cfg *config.Config, nodes []k8s.Member, log logrus.FieldLogger) (*nodePeers, error) {
+	client, err := k8s.Connect(cfg.Kubernetes.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	members, err := k8s.NewMembers(k8s.MembersConfig{
+		REST: client, Selector: cfg.BGP.NodePeers.Selector, Log: log.WithField("part", "k8s"), Known: nodes,
+		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &nodePeers{Members: members}, nil
+}
+
+// nodePeers is the source of the peers that are Nodes of this cluster.
+type nodePeers struct {
+	*k8s.Members
+	last []k8s.Member // as last returned; belongs to the caller of Peers
+}
+
+// Peers returns a peer for each other Node that has an address of the family asked for. Nodes that are peers already, by
+// their address, are left to what is said there.
+func (n *nodePeers) Peers(base *config.Config, own func(netip.Addr) bool) sourced {
+	members, err := n.List()
+	known := err == nil || len(members) > 0
+	n.last = members
+	taken := make(map[netip.Addr]bool, len(base.BGP.Peers))
+	for _, p := range base.BGP.Peers {
+		taken[p.Address] = true
+	}
+	var peers []config.Peer
+	for _, m := range members {
+		i := slices.IndexFunc(m.Addresses, func(a netip.Addr) bool { return a.Is4() == (base.BGP.NodePeers.Address == config.IPv4) })
+		if i < 0 || m.Name == base.Node.Name || own(m.Addresses[i]) || taken[m.Addresses[i]] {
+			continue
+		}
+		peers = append(peers, base.BGP.NodePeer(m.Name, m.Addresses[i]))
+	}
+	return sourced{peers: peers, known: known}
+}
+
+// problems says why the Nodes can't be followed.
+func (n *nodePeers) problems() []status.Problem {
+	if n == nil {
+		return nil
+	}
+	err := n.Problem()
+	if err == nil {
+		return nil
+	}
+	return []status.Problem{{Severity: status.Warning, Subject: "kubernetes", Message: "bgp.nodePeers: " + err.Error() + "; the Nodes known stay peers"}}
+}
