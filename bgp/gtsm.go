@@ -1,8 +1,6 @@
 package bgp
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -22,13 +20,6 @@ import (
 // GoBGP listens before it can know a peer, and it closes connections that come before that or at the same time as one of
 // its own. A peer may take a closed connection for the end of our graceful restart and drop our routes. A SYN that gets no
 // answer is harmless: it is sent again a second later. See turns.
-
-const (
-	filterAccept = 0xffffffff // bytes of the packet to keep: all
-	filterDrop   = 0
-	netOffset    = 0xfff00000 // SKF_NET_OFF: loads count from the IP header
-	maxFilter    = 4096       // instructions, BPF_MAXINSNS
-)
 
 // guard is the filter of the listeners. It is guarded by Speaker.mu.
 type guard struct {
@@ -164,108 +155,4 @@ func listening(port int) ([]int, error) {
 		return nil, fmt.Errorf("no listening socket on port %d", port)
 	}
 	return found, nil
-}
-
-// listenFilter is the classic BPF program for a set of peers, some of which are not to be heard at all. These are left
-// out if there are too many of them.
-func listenFilter(peers, deaf []Peer) ([]unix.SockFilter, error) {
-	program, err := buildFilter(peers, deaf)
-	if err != nil && len(deaf) > 0 {
-		return buildFilter(peers, nil)
-	}
-	return program, err
-}
-
-func buildFilter(peers, deaf []Peer) ([]unix.SockFilter, error) {
-	four, six := splitPeers(peers)
-	deaf4, deaf6 := splitPeers(deaf)
-	v4 := append(deafFilter(deaf4, 12), familyFilter(four, 12, 8)...)
-	v6 := append(deafFilter(deaf6, 8), familyFilter(six, 8, 7)...)
-	program := slices.Concat([]unix.SockFilter{
-		load(unix.BPF_B, 0),
-		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 4}, // the version
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 4, Jt: 1},
-		{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(len(v4))},
-	}, v4, v6)
-	if len(program) > maxFilter {
-		return nil, errors.New("GTSM: too many peers of different hops: the kernel's filter has room for some 680 IPv4 or 340 IPv6 ones, " +
-			"but for any number of peers that all have the same")
-	}
-	return program, nil
-}
-
-func splitPeers(peers []Peer) (four, six []Peer) {
-	for _, p := range peers {
-		if p.Address.Is4() {
-			four = append(four, p)
-		} else {
-			six = append(six, p)
-		}
-	}
-	return four, six
-}
-
-// deafFilter drops the packets of some peers, whose header has the source address at this offset.
-func deafFilter(peers []Peer, source uint32) []unix.SockFilter {
-	var out []unix.SockFilter
-	for _, p := range peers {
-		out = append(append(out, matchAddress(p.Address, source, 1)...), ret(filterDrop))
-	}
-	return out
-}
-
-// familyFilter decides over the packets of one address family, whose header has the source address and the TTL at
-// these offsets. Peers that all want the same need not be told apart: nobody else gets a session anyway.
-func familyFilter(peers []Peer, source, ttl uint32) []unix.SockFilter {
-	same := len(peers) > 0
-	for _, p := range peers {
-		same = same && p.Hops > 0 && p.Hops == peers[0].Hops
-	}
-	if same {
-		return needTTL(ttl, peers[0].Hops)
-	}
-	slices.SortFunc(peers, func(a, b Peer) int { return a.Address.Compare(b.Address) })
-	var out []unix.SockFilter
-	for _, p := range peers {
-		if p.Hops > 0 {
-			out = append(out, matchAddress(p.Address, source, ttlLength)...)
-			out = append(out, needTTL(ttl, p.Hops)...)
-		}
-	}
-	return append(out, ret(filterAccept))
-}
-
-// matchAddress skips the instructions that follow, so many, unless the source address at the offset is this one. The last
-// word is compared first: it is the one that differs.
-func matchAddress(a netip.Addr, offset uint32, skip int) []unix.SockFilter {
-	raw := a.WithZone("").AsSlice()
-	words := len(raw) / 4
-	var out []unix.SockFilter
-	for i := words - 1; i >= 0; i-- {
-		rest := uint8(2*i + skip) // those of the words left, too
-		out = append(out, load(unix.BPF_W, offset+uint32(4*i)), unix.SockFilter{
-			Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: binary.BigEndian.Uint32(raw[4*i:]), Jf: rest,
-		})
-	}
-	return out
-}
-
-const ttlLength = 4 // instructions of needTTL
-
-// needTTL decides over a packet by its TTL or hop limit, at the offset.
-func needTTL(offset uint32, hops int) []unix.SockFilter {
-	return []unix.SockFilter{
-		load(unix.BPF_B, offset),
-		{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(256 - hops), Jf: 1},
-		ret(filterAccept),
-		ret(filterDrop),
-	}
-}
-
-func load(size uint16, offset uint32) unix.SockFilter {
-	return unix.SockFilter{Code: unix.BPF_LD | size | unix.BPF_ABS, K: netOffset + offset}
-}
-
-func ret(k uint32) unix.SockFilter {
-	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }

@@ -130,23 +130,6 @@ func near(s *subject) Session {
 	return Session{}
 }
 
-func TestSizeOfTheFilter(t *testing.T) {
-	peers := make([]Peer, 0, 900)
-	address := netip.MustParseAddr("192.168.0.1")
-	for range 900 {
-		address = address.Next()
-		peers = append(peers, Peer{Transport: Transport{Address: address, Hops: 1}})
-	}
-	program, err := buildFilter(peers, nil)
-	require.NoError(t, err)
-	require.Less(t, len(program), 20, "peers that want the same are not told apart")
-	peers[0].Hops = 2
-	_, err = buildFilter(peers, nil)
-	require.ErrorContains(t, err, "too many")
-	_, err = buildFilter(peers[:600], nil)
-	require.NoError(t, err)
-}
-
 // TestTheFilterIsBuiltWhenItMustBeAnother and not each time somebody asks for it.
 func TestTheFilterIsBuiltWhenItMustBeAnother(t *testing.T) {
 	east, west := Peer{Transport: Transport{Address: netip.MustParseAddr("192.168.0.2")}}, Peer{Transport: Transport{Address: netip.MustParseAddr("192.168.0.3")}}
