@@ -13,7 +13,9 @@ import (
 // systems, and a node may have run out of them. So whoever uses them reads the files now and then without being told.
 type Notes struct {
 	C       <-chan struct{} // something happened; never closed
+	woken   chan struct{}   // the same
 	watcher *fsnotify.Watcher
+	tried   bool // to get one
 	dirs    []string
 	poll    time.Duration
 	log     logrus.FieldLogger
@@ -21,20 +23,25 @@ type Notes struct {
 }
 
 // Notify begins to watch directories. Without notifications C says nothing, and the log why, and that the caller reads the
-// files every poll, which it does in any case.
+// files every poll, which it does in any case. As long as there is nothing to watch it takes none of the few watches that
+// a node has (fs.inotify.max_user_instances).
 func Notify(log logrus.FieldLogger, poll time.Duration, dirs ...string) *Notes {
-	n := &Notes{log: log, poll: poll, lost: make(map[string]bool)}
+	woken := make(chan struct{}, 1)
+	n := &Notes{C: woken, woken: woken, log: log, poll: poll, lost: make(map[string]bool)}
+	n.Follow(dirs...)
+	return n
+}
+
+// open gets a watcher for the first directory.
+func (n *Notes) open() {
+	n.tried = true
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		n.log.WithError(err).Warnf("no notifications of changed files: they are read every %s instead", poll)
-		return n
+		n.log.WithError(err).Warnf("no notifications of changed files: they are read every %s instead", n.poll)
+		return
 	}
 	n.watcher = watcher
-	n.Follow(dirs...)
-	woken := make(chan struct{}, 1)
-	n.C = woken
-	go forward(watcher, woken)
-	return n
+	go forward(watcher, n.woken)
 }
 
 // forward turns events into wake-ups until the watcher is closed. Which file they are about does not matter,
@@ -66,6 +73,9 @@ func forward(watcher *fsnotify.Watcher, woken chan<- struct{}) {
 
 // Follow makes the watched directories these. Notes belong to one goroutine, which calls it.
 func (n *Notes) Follow(dirs ...string) {
+	if len(dirs) > 0 && !n.tried {
+		n.open()
+	}
 	if n.watcher == nil {
 		return
 	}
