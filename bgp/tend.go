@@ -175,6 +175,10 @@ func (w *ward) could(bytes uint64) int {
 	return w.counted + shortPrefixes + int(bytes-w.at)/prefixBytes
 }
 
+// noise says whether what came since the last look is more than keepalives: of fifty peers there always comes one, and
+// nothing else grows by them.
+func noise(bytes uint64) bool { return bytes > 2*gobgp.BGP_HEADER_LENGTH }
+
 // weigh estimates how many prefixes a peer may have sent, and counts them if these could be many. Counting takes a walk
 // over all of them: while they still come it waits until there could be twice as many as there may be.
 func (t *tender) weigh(ctx context.Context, w *ward) {
@@ -184,7 +188,10 @@ func (t *tender) weigh(ctx context.Context, w *ward) {
 		return
 	}
 	now := time.Now()
-	t.noisy, w.seen = now, bytes
+	if noise(bytes - w.seen) {
+		t.noisy = now
+	}
+	w.seen = bytes
 	could := w.could(bytes)
 	near := could*100 >= w.limit*nearLimit
 	if !near || grows && could < 2*w.limit && now.Sub(w.last) < countPatience || now.Before(w.next) {

@@ -118,6 +118,16 @@ func TestNearTheLimit(t *testing.T) {
 	require.True(t, named(s, "far").Established)
 }
 
+// TestKeepalivesAreNoNoise: a node with many peers must not look at them as often as at one that sends routes.
+func TestKeepalivesAreNoNoise(t *testing.T) {
+	keepalive, err := gobgp.NewBGPKeepAliveMessage().Serialize()
+	require.NoError(t, err)
+	require.False(t, noise(0))
+	require.False(t, noise(uint64(len(keepalive))))
+	require.False(t, noise(uint64(2*len(keepalive))), "one a second, and a second that is a little longer")
+	require.True(t, noise(uint64(3*len(keepalive))))
+}
+
 func TestPausesGrow(t *testing.T) {
 	l := newLimits(0)
 	peer := netip.MustParseAddr("192.0.2.1")
