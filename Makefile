@@ -82,6 +82,12 @@ faults: ## every fault of the catalogue in a running mesh with traffic, one tabl
 pictures: ## draw topology.svg beside each topology again, and the drawings that tests compare with
 	@go test ./config/picture -count=1 -update
 
+.PHONY: mesh
+mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU of a daemon; ARGS='-nodes 20 -bfd 300ms' (root, 6 GB)
+	@.ci/prepare ip
+	@$(MAKE) --no-print-directory build
+	@go run ./containerlab/mesh $(ARGS)
+
 .PHONY: image
 image: build ## bin/underlayd-image.tar: the two programs and nothing else, for docker load, podman load, ctr images import
 	@GOOS= GOARCH= go run .ci/image/main.go -name $(IMAGE):$(VERSION) -version $(VERSION) -arch $$(go env GOARCH) -created $(SOURCE_DATE_EPOCH)

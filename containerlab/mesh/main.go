@@ -1,0 +1,93 @@
+// Command mesh measures a full mesh: the nodes of two clusters on one Ethernet, each with a daemon that peers with every
+// node of the other cluster. It says how long it takes until all routes are in all kernels, how long a new pod CIDR
+// takes to get everywhere, how soon the death of a node is noticed, and what a daemon costs meanwhile.
+//
+// It needs root. Fifty by fifty nodes take some 6 GB of memory.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// options are what a run may be told.
+type options struct {
+	underlayd string
+	nodes     int // of each cluster
+	hold      time.Duration
+	bfd       time.Duration
+	rest      time.Duration
+	idle      time.Duration
+	changes   int
+	patience  time.Duration
+	profile   string
+}
+
+// mostNodes is what the addresses of the lab have room for.
+const mostNodes = 100
+
+func main() {
+	o, err := parseOptions(os.Args[1:])
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		err = run(ctx, o, os.Stdout)
+		stop()
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "mesh:", err)
+		os.Exit(1)
+	}
+}
+
+func parseOptions(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("mesh", flag.ContinueOnError)
+	f.StringVar(&o.underlayd, "underlayd", "bin/underlayd", "the binary to measure")
+	f.IntVar(&o.nodes, "nodes", 50, "nodes of each of the two clusters")
+	f.DurationVar(&o.hold, "hold", 9*time.Second, "the hold time of the sessions")
+	f.DurationVar(&o.bfd, "bfd", 0, "the interval of BFD; 0: none")
+	f.DurationVar(&o.rest, "rest", 15*time.Second, "how long the mesh is left alone before memory and CPU time are read")
+	f.DurationVar(&o.idle, "idle", time.Minute, "how long CPU time is counted while nothing happens")
+	f.IntVar(&o.changes, "changes", 10, "how many pod CIDRs are added")
+	f.DurationVar(&o.patience, "patience", 3*time.Minute, "how long each step may take")
+	f.StringVar(&o.profile, "profile", "", "write a CPU profile of one node's daemon, for as long as it runs, to this file")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 || o.nodes < 1 || o.nodes > mostNodes || o.changes < 1 {
+		return o, fmt.Errorf("nodes must be 1 to %d and changes positive, and there are no arguments", mostNodes)
+	}
+	return o, nil
+}
+
+// run raises the mesh, measures it and prints a table.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root: run it as root")
+	}
+	if o.underlayd, err = filepath.Abs(o.underlayd); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "mesh-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	m, err := raise(ctx, o, folder)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.down()) }()
+	if err := m.measure(ctx); err != nil {
+		return err
+	}
+	return m.report.write(out)
+}
