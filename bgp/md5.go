@@ -15,6 +15,10 @@ import (
 // setKey puts the key of a peer in force on the listeners, before the peer is added. An error means that the peer must
 // not be added.
 func (s *Speaker) setKey(p Peer) error {
+	if other, clash := s.otherKey(p); clash {
+		return fmt.Errorf("TCP MD5 (RFC 2385): peer %s has the same address on another link with another password, or one of the two has none: "+
+			"the kernel tells keys apart by address alone", other)
+	}
 	if p.Password.IsZero() {
 		return nil
 	}
@@ -31,6 +35,32 @@ func (s *Speaker) setKey(p Peer) error {
 	return nil
 }
 
+// otherKey says whether a present peer has the same link-local address on another link, and another key.
+func (s *Speaker) otherKey(p Peer) (name string, clash bool) {
+	if p.Address.Zone() == "" {
+		return "", false
+	}
+	for address, other := range s.peers {
+		if address != p.Address && address.WithZone("") == p.Address.WithZone("") && other.Password != p.Password {
+			return other.Name, true
+		}
+	}
+	return "", false
+}
+
+// needed says whether the key of an address is that of a wanted peer, too, on another link.
+func needed(address netip.Addr, want map[netip.Addr]Peer) bool {
+	if address.Zone() == "" {
+		return false
+	}
+	for a, p := range want {
+		if a != address && a.WithZone("") == address.WithZone("") && p.Refused == "" && !p.Password.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // clearKeys takes the keys of peers that have none any more from the listeners. Established sessions have their own
 // copy and keep it.
 func (s *Speaker) clearKeys(want map[netip.Addr]Peer) error {
@@ -41,6 +71,10 @@ func (s *Speaker) clearKeys(want map[netip.Addr]Peer) error {
 		}
 		if _, exists := s.peers[address]; exists {
 			continue // its deletion failed: it must not be left without a key
+		}
+		if needed(address, want) {
+			delete(s.keyed, address)
+			continue
 		}
 		if err := s.eachListener(address, ""); err != nil {
 			errs = append(errs, fmt.Errorf("take back the password of %s: %w", address, err))

@@ -65,3 +65,29 @@ func BenchmarkReadLinkLocal(b *testing.B) {
 		reader.read(path)
 	}
 }
+
+// TestKeysOfOneAddressOnTwoLinks: the kernel knows keys by the address alone.
+func TestKeysOfOneAddressOnTwoLinks(t *testing.T) {
+	peer := func(address, key string) Peer {
+		return Peer{Transport: Transport{Name: address, Address: netip.MustParseAddr(address), Password: Secret{text: key}}}
+	}
+	there := peer("fe80::1%eth1", "Fabr1c")
+	s := &Speaker{peers: map[netip.Addr]Peer{there.Address: there}}
+	for name, row := range map[string]struct {
+		peer  Peer
+		clash bool
+	}{
+		"the same key on another link is fine":           {peer("fe80::1%eth2", "Fabr1c"), false},
+		"another key is not":                             {peer("fe80::1%eth2", "another"), true},
+		"none is not, for what comes without is dropped": {peer("fe80::1%eth2", ""), true},
+		"another address has its own":                    {peer("fe80::2%eth2", "another"), false},
+		"another key on the same link is a new key":      {peer("fe80::1%eth1", "another"), false},
+		"a global address is only one":                   {peer("2001:db8::1", ""), false},
+	} {
+		_, clash := s.otherKey(row.peer)
+		require.Equal(t, row.clash, clash, name)
+	}
+	other := peer("fe80::1%eth2", "Fabr1c")
+	require.True(t, needed(there.Address, map[netip.Addr]Peer{other.Address: other}), "the key stays for the other")
+	require.False(t, needed(there.Address, map[netip.Addr]Peer{there.Address: there}))
+}
