@@ -58,6 +58,14 @@ func LoadPeers(path string, base *Config, own func(netip.Addr) bool) ([]Peer, er
 // Errors, with everything that is wrong, unless reading itself failed. An empty file is broken, since half a file may be
 // empty; a file that says that there are no peers is not.
 func ParsePeers(in io.Reader, name string, base *Config, own func(netip.Addr) bool) ([]Peer, error) {
+	f, err := parsePeers(in, name, base, own)
+	if err != nil {
+		return nil, err
+	}
+	return f.peers, nil
+}
+
+func parsePeers(in io.Reader, name string, base *Config, own func(netip.Addr) bool) (*peersFile, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
 	switch {
 	case err != nil:
@@ -69,13 +77,13 @@ func ParsePeers(in io.Reader, name string, base *Config, own func(netip.Addr) bo
 	if errs != nil {
 		return nil, errs
 	}
-	f := peersFile{reader: newReader(name, root), keys: peerKeys(), base: base, own: own}
+	f := &peersFile{reader: newReader(name, root), keys: peerKeys(), base: base, own: own}
 	f.read(root)
 	if errs := f.result(); errs != nil {
 		return nil, errs
 	}
 	sortWithin(f.peers)
-	return f.peers, nil
+	return f, nil
 }
 
 func (f *peersFile) read(root *yaml.Node) {

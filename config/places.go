@@ -3,8 +3,11 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Place is where a value came from.
@@ -47,6 +50,40 @@ func LoadPlaces(path string, o Overrides) (*Config, Places, error) {
 	}
 	defer f.Close()
 	return ParsePlaces(f, path, o)
+}
+
+// LoadPeersPlaces is LoadPeers for those who want to point at values: it returns the configuration with the peers, and the
+// places of both.
+func LoadPeersPlaces(path string, base *Config, of Places) (*Config, Places, error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, Places{}, fmt.Errorf("read peers: %w", err)
+	}
+	defer in.Close()
+	f, err := parsePeers(in, path, base, nil)
+	if err != nil {
+		return nil, Places{}, err
+	}
+	all := maps.Clone(of.of.places)
+	called := make(map[string]string, len(f.paths)) // in the whole configuration, by path in the file
+	for i, p := range f.paths {
+		called[p] = element("bgp.peers", len(base.BGP.Peers)+i)
+	}
+	const entry = 2 // brackets in the path of an entry
+	for p, at := range f.places {
+		end := 0
+		for range entry {
+			if n := strings.IndexByte(p[end:], ']'); n >= 0 {
+				end += n + 1
+			}
+		}
+		if name, is := called[p[:end]]; is {
+			all[name+p[end:]] = at
+		}
+	}
+	whole := *base
+	whole.BGP.Peers = append(slices.Clone(base.BGP.Peers), f.peers...)
+	return &whole, Places{reader{source: of.of.source, places: all}}, nil
 }
 
 // ParsePlaces is Parse for those who want to point at values.

@@ -75,7 +75,31 @@ func loadNode(path string) (*Node, error) {
 	if abs, err := filepath.Abs(path); err == nil && name == "config" {
 		name = filepath.Base(filepath.Dir(abs))
 	}
-	return readNode(path, name, config.Overrides{})
+	n, err := readNode(path, name, config.Overrides{})
+	if err != nil {
+		return nil, err
+	}
+	return n, n.readPeers(func(inside string) string {
+		if _, err := os.Stat(inside); err == nil {
+			return inside
+		}
+		return filepath.Join(filepath.Dir(path), filepath.Base(inside)) // beside the configuration, as on the node
+	})
+}
+
+// readPeers reads the file of peers that a configuration names, where find says that it is.
+func (n *Node) readPeers(find func(inside string) string) error {
+	inside := n.Config.BGP.PeersFile
+	if inside == "" {
+		return nil
+	}
+	path := find(inside)
+	if path == "" {
+		return fmt.Errorf("bgp.peersFile: %s is not among the binds", inside)
+	}
+	var err error
+	n.Config, n.Places, err = config.LoadPeersPlaces(path, n.Config, n.Places)
+	return err
 }
 
 // readNode reads a configuration; name is the node's where it says none.

@@ -154,7 +154,7 @@ func (t nodeText) node(name, folder string) (*Node, error) {
 		return nil, err
 	}
 	n.Shared = false
-	return n, nil
+	return n, n.readPeers(func(inside string) string { return t.outside(inside, folder) })
 }
 
 // imageOf is the last part of an image's name, without its tag.
