@@ -127,6 +127,9 @@ func at(n *mesh.Node, path string, value any) Place {
 func both(a, b Place) []Place { return []Place{a, b} }
 
 func peerAt(n *mesh.Node, i int, key string, value any) Place {
+	if p := n.Config.BGP.Peers[i]; key == "address" && p.Interface != "" {
+		key, value = "interface", p.Interface
+	}
 	return at(n, fmt.Sprintf("bgp.peers[%d].%s", i, key), value)
 }
 

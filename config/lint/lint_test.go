@@ -200,6 +200,10 @@ func TestASNumbersThroughAFabric(t *testing.T) {
 	same := append(edit{"asn: 64513", "asn: 64512"}, far[:2]...)
 	r := check(t, nil, router.apply(t, east), append(same, "asn: 64512\nclusters", "asn: 65000\nclusters").apply(t, west))
 	require.Equal(t, []string{"warning ASNTwice"}, codes(r))
+
+	allowed := edit{"asn: 65000", "asn: 65000\n    allowOwnAS: 1"}
+	both := append(slices.Clone(same), "asn: 64512\nclusters", "asn: 65000\n    allowOwnAS: 1\nclusters")
+	require.Empty(t, codes(check(t, nil, allowed.apply(t, router.apply(t, east)), both.apply(t, west))))
 }
 
 // What depends on an address that is in no file is no finding, and is said.

@@ -158,7 +158,7 @@ func (c *checker) looped(n *mesh.Node, i int, ways []mesh.Session) {
 			continue
 		}
 		for _, s := range ways {
-			if n.Config.BGP.Internal(s.Peer()) || s.To == far {
+			if n.Config.BGP.Internal(s.Peer()) || s.To == far || s.Peer().AllowOwnAS > 0 || s.Back >= 0 && s.BackPeer().ASOverride {
 				continue
 			}
 			c.add(min(n.Config.Cluster.Name, remote.name)+" "+max(n.Config.Cluster.Name, remote.name), Finding{
@@ -166,7 +166,7 @@ func (c *checker) looped(n *mesh.Node, i int, ways []mesh.Session) {
 				Message: fmt.Sprintf("clusters %s and %s have the same AS number, %d: what goes from one to the other through AS %d is refused as a loop",
 					n.Config.Cluster.Name, remote.name, far.Config.BGP.ASN, s.Peer().ASN),
 				Places: both(at(n, "bgp.asn", n.Config.BGP.ASN), at(far, "bgp.asn", far.Config.BGP.ASN)),
-				Fix:    "give each cluster an AS number of its own, or have the fabric replace it (as-override)",
+				Fix:    "give each cluster an AS number of its own; or write allowOwnAS: 1 for the peers; or have the fabric replace it (as-override)",
 			})
 			return
 		}

@@ -42,7 +42,12 @@ func (c *checker) peers() {
 }
 
 // target is how a peer is found.
-func target(p config.Peer) string { return p.Address.String() }
+func target(p config.Peer) string {
+	if p.Interface != "" {
+		return "the neighbour on " + p.Interface
+	}
+	return p.Address.String()
+}
 
 // otherSide checks a session with a node whose file is here.
 func (c *checker) otherSide(s mesh.Session) {

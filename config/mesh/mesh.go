@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -161,7 +162,7 @@ func (m *Mesh) find(n *Node, p config.Peer) owner {
 }
 
 // interfaceOf is the link that a peer is named by; empty: it is named by an address that says it all.
-func interfaceOf(p config.Peer) string { return p.Address.Zone() }
+func interfaceOf(p config.Peer) string { return cmp.Or(p.Interface, p.Address.Zone()) }
 
 // across is who is at the other end of a cable.
 func (m *Mesh) across(n *Node, link string) owner {
