@@ -190,13 +190,17 @@ func TestATableOfItsOwnWithItsRule(t *testing.T) {
 		return ours
 	}
 	there := func(ctx context.Context) error {
-		out, err := r.n.Output(ctx, "ip", "route", "show", "table", "200")
-		if err != nil {
-			return err
+		found := ""
+		for _, family := range []string{"-4", "-6"} {
+			out, err := r.n.Output(ctx, "ip", family, "route", "show", "table", "200")
+			if err != nil {
+				return err
+			}
+			found += out
 		}
-		for _, prefix := range []string{both, third} {
-			if !strings.Contains(out, prefix) {
-				return errors.New(out)
+		for _, prefix := range []string{both, third, six} {
+			if !strings.Contains(found, prefix) {
+				return errors.New(found)
 			}
 		}
 		return nil
