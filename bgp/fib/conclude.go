@@ -12,13 +12,12 @@ func (p *pass) conclude(failed error) {
 		for _, g := range s.groups {
 			g.late = false
 		}
-		if s.quiet {
-			if s.quiet = false; failed != nil || s.problem != "" || !slices.Equal(s.said, s.way().addrs) {
-				p.t.revisit(s)
-			}
-			s.said = nil
+		said, quiet := p.t.quiet[s]
+		if quiet && (failed != nil || s.problem != "" || !slices.Equal(said, s.way().addrs)) {
+			p.t.revisit(s)
 		}
 	}
+	p.t.quiet = nil
 	for _, e := range p.batch {
 		if failed != nil && p.problems[e].why == "" {
 			p.trouble(e, failed.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -91,8 +92,11 @@ func (t *Table) spread(hops []*hop) {
 // touchQuietly has the groups of s written, and nothing done about its entries as long as that goes well: the next hops
 // that they name are used as before, through other gateways.
 func (t *Table) touchQuietly(s *pathSet) {
-	if !s.quiet {
-		s.quiet, s.said = true, s.way().addrs
+	if _, again := t.quiet[s]; !again {
+		if t.quiet == nil {
+			t.quiet = map[*pathSet][]netip.Addr{}
+		}
+		t.quiet[s] = s.way().addrs
 	}
 	t.touch(s)
 }

@@ -82,7 +82,7 @@ func (t *Table) doubtWithin(dst netip.Prefix, table uint32) {
 
 // heeds says whether a route to a prefix that h is in may lead to it: not if another one in the same table is closer.
 func (h *hop) heeds(dst netip.Prefix, table uint32) bool {
-	return !h.match.IsValid() || h.table != table || dst.Bits() >= h.match.Bits()
+	return h.closeness == 0 || h.table != table || dst.Bits() >= int(h.closeness)-1
 }
 
 // doubtObjects has the hops resolved again whose route names an object, which says no more than that.

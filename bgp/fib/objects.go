@@ -26,15 +26,15 @@ type hop struct {
 	fight   fight
 
 	// See resolve.go.
-	via      []*hop       // the gateways it is reached through; none when it is on-link
-	far      []*hop       // that are reached through it
-	self     [1]*hop      // itself, see legs
-	fault    Fault        // which problem is about
-	gate     bool         // something was reached through it, now or before
-	followed bool         // somebody wants to know of it though no set has it
-	match    netip.Prefix // of the route that leads to it; the zero Prefix when that is not known
-	table    uint32       // where that route is
-	object   bool         // that route names a next-hop object of somebody's
+	via       []*hop  // the gateways it is reached through; none when it is on-link
+	far       []*hop  // that are reached through it
+	self      [1]*hop // itself, see legs
+	fault     Fault   // which problem is about
+	gate      bool    // something was reached through it, now or before
+	followed  bool    // somebody wants to know of it though no set has it
+	object    bool    // the route that leads to it names a next-hop object of somebody's
+	closeness int16   // the length of that route's prefix and one; 0 when that is not known
+	table     uint32  // where that route is
 }
 
 // live hops can carry traffic: resolved, and in the kernel where objects are used.
@@ -44,7 +44,7 @@ func (h *hop) live(m Mode) bool {
 
 // fail notes why the hop cannot be used.
 func (h *hop) fail(why string) {
-	h.problem, h.fault = h.addr.String()+": "+why, ""
+	h.problem, h.fault = h.addr.String()+": "+why, 0
 }
 
 // pathSet is one distinct set of next hops, shared by all prefixes that want it.
@@ -62,8 +62,6 @@ type pathSet struct {
 	inline    []gateway
 	outcome   *Outcome // of the prefixes that have it
 	concluded uint64   // the pass that made outcome
-	quiet     bool     // only its groups are written: what is said of its entries stays, as does said
-	said      []netip.Addr
 	fight     fight
 
 	// See failover.go.

@@ -27,7 +27,7 @@ func whyDown(s *pathSet) string {
 func offLink(s *pathSet) []netip.Addr {
 	var all []netip.Addr
 	for _, h := range s.hops {
-		if h.fault != "" {
+		if h.fault != 0 {
 			all = append(all, h.addr)
 		}
 	}

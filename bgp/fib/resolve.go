@@ -25,21 +25,21 @@ const (
 )
 
 // Fault is what is wrong with a next hop, as far as it is about where its address is.
-type Fault string
+type Fault uint8
 
 // The faults. A link that is down, or a refusal of the kernel's, is none of these: it passes, or it is not the peer's.
 const (
 	// NotOnLink: no link leads to it directly, and next hops are not resolved (ResolveNever).
-	NotOnLink Fault = "NotOnLink"
+	NotOnLink Fault = iota + 1
 	// Unresolved: no route that may be used leads to it.
-	Unresolved Fault = "Unresolved"
+	Unresolved
 )
 
 // NextHop tells of a next hop that is on no link.
 type NextHop struct {
 	Addr     netip.Addr
 	Gateways []netip.Addr // the neighbours that its packets are handed to, sorted; none if it has a fault
-	Fault    Fault        // empty: none
+	Fault    Fault        // 0: none
 }
 
 // wayError is why no route leads to an address. How it is told depends on whether one was wanted.
@@ -68,7 +68,7 @@ func (t *Table) NextHops() []NextHop {
 	defer t.mu.Unlock()
 	var all []NextHop
 	for _, h := range t.hops {
-		if len(h.sets) == 0 && !h.followed || len(h.via) == 0 && h.fault == "" {
+		if len(h.sets) == 0 && !h.followed || len(h.via) == 0 && h.fault == 0 {
 			continue
 		}
 		n := NextHop{Addr: h.addr, Fault: h.fault}
@@ -160,7 +160,10 @@ func (t *Table) takeStale() (ask []*hop, addrs []netip.Addr) {
 // learn takes in the kernel's answer about h.
 func (t *Table) learn(h *hop, r *resolution) {
 	fault, via := h.fault, len(h.via)
-	h.match, h.table, h.object = r.match, r.table, r.object
+	h.closeness, h.table, h.object = 0, r.table, r.object
+	if r.match.IsValid() {
+		h.closeness = int16(r.match.Bits()) + 1
+	}
 	why := r.err
 	if why == nil && r.link == 0 {
 		why = t.refusal(r)
@@ -176,7 +179,7 @@ func (t *Table) learn(h *hop, r *resolution) {
 	case why != nil:
 		h.fail(why.Error())
 	default:
-		h.problem, h.fault, h.link = "", "", r.link
+		h.problem, h.fault, h.link = "", 0, r.link
 	}
 	if h.problem != "" {
 		r.via = nil

@@ -61,14 +61,15 @@ type Table struct {
 	idleGroups []*group
 	idleHops   []*hop
 
-	rivalled map[*entry]struct{}     // in conflict with a foreign route
-	troubled map[*entry]struct{}     // with a retry or a fight under way
-	returned map[*pathSet]struct{}   // whose detour ended: their entries are to be looked at
-	told     []*entry                // that Drain has to tell of, each once
-	gone     map[netip.Prefix]*entry // no longer in entries; kept until Drain has told
-	known    bool                    // the kernel has been read at least once
-	reread   bool                    // it is to be read again
-	lastRead time.Time               // end of the last reading
+	rivalled map[*entry]struct{}       // in conflict with a foreign route
+	troubled map[*entry]struct{}       // with a retry or a fight under way
+	quiet    map[*pathSet][]netip.Addr // of which only the groups are written: while these next hops are used there is no news
+	returned map[*pathSet]struct{}     // whose detour ended: their entries are to be looked at
+	told     []*entry                  // that Drain has to tell of, each once
+	gone     map[netip.Prefix]*entry   // no longer in entries; kept until Drain has told
+	known    bool                      // the kernel has been read at least once
+	reread   bool                      // it is to be read again
+	lastRead time.Time                 // end of the last reading
 	readTook time.Duration
 	hurried  int // readings that followed each other closely
 	stats    Stats
@@ -175,7 +176,7 @@ func (t *Table) reset() {
 	t.tally = tally{}
 	t.rivalled = map[*entry]struct{}{}
 	t.hopsChanged()
-	t.returned, t.lastSet = nil, nil
+	t.returned, t.quiet, t.lastSet = nil, nil, nil
 	t.known = false
 }
 

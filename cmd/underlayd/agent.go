@@ -78,7 +78,6 @@ type agent struct {
 	sharedChanged bool                     // what the views have in common, since the last snapshot
 	gone          map[string]gone          // by cluster
 	refusedPaths  []byte                   // scratch of judge
-	lostPaths     []byte                   // likewise
 	shunning      bool                     // likewise: other paths than the best ones are judged
 	astray        map[netip.Addr]fib.Fault // next hops that the kernel has no way to
 	followed      []netip.Addr             // those of them that no route names

@@ -42,7 +42,7 @@ func (a *agent) readHops() (better bool) {
 	a.stale = true
 	through, astray := map[netip.Addr][]netip.Addr{}, map[netip.Addr]fib.Fault{}
 	for _, n := range a.kernel.NextHops() {
-		if n.Fault != "" {
+		if n.Fault != 0 {
 			astray[n.Addr] = n.Fault
 		} else {
 			through[n.Addr] = n.Gateways
@@ -65,7 +65,7 @@ func (a *agent) hopeless(hops []netip.Addr) bool {
 	if len(a.astray) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(hops, func(hop netip.Addr) bool { return a.astray[hop] == "" })
+	return !slices.ContainsFunc(hops, func(hop netip.Addr) bool { return a.astray[hop] == 0 })
 }
 
 // fail notes a prefix whose route the kernel could not take.
@@ -97,11 +97,11 @@ func (a *agent) reconsider(ctx context.Context) {
 func (a *agent) keepFollowing() {
 	var want []netip.Addr
 	for _, w := range a.book.ways {
-		if w.lost == "" {
+		if w.refused == "" {
 			continue
 		}
 		for i, p := range w.paths.All() {
-			if marked(w.lost, i) && !slices.Contains(want, p.NextHop) {
+			if w.lost(i) && !slices.Contains(want, p.NextHop) {
 				want = append(want, p.NextHop)
 			}
 		}
@@ -115,4 +115,4 @@ func (a *agent) keepFollowing() {
 }
 
 // shuns says whether a path is left out because its next hop can't be reached and another one may be taken.
-func (a *agent) shuns(p *bgp.Path) bool { return a.shunning && a.astray[p.NextHop] != "" }
+func (a *agent) shuns(p *bgp.Path) bool { return a.shunning && a.astray[p.NextHop] != 0 }

@@ -118,7 +118,7 @@ func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) 
 
 // stuck is the same way with no hope of other paths.
 func (b *book) stuck(w *way) *way {
-	return b.way(judged{view: w.view, best: w.best, paths: w.paths, spare: w.spare, refused: []byte(w.refused), stuck: true})
+	return b.way(judged{w.view, w.best, w.paths, w.spare, appendRefused([]byte(w.refused), allStuck)})
 }
 
 func (b *book) leave(w *way) {

@@ -23,11 +23,10 @@ func (a *agent) judgePaths(prefix netip.Prefix, set *bgp.PathSet, before int) *i
 		v := a.view.judge(prefix, p)
 		if v.Accepted && a.shuns(p) {
 			v = a.view.unreachable(prefix, p)
-			a.lostPaths = appendRefused(a.lostPaths, before+i)
 		}
 		switch {
 		case !v.Accepted:
-			refused = appendRefused(refused, before+i)
+			refused = appendRefused(refused, a.view.mark(before+i, v))
 		case usable == nil:
 			usable = p
 		default:
@@ -60,10 +59,18 @@ func (a *agent) dispute(prefix netip.Prefix, set *bgp.PathSet, before int) []byt
 	refused := a.refusedPaths
 	for i, v := range verdicts {
 		if !v.Accepted {
-			refused = appendRefused(refused, before+i)
+			refused = appendRefused(refused, a.view.mark(before+i, v))
 		}
 	}
 	return refused
+}
+
+// mark is what is to be noted of the i-th path, given the verdict that refuses it.
+func (v *view) mark(i int, verdict ipam.Verdict) mark {
+	if verdict.Reason == v.far {
+		return mark(i) | lostPath
+	}
+	return mark(i)
 }
 
 // settle returns the verdict on each path of a set; the lost ones, whose next hops are not reached, take no part.
@@ -124,5 +131,5 @@ func (w *way) verdict(prefix netip.Prefix, i int) ipam.Verdict {
 	if !v.Accepted || !w.refuses(i) {
 		return v
 	}
-	return w.view.settle(prefix, w.paths, func(i int) bool { return !w.refuses(i) }, func(i int) bool { return marked(w.lost, i) })[i]
+	return w.view.settle(prefix, w.paths, func(i int) bool { return !w.refuses(i) }, w.lost)[i]
 }

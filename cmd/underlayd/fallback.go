@@ -49,7 +49,7 @@ func (b *batch) raise(all map[netip.Prefix][]bgp.Path, known bool) {
 
 // firstUsable returns the unusable best paths of a prefix with the best of all those that are usable, nil if none is.
 func (a *agent) firstUsable(c bgp.Change, all []bgp.Path) *bgp.PathSet {
-	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.astray[p.NextHop] == "" && a.view.judge(c.Prefix, &p).Accepted })
+	usable := slices.IndexFunc(all, func(p bgp.Path) bool { return a.astray[p.NextHop] == 0 && a.view.judge(c.Prefix, &p).Accepted })
 	if usable < 0 {
 		return nil
 	}

@@ -186,12 +186,12 @@ func (a *agent) release(ctx context.Context) {
 // judge asks the plan about each path. The verdict of the prefix is that of its usable paths, or of its first one.
 // Where there are others than the best ones, paths that the kernel has no way for are left out.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
-	a.refusedPaths, a.lostPaths, a.shunning = a.refusedPaths[:0], a.lostPaths[:0], paths != c.Paths
+	a.refusedPaths, a.shunning = a.refusedPaths[:0], paths != c.Paths
 	d := decision{verdict: a.judgePaths(c.Prefix, paths, 0)}
 	if c.Spare != nil {
 		a.judgePaths(c.Prefix, c.Spare, paths.Len())
 	}
-	d.way = a.book.way(judged{view: a.view, best: c.Paths, paths: paths, spare: c.Spare, refused: a.refusedPaths, lost: a.lostPaths})
+	d.way = a.book.way(judged{a.view, c.Paths, paths, c.Spare, a.refusedPaths})
 	return d
 }
 

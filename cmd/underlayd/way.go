@@ -14,9 +14,8 @@ type way struct {
 	best    *bgp.PathSet // what the speaker selected
 	paths   *bgp.PathSet // what was judged: best, or more if best was unusable
 	spare   *bgp.PathSet // what would be the best without them
-	refused string       // which of paths and spare, counted through, are refused: two bytes each
-	lost    string       // which of those because the kernel does not reach their next hops, likewise
-	stuck   bool         // it reaches none of hops, and there were no better paths
+	refused string       // which of paths and spare, counted through, are refused: two bytes each, see mark
+	stuck   bool         // the kernel reaches none of hops, and there were no other paths; refused says so too
 	usable  []hop        // the accepted of paths
 	backup  []hop        // the accepted of spare
 	hops    []netip.Addr // the addresses of usable: sorted, each once
@@ -30,12 +29,11 @@ type hop struct{ peer, address netip.Addr }
 type wayKey struct {
 	view               *view
 	best, paths, spare *bgp.PathSet
-	refused, lost      string
-	stuck              bool
+	refused            string
 }
 
 func (w *way) key() wayKey {
-	return wayKey{w.view, w.best, w.paths, w.spare, w.refused, w.lost, w.stuck}
+	return wayKey{w.view, w.best, w.paths, w.spare, w.refused}
 }
 
 // fallback says that a better path was unusable, so that it is looked at again now and then.
@@ -45,16 +43,16 @@ func (w *way) fallback() bool { return w.paths != w.best || len(w.hops) == 0 || 
 type judged struct {
 	view               *view
 	best, paths, spare *bgp.PathSet
-	refused, lost      []byte
-	stuck              bool
+	refused            []byte
 }
 
 // way returns the way of judged paths.
 func (b *book) way(j judged) *way {
-	if w := b.ways[wayKey{j.view, j.best, j.paths, j.spare, string(j.refused), string(j.lost), j.stuck}]; w != nil {
+	if w := b.ways[wayKey{j.view, j.best, j.paths, j.spare, string(j.refused)}]; w != nil {
 		return w
 	}
-	w := &way{view: j.view, best: j.best, paths: j.paths, spare: j.spare, refused: string(j.refused), lost: string(j.lost), stuck: j.stuck}
+	w := &way{view: j.view, best: j.best, paths: j.paths, spare: j.spare, refused: string(j.refused)}
+	w.stuck = w.marked(allStuck)
 	for i, p := range j.paths.All() {
 		if !w.refuses(i) {
 			w.usable = append(w.usable, hop{p.Peer, p.NextHop})
@@ -70,16 +68,27 @@ func (b *book) way(j judged) *way {
 	return w
 }
 
-// appendRefused notes that the i-th path is refused.
-func appendRefused(refused []byte, i int) []byte { return append(refused, byte(i>>8), byte(i)) }
+// mark is what is noted of the i-th path: i if it is refused, i with lostPath if that is because the kernel does not reach
+// its next hop. One number is no path's and says that the kernel reaches none of hops.
+type mark int
+
+const (
+	lostPath mark = 1 << 15
+	allStuck mark = 1<<16 - 1
+)
+
+// appendRefused notes that a path is refused.
+func appendRefused(refused []byte, m mark) []byte { return append(refused, byte(m>>8), byte(m)) }
 
 // refuses says whether the i-th path is refused.
-func (w *way) refuses(i int) bool { return marked(w.refused, i) }
+func (w *way) refuses(i int) bool { return w.marked(mark(i)) || w.lost(i) }
 
-// marked says whether i is among the numbers that appendRefused put into list.
-func marked(list string, i int) bool {
-	for at := 0; at < len(list); at += 2 {
-		if int(list[at])<<8|int(list[at+1]) == i {
+// lost says whether the i-th path is refused because the kernel does not reach its next hop.
+func (w *way) lost(i int) bool { return w.marked(mark(i) | lostPath) }
+
+func (w *way) marked(m mark) bool {
+	for at := 0; at < len(w.refused); at += 2 {
+		if mark(w.refused[at])<<8|mark(w.refused[at+1]) == m {
 			return true
 		}
 	}
