@@ -61,7 +61,7 @@ func (s *socket) send(link int, to netip.Addr, body []byte) error {
 	return errors.Join(err, sent)
 }
 
-// receive waits for the next message. The packet uses the buffer.
+// receive waits for the next message. The packet uses the buffer. The error is os.ErrClosed once the socket is closed.
 func (s *socket) receive(buffer []byte) (packet, error) {
 	conn, err := s.file.SyscallConn()
 	if err != nil {
@@ -83,7 +83,10 @@ func (s *socket) receive(buffer []byte) (packet, error) {
 		}
 		return true
 	})
-	return p, errors.Join(err, failed)
+	if err != nil { // the poller's own word for it is not exported
+		return packet{}, os.ErrClosed
+	}
+	return p, failed
 }
 
 // hopLimit is -1 when it was not told.
