@@ -73,7 +73,7 @@ func start(t *testing.T, change func(*Config)) *subject {
 // take it before it is used.
 func freePort(t *testing.T) int {
 	for {
-		port := 10000 + rand.IntN(20000) //nolint:gosec // it need not be a secret
+		port := 10000 + rand.IntN(20000)
 		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue

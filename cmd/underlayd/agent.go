@@ -146,11 +146,7 @@ func (a *agent) Run(ctx context.Context) error {
 	}
 	a.observe(a.kernel.Drain()) // what was adopted
 	a.beginProbation(time.Now())
-	if order := readOrder(a.config.Runtime.Directory); order != nil {
-		a.log.WithField("reason", order.Reason).Warn("drain: the node has left; it stays so until the order is taken back")
-		a.drain = drain{stage: drained, since: a.started, order: *order}
-		a.leaveKernel(ctx)
-	}
+	a.stayDrained(ctx)
 	a.advertise(ctx)
 	a.setPeers(ctx)
 	a.publish()

@@ -172,3 +172,12 @@ func optional(before, text, after string) string {
 	}
 	return before + text + after
 }
+
+// stayDrained keeps a node that has left away when its daemon starts again.
+func (a *agent) stayDrained(ctx context.Context) {
+	if order := readOrder(a.config.Runtime.Directory); order != nil {
+		a.log.WithField("reason", order.Reason).Warn("drain: the node has left; it stays so until the order is taken back")
+		a.drain = drain{stage: drained, since: a.started, order: *order}
+		a.leaveKernel(ctx)
+	}
+}
