@@ -163,7 +163,8 @@ func (r *raw) next() (*gobgp.BGPMessage, error) {
 	if _, err := io.ReadFull(r.conn, header); err != nil {
 		return nil, err
 	}
-	whole := append(header, make([]byte, int(binary.BigEndian.Uint16(header[16:]))-len(header))...)
+	whole := make([]byte, binary.BigEndian.Uint16(header[16:]))
+	copy(whole, header)
 	if _, err := io.ReadFull(r.conn, whole[gobgp.BGP_HEADER_LENGTH:]); err != nil {
 		return nil, err
 	}

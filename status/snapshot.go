@@ -88,7 +88,7 @@ type Session struct {
 	State           string     `json:"state"`
 	Since           time.Time  `json:"since,omitzero"` // when it came up or went down last
 	RouterID        netip.Addr `json:"routerID,omitzero"`
-	Families        []string   `json:"families,omitempty"` // negotiated: ipv4, ipv6
+	Families        []string   `json:"families,omitempty"`        // negotiated: ipv4, ipv6
 	ExtendedNextHop bool       `json:"extendedNextHop,omitempty"` // the peer takes IPv4 prefixes with IPv6 next hops (RFC 8950)
 	GracefulRestart bool       `json:"gracefulRestart"`
 	Complete        bool       `json:"complete"` // all its initial routes have arrived

@@ -2,8 +2,9 @@ package neighbor
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -26,8 +27,10 @@ type Finder struct {
 // Open prepares for the network namespace of the calling thread. It must be called while the process has CAP_NET_RAW;
 // without, everything works but that no neighbour is ever found, which Find says.
 func Open() *Finder {
+	var id [2]byte
+	_, _ = rand.Read(id[:]) // never fails
 	f := &Finder{
-		id: uint16(rand.Uint32()), changed: make(chan struct{}, 1), poked: make(chan struct{}, 1), links: map[string]*link{},
+		id: binary.NativeEndian.Uint16(id[:]), changed: make(chan struct{}, 1), poked: make(chan struct{}, 1), links: map[string]*link{},
 	}
 	var err error
 	if f.socket, err = openSocket(); err != nil {

@@ -80,26 +80,24 @@ const greetings = 5
 // maxSeen bounds what a link full of strangers costs.
 const maxSeen = 64
 
-// judge decides who the neighbour is and says whether that is another one now.
-func (l *link) judge(now time.Time) (changed bool) {
+// judge decides who the neighbour is.
+func (l *link) judge(now time.Time) {
 	for a, s := range l.seen {
 		if now.Sub(s.last) > forget {
 			delete(l.seen, a)
 		}
 	}
 	if l.current.IsValid() && !l.lost(now) {
-		return false
+		return
 	}
 	next := l.candidates(now)
 	if len(next) != 1 || next[0] == l.current {
-		return false
+		return
 	}
 	s := l.seen[next[0]]
-	if !s.router && now.Sub(s.first) < settle {
-		return false
+	if s.router || now.Sub(s.first) >= settle {
+		l.current, l.eager = next[0], greetings
 	}
-	l.current, l.eager = next[0], greetings
-	return true
 }
 
 // lost says whether the neighbour is silent while others are not: it has been asked often since the first of them was

@@ -195,7 +195,7 @@ func neighborReplaced(t *testing.T, lab *containerlab.Lab) {
 }
 
 // veth makes a link between two nodes anew, from outside.
-func veth(t *testing.T, a *containerlab.Node, ifaceA string, b *containerlab.Node, ifaceB string) { //nolint:revive // two ends of two
+func veth(t *testing.T, a *containerlab.Node, ifaceA string, b *containerlab.Node, ifaceB string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ip", "link", "add", ifaceA, "netns", strconv.Itoa(a.PID()), "type", "veth",
 		"peer", "name", ifaceB, "netns", strconv.Itoa(b.PID())).CombinedOutput()
