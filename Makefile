@@ -78,6 +78,12 @@ faults: ## every fault of the catalogue in a running mesh with traffic, one tabl
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/faults $(ARGS)
 
+.PHONY: interop
+interop: ## every speaker × transport × relation × feature, one matrix; ARGS='-run frr', '-list' (root)
+	@.ci/prepare $(TEST_TOOLS)
+	@$(MAKE) --no-print-directory build
+	@go run ./containerlab/interop $(ARGS)
+
 .PHONY: pictures
 pictures: ## draw topology.svg beside each topology again, and the drawings that tests compare with
 	@go test ./config/picture -count=1 -update

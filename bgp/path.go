@@ -39,6 +39,8 @@ type Change struct {
 type Path struct {
 	// Peer is the address of the session the path came from.
 	Peer netip.Addr
+	// ID tells the paths apart that one peer has to the same prefix (RFC 7911); 0 for a peer that sends only one.
+	ID uint32
 	// NextHop is where the peer wants the traffic sent; invalid when it sent none.
 	NextHop netip.Addr
 	// ASPath is the flattened AS_PATH, nearest AS first; empty inside the own AS.
@@ -114,7 +116,7 @@ func newPath(in *apiutil.Path, ownASN uint32) Path {
 
 // read returns a path whose slices are overwritten by the next one: interning copies what is new.
 func (r *pathReader) read(in *apiutil.Path) Path {
-	p := Path{Peer: in.PeerAddress, Stale: in.Stale, LocalPref: defaultLocalPref}
+	p := Path{Peer: in.PeerAddress, ID: in.RemoteID, Stale: in.Stale, LocalPref: defaultLocalPref}
 	r.asns, r.ids, r.communities = r.asns[:0], r.ids[:0], nil
 	for _, attribute := range in.Attrs {
 		switch a := attribute.(type) {
@@ -176,6 +178,6 @@ func (p Path) AsGoodAs(q Path) bool {
 
 // Equal says whether two paths are alike in all that is read of them.
 func (p Path) Equal(q Path) bool {
-	return p.Peer == q.Peer && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
+	return p.Peer == q.Peer && p.ID == q.ID && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
 		slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -9,7 +10,7 @@ import (
 // PathSet is the paths of a prefix. It is immutable, and shared: prefixes with the same paths have the same set, so
 // that 100,000 prefixes of 4,000 nodes have 4,000 sets. The nil set is empty.
 type PathSet struct {
-	paths []Path // sorted by peer
+	paths []Path // sorted by peer and ID
 	key   string // under which the table keeps it; empty for a set of somebody's own
 	users int    // prefixes in the table that have it; guarded by the table's mutex
 }
@@ -30,10 +31,10 @@ func (s *PathSet) All() []Path {
 	return s.paths
 }
 
-// from returns the index of a peer's path, -1 if there is none.
-func (s *PathSet) from(peer netip.Addr) int {
+// from returns the index of a peer's path, -1 if there is none. The id is that of the path among the peer's.
+func (s *PathSet) from(peer netip.Addr, id uint32) int {
 	for i := range s.All() {
-		if s.paths[i].Peer == peer {
+		if s.paths[i].Peer == peer && s.paths[i].ID == id {
 			return i
 		}
 	}
@@ -54,7 +55,7 @@ func (p *pathSets) intern(paths []Path) *PathSet {
 	if len(paths) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(paths, func(a, b Path) int { return a.Peer.Compare(b.Peer) })
+	slices.SortStableFunc(paths, func(a, b Path) int { return cmp.Or(a.Peer.Compare(b.Peer), cmp.Compare(a.ID, b.ID)) })
 	p.scratch = p.scratch[:0]
 	for i := range paths {
 		p.scratch = paths[i].appendKey(p.scratch)
@@ -85,6 +86,7 @@ func (p *pathSets) release(s *PathSet) {
 // appendKey appends all that makes a path what it is.
 func (p *Path) appendKey(b []byte) []byte {
 	b = appendAddr(appendAddr(b, p.Peer), p.NextHop)
+	b = binary.NativeEndian.AppendUint32(b, p.ID)
 	b = binary.NativeEndian.AppendUint32(b, p.LocalPref)
 	b = binary.NativeEndian.AppendUint32(b, p.MED)
 	b = binary.NativeEndian.AppendUint32(b, uint32(len(p.ASPath)))

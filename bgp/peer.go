@@ -64,6 +64,8 @@ type Transport struct {
 	ASOverride bool
 	// RemovePrivateAS is what becomes of private AS numbers (RFC 6996) in paths that are passed on to it.
 	RemovePrivateAS PrivateAS
+	// AddPaths takes several paths for a prefix, if the peer sends them (RFC 7911); we never do.
+	AddPaths bool
 	// Password is the key of the connection's MD5 signatures (RFC 2385); zero for none. A peer is refused whose
 	// password the kernel does not take.
 	Password Secret
@@ -263,6 +265,9 @@ func (s *Speaker) apiPeer(p Peer) *api.Peer {
 	}
 	if p.IPv6 {
 		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP6, gr.Enabled))
+	}
+	for _, family := range peer.AfiSafis {
+		family.AddPaths = &api.AddPaths{Config: &api.AddPathsConfig{Receive: p.AddPaths}}
 	}
 	return peer
 }

@@ -149,7 +149,7 @@ func (t *table) setSpare(prefix netip.Prefix, all []*apiutil.Path, reader *pathR
 		switch {
 		case !p.PeerAddress.IsValid(): // our own
 		case p.Best:
-			if l.best.from(p.PeerAddress) < 0 {
+			if l.best.from(p.PeerAddress, p.RemoteID) < 0 {
 				return
 			}
 			best++

@@ -133,7 +133,7 @@ func (t *table) adds(event *apiutil.Path) bool {
 		return false
 	}
 	l := t.get(prefix)
-	return l != nil && l.best != nil && l.best.from(event.PeerAddress) < 0
+	return l != nil && l.best != nil && l.best.from(event.PeerAddress, event.RemoteID) < 0
 }
 
 // get finds a prefix; nil if it is not known.
@@ -144,7 +144,7 @@ func (t *table) get(prefix netip.Prefix) *learned {
 	return t.last
 }
 
-// set replaces or removes the path of one peer for one prefix.
+// set replaces or removes a path of one peer for one prefix.
 func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 	l := t.get(prefix)
 	if l == nil {
@@ -155,7 +155,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		t.prefixes.Set(prefix, l)
 		t.last = l
 	}
-	at, count := l.best.from(event.PeerAddress), 0
+	at, count := l.best.from(event.PeerAddress, event.RemoteID), 0
 	paths := append(t.scratch[:0], l.best.All()...)
 	switch {
 	case event.Withdrawal && at < 0:

@@ -169,3 +169,34 @@ func TestTwoSessionsThatEndTogether(t *testing.T) {
 	require.Len(t, changes, 1)
 	require.Equal(t, 2, changes[0].Paths.Len())
 }
+
+func TestAPeerMayHaveSeveralPathsToAPrefix(t *testing.T) {
+	table := newTable(ownASN)
+	prefix, peer := netip.MustParsePrefix("10.20.1.0/24"), netip.MustParseAddr("192.168.0.2")
+	path := func(id, nextHop uint32) *apiutil.Path {
+		p := event(t, prefix, peer, ipv4(nextHop))
+		p.RemoteID = id
+		return p
+	}
+	hops := func() (list []netip.Addr) {
+		changes := table.drain(0)
+		require.Len(t, changes, 1)
+		for _, p := range changes[0].Paths.All() {
+			list = append(list, p.NextHop)
+		}
+		return list
+	}
+	table.update([]*apiutil.Path{path(2, 20), path(1, 10)})
+	require.Equal(t, []netip.Addr{ipv4(10), ipv4(20)}, hops())
+	table.update([]*apiutil.Path{path(1, 11)})
+	require.Equal(t, []netip.Addr{ipv4(11), ipv4(20)}, hops(), "only the path with that id is replaced")
+	gone := path(2, 20)
+	gone.Withdrawal = true
+	table.update([]*apiutil.Path{gone})
+	require.Equal(t, []netip.Addr{ipv4(11)}, hops(), "or withdrawn")
+	gone = path(1, 11)
+	gone.Withdrawal = true
+	table.update([]*apiutil.Path{gone})
+	require.Empty(t, hops())
+	require.Empty(t, table.sets.sets)
+}

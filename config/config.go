@@ -96,6 +96,7 @@ type Peer struct {
 	PasswordFile    string // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
 	MaxPrefixes     Limit  // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
 	BFD             BFD
+	AddPaths        bool // take several paths for a prefix (RFC 7911)
 }
 
 // PrivateAS is what becomes of private AS numbers (RFC 6996) in what is passed on to a peer.

@@ -77,6 +77,7 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 				Enabled: c.BGP.GracefulRestart.Enabled, RestartTime: c.BGP.GracefulRestart.RestartTime,
 			},
 			IPv4: slices.Contains(p.Families, config.IPv4), IPv6: slices.Contains(p.Families, config.IPv6),
+			AddPaths: p.AddPaths,
 		}, ConnectRetry: c.BGP.ConnectRetry, Deferral: c.BGP.GracefulRestart.Deferral}
 		peer.MaxPrefixes = c.PrefixLimit(p)
 		if key := keys[p.PasswordFile]; p.PasswordFile != "" {

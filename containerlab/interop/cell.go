@@ -94,6 +94,7 @@ func (l lack) matches(c cell) bool {
 func lacks() []lack {
 	return []lack{
 		{cell{Daemon: gobgp, Feature: bfd}, "gobgpd 3.10 has no BFD"},
+		{cell{Daemon: gobgp, Relation: ebgp, Feature: addPath}, "gobgpd names itself as the next hop of all that it passes on to another AS"},
 		{cell{Daemon: gobgp, Feature: soft}, "gobgpd re-reads its own Adj-RIB-In and asks nobody"},
 	}
 }

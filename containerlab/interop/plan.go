@@ -91,6 +91,9 @@ func newPlan(c cell) *plan {
 	}
 	p.Node = host{p, "node", 1, nodeASN}
 	p.Peer = host{p, "peer", 2, asn}
+	if c.Relation == ibgp {
+		asn = otherASN // what one internal peer says is not passed on to another
+	}
 	for i := range c.origins() {
 		p.Origins = append(p.Origins, host{p, fmt.Sprintf("origin-%d", i+1), 3 + i, asn})
 	}
