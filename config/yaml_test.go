@@ -45,8 +45,8 @@ func TestYAML(t *testing.T) {
 		{"a tag on a list is refused", inBGP("peers: !!seq []"), one("bgp.peers: !!seq: tags are not supported: wants a list, such as [a, b]")},
 		{"an alias stands for its anchor", strings.Replace(minimal, "{asn: 64512}", "{asn: 64512, port: &p 1179, peers: [{name: a, address: 192.0.2.1, asn: 1, port: *p}]}", 1), nil},
 		{"a merged key that is unknown is refused in both places", inBGP("peers: [&a {name: a, address: 192.0.2.1, asn: 1, x: 1}, {<<: *a, name: b, address: 192.0.2.2}]"), []string{
-			"bgp.peers[0].x: unknown key (known here: name, address, interface, asn, port, localAddress, passive, clusters, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, passwordFile, maxPrefixes, bfd)",
-			"bgp.peers[1].x: unknown key (known here: name, address, interface, asn, port, localAddress, passive, clusters, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, passwordFile, maxPrefixes, bfd)"}},
+			"bgp.peers[0].x: unknown key (known here: name, address, interface, asn, port, localAddress, passive, clusters, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, addPaths, passwordFile, maxPrefixes, bfd)",
+			"bgp.peers[1].x: unknown key (known here: name, address, interface, asn, port, localAddress, passive, clusters, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, addPaths, passwordFile, maxPrefixes, bfd)"}},
 		{"an own key beats a merged one", inBGP("peers: [&a {name: a, address: 192.0.2.1, asn: 1}, &b {<<: *a, name: b, address: 192.0.2.2}, {<<: [*b, *a], name: c, address: 192.0.2.3}]"), nil},
 		{"merging what is no mapping is refused", inBGP("peers: [{<<: 1, name: a, address: 192.0.2.1, asn: 1}]"),
 			one("bgp.peers[0]: 1: wants a mapping (keys with values, indented below it), not a whole number")},

@@ -63,6 +63,10 @@ func (t *trial) explanation(ctx context.Context) string {
 		out, err := t.node.Output(ctx, argv...)
 		fmt.Fprintf(&text, "# %s\n%s%v\n", strings.Join(argv, " "), out, err)
 	}
+	if t.Cell.Daemon == frr {
+		out, err := t.peer.node.Output(ctx, "vtysh", "-c", "show ip route", "-c", "show ipv6 route", "-c", "show bgp nexthop", "-c", "show bgp ipv4 unicast")
+		fmt.Fprintf(&text, "# the peer\n%s%v\n", out, err)
+	}
 	_ = t.lab.WriteLogs(&text)
 	return text.String()
 }
