@@ -10,7 +10,7 @@ import (
 func peerChoice() []string { return []string{"address", "interface"} }
 
 func peerKeys() []field[Peer] {
-	return []field[Peer]{
+	return slices.Concat([]field[Peer]{
 		scalar(key{name: "name", required: true, doc: "the peer's name, a DNS-1123 label"},
 			label(), func(p *Peer) *string { return &p.Name }),
 		scalar(key{name: "address", shown: "required unless there is an interface", effect: ResetsPeer,
@@ -46,6 +46,22 @@ func peerKeys() []field[Peer] {
 		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
 			doc: "the address families the session carries"},
 			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
+	}, peerPathKeys(), []field[Peer]{
+		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
+			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
+			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
+		scalar(key{name: "maxPrefixes", fallback: "auto",
+			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
+				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
+			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
+		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
+			func(p *Peer) *BFD { return &p.BFD }),
+	})
+}
+
+// peerPathKeys say what paths are exchanged with a peer.
+func peerPathKeys() []field[Peer] {
+	return []field[Peer]{
 		scalar(key{name: "extendedNextHop", fallback: "auto",
 			doc: "whether IPv4 prefixes have IPv6 next hops (RFC 8950), on a session over IPv6; " +
 				"auto: on a session with a link-local address, and where we have no IPv4 address on the link"},
@@ -62,15 +78,6 @@ func peerKeys() []field[Peer] {
 		scalar(key{name: "addPaths", fallback: "false", effect: ResetsPeer,
 			doc: "take several paths for one prefix of it, as a route reflector has them, if it sends them (RFC 7911)"},
 			boolean(), func(p *Peer) *bool { return &p.AddPaths }),
-		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
-			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
-			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
-		scalar(key{name: "maxPrefixes", fallback: "auto",
-			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
-				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
-			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
-		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
-			func(p *Peer) *BFD { return &p.BFD }),
 	}
 }
 

@@ -95,6 +95,8 @@ func lacks() []lack {
 	return []lack{
 		{cell{Daemon: gobgp, Feature: bfd}, "gobgpd 3.10 has no BFD"},
 		{cell{Daemon: gobgp, Relation: ebgp, Feature: addPath}, "gobgpd names itself as the next hop of all that it passes on to another AS"},
+		{cell{Daemon: gobgp, Transport: unnumbered, Feature: md5}, "gobgpd 3.10 signs nothing to an address with a zone"},
+		{cell{Daemon: frr, Transport: rfc8950, Relation: ebgp, Feature: addPath}, "FRR 8.4 names itself as the IPv6 next hop of what it passes on to another AS"},
 		{cell{Daemon: gobgp, Feature: soft}, "gobgpd re-reads its own Adj-RIB-In and asks nobody"},
 	}
 }

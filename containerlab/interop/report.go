@@ -20,16 +20,8 @@ func show(w io.Writer, results []result) {
 		rows := 0
 		for _, transport := range transports() {
 			for _, relation := range relations() {
-				row, any := []string{transport + " " + relation}, false
-				for _, f := range features() {
-					text, tried := "", false
-					if i := slices.IndexFunc(results, func(r result) bool { return r.cell == cell{d, transport, relation, f} }); i >= 0 {
-						text, tried = mark(results[i], &reasons), true
-					}
-					row, any = append(row, text), any || tried
-				}
-				if any {
-					fmt.Fprintln(t, strings.Join(row, "\t"))
+				if row := marks(results, cell{Daemon: d, Transport: transport, Relation: relation}, &reasons); row != nil {
+					fmt.Fprintf(t, "%s %s\t%s\n", transport, relation, strings.Join(row, "\t"))
 					rows++
 				}
 			}
@@ -49,6 +41,21 @@ func show(w io.Writer, results []result) {
 			fmt.Fprintf(w, "\nFAIL %s\n  %s\n", r.cell, strings.ReplaceAll(r.Observed, "\n", "\n  "))
 		}
 	}
+}
+
+// marks is a row of the table, a mark for each feature; nil if none was tried.
+func marks(results []result, c cell, reasons *[]string) []string {
+	row, any := make([]string, len(features())), false
+	for n, f := range features() {
+		c.Feature = f
+		if i := slices.IndexFunc(results, func(r result) bool { return r.cell == c }); i >= 0 {
+			row[n], any = mark(results[i], reasons), true
+		}
+	}
+	if !any {
+		return nil
+	}
+	return row
 }
 
 // mark is a result in the table; reasons are numbered.
