@@ -99,7 +99,8 @@ func concerned(path string, old, new *Config) []string {
 	for _, p := range new.BGP.Peers {
 		kept := slices.ContainsFunc(old.BGP.Peers, func(o Peer) bool { return o.Name == p.Name })
 		own := strings.HasPrefix(path, "bgp.peers["+p.Name+"].")
-		all := !strings.HasPrefix(path, "bgp.peers[") && (path != "bgp.holdTime" || p.HoldTime == 0)
+		all := !strings.HasPrefix(path, "bgp.peers[") && (path != "bgp.holdTime" || p.HoldTime == 0) &&
+			(path != "bgp.reflector.clusterID" || p.Client)
 		if kept && (own || all) {
 			peers = append(peers, p.Name)
 		}

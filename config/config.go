@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 type Cluster struct {
 	Name     string         // a DNS-1123 label
 	ID       uint32         // unique in the mesh, never 0
+	Region   string         // where it is, for preference; empty: not said
+	Zone     string         // likewise, of all its nodes
 	PodCIDRs []netip.Prefix // all that this cluster may advertise; empty: nothing
 	Reserved []netip.Prefix // never accepted from anyone
 }
@@ -33,6 +36,8 @@ type Cluster struct {
 // Node is the node the daemon runs on.
 type Node struct {
 	Name     string         // as Kubernetes knows it; never empty
+	Region   string         // where it is; that of the cluster unless said otherwise
+	Zone     string         // likewise
 	PodCIDRs []netip.Prefix // advertised from this node; empty: taken from Kubernetes
 }
 
@@ -47,6 +52,8 @@ type BGP struct {
 	StartLimit      time.Duration // how long stale routes may wait for the peers after a start
 	GracefulRestart GracefulRestart
 	Brake           Brake
+	Reflector       Reflector
+	Preference      Preference
 	Peers           []Peer // in the order of the file
 	PeersFile       string // absolute path of a file with more of them, see ParsePeers; empty: none. The owner of the Config reads it
 	NodePeers       NodePeers
@@ -74,6 +81,17 @@ type Brake struct {
 	Hold  time.Duration // since the session was lost; 0: off
 }
 
+// Preference is what paths of peers count for whose place is known: their LOCAL_PREF, by how near the peer is.
+type Preference struct {
+	Zone, Region, Other int           // of a peer in our zone, in our region, elsewhere
+	Hold                time.Duration // how long a better path must have been there before it is used instead of a worse one
+}
+
+// Reflector is what the clients of a route reflector are told (RFC 4456).
+type Reflector struct {
+	ClusterID netip.Addr // written as an IPv4 address; the zero Addr: the router id
+}
+
 // Peer is one BGP neighbour. At most one of Hops and Multihop is not 0.
 type Peer struct {
 	Name         string     // a DNS-1123 label, unique among the peers
@@ -81,13 +99,22 @@ type Peer struct {
 	Interface    string     // empty: the peer has an Address
 	ASN          uint32
 	Port         int
-	LocalAddress netip.Addr    // the zero Addr: chosen by the kernel
-	Passive      bool          // wait for the peer to connect
-	Clusters     []string      // remote clusters that may be learned from it; empty: every declared one
-	Hops         int           // GTSM (RFC 5082): packets must have TTL 256-Hops or more; 0: off
-	Multihop     int           // TTL sent on an eBGP session without GTSM; 0: not multihop
-	HoldTime     time.Duration // 0: that of the speaker; see BGP.Timers
-	Families     []Family      // never empty
+	LocalAddress netip.Addr     // the zero Addr: chosen by the kernel
+	Passive      bool           // wait for the peer to connect
+	Clusters     []string       // remote clusters that may be learned from it; empty: every declared one
+	Client       bool           // iBGP: it is our route reflector client (RFC 4456)
+	Region       string         // where it is, for preference; empty with Zone: not said
+	Zone         string         // likewise
+	PassOn       []string       // clusters whose learned routes it gets too; this cluster's own name: those of our clients
+	NextHop      NextHopMode    // of what is passed on to it
+	Advertise    []netip.Prefix // which of our own prefixes it gets: those inside, the zero Prefix for all; empty: none
+	Communities  []Community    // added to all that it gets
+	Require      []Community    // paths of it that carry none of these are refused; empty: none is required
+	Refuse       []Community    // paths of it that carry one of these are refused
+	Hops         int            // GTSM (RFC 5082): packets must have TTL 256-Hops or more; 0: off
+	Multihop     int            // TTL sent on an eBGP session without GTSM; 0: not multihop
+	HoldTime     time.Duration  // 0: that of the speaker; see BGP.Timers
+	Families     []Family       // never empty
 	// ExtendedNextHop is whether IPv4 prefixes have IPv6 next hops (RFC 8950).
 	ExtendedNextHop Tristate
 	AllowOwnAS      int // how often our AS number may be in a path of this peer
@@ -115,6 +142,22 @@ type BFD struct {
 	Multiplier int           // so many packets may get lost
 }
 
+// NextHopMode says which next hop a peer gets with routes that are passed on.
+type NextHopMode string
+
+// The modes of a next hop.
+const (
+	NextHopAuto      NextHopMode = "auto"      // unchanged, and our own address instead of a link-local one
+	NextHopSelf      NextHopMode = "self"      // our own address: the traffic comes through us
+	NextHopUnchanged NextHopMode = "unchanged" // as it was learned: the traffic goes straight there
+)
+
+// Community is a community (RFC 1997), written high:low, or a large one (RFC 8092), written with three numbers.
+type Community string
+
+// Large says which of the two it is.
+func (c Community) Large() bool { return strings.Count(string(c), ":") == 2 }
+
 // Limit is a number that may be left to the daemon or be none.
 type Limit int
 
@@ -140,7 +183,8 @@ type RemoteCluster struct {
 	PodCIDRs     []netip.Prefix // never empty
 	PrefixLength PrefixLength
 	MaxPrefixes  int
-	RequireID    bool // paths that do not carry ID are refused
+	RequireID    bool           // paths that do not carry ID are refused
+	Advertise    []netip.Prefix // which of our own prefixes are for it: those inside, the zero Prefix for all; empty: none
 }
 
 // PrefixLength limits the lengths of the prefixes a cluster may send.
@@ -240,6 +284,13 @@ func (c *Config) PrefixLimit(p Peer) int {
 	default:
 		return int(p.MaxPrefixes)
 	}
+}
+
+// Selects says whether one of the prefixes of a list that selects own ones (see Peer.Advertise) is a given one or holds it.
+func Selects(list []netip.Prefix, own netip.Prefix) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool {
+		return !p.IsValid() || p.Overlaps(own) && p.Bits() <= own.Bits()
+	})
 }
 
 // Internal reports whether the session with a peer is iBGP.

@@ -11,12 +11,13 @@ func (r *reader) derive(c *Config, o Overrides) {
 	if c.Node.Name == "" && !r.failed["node.name"] {
 		r.deriveNodeName(c, o)
 	}
+	c.Node.Region, c.Node.Zone = cmp.Or(c.Node.Region, c.Cluster.Region), cmp.Or(c.Node.Zone, c.Cluster.Zone)
 	for i := range c.BGP.Peers {
 		r.derivePeer(c, &c.BGP.Peers[i], element("bgp.peers", i))
 	}
 	nodes := c.BGP.nodeDefaults()
 	r.derivePeer(c, &nodes, "bgp.nodePeers.defaults")
-	c.BGP.NodePeers.Defaults.Hops = nodes.Hops
+	c.BGP.NodePeers.Defaults.Hops, c.BGP.NodePeers.Defaults.PassOn = nodes.Hops, nodes.PassOn
 	for i := range c.Clusters {
 		remote := &c.Clusters[i]
 		if path := clusterPath(i, "prefixLength.ipv4"); !r.given(path) {
@@ -35,6 +36,21 @@ func (r *reader) derivePeer(c *Config, p *Peer, path string) {
 		// loopback address.
 		p.Hops = 1
 	}
+	if !r.given(join(path, "passOn")) && p.Client {
+		p.PassOn = clusterNames(c) // what a client of a reflector is there for
+	}
+}
+
+// clusterNames returns the names of the remote clusters, sorted as lists are.
+func clusterNames(c *Config) []string {
+	var names []string
+	for _, remote := range c.Clusters {
+		if remote.Name != "" && !slices.Contains(names, remote.Name) {
+			names = append(names, remote.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (r *reader) deriveNodeName(c *Config, o Overrides) {

@@ -10,7 +10,7 @@ import (
 func peerChoice() []string { return []string{"address", "interface"} }
 
 func peerKeys() []field[Peer] {
-	return slices.Concat([]field[Peer]{
+	keys := []field[Peer]{
 		scalar(key{name: "name", required: true, doc: "the peer's name, a DNS-1123 label"},
 			label(), func(p *Peer) *string { return &p.Name }),
 		scalar(key{name: "address", shown: "required unless there is an interface", effect: ResetsPeer,
@@ -31,9 +31,47 @@ func peerKeys() []field[Peer] {
 		scalar(key{name: "passive", fallback: "false", effect: ResetsPeer,
 			doc: "wait for the peer to connect"},
 			boolean(), func(p *Peer) *bool { return &p.Passive }),
+	}
+	return slices.Concat(keys, peerRouteKeys(), peerSessionKeys())
+}
+
+// peerRouteKeys say what is learned from a peer and what it gets.
+func peerRouteKeys() []field[Peer] {
+	return []field[Peer]{
 		list(key{name: "clusters", shown: "every one declared",
 			doc: "the remote clusters that may be learned from this peer"},
 			text[string]("name"), func(p *Peer) *[]string { return &p.Clusters }),
+		scalar(key{name: "client", fallback: "false", effect: ResetsPeer,
+			doc: "iBGP: the peer is our route reflector client (RFC 4456)"},
+			boolean(), func(p *Peer) *bool { return &p.Client }),
+		scalar(key{name: "region", doc: "the region the peer is in, see bgp.preference"},
+			label().or(""), func(p *Peer) *string { return &p.Region }),
+		scalar(key{name: "zone", doc: "the zone the peer is in"},
+			label().or(""), func(p *Peer) *string { return &p.Zone }),
+		list(key{name: "passOn", shown: "none; for a client: every one declared",
+			doc: "the clusters whose learned routes are advertised to this peer too; this cluster's own name: those of our clients"},
+			text[string]("name"), func(p *Peer) *[]string { return &p.PassOn }),
+		scalar(key{name: "nextHop", fallback: string(NextHopAuto),
+			doc: "the next hop of what is passed on to this peer; auto: unchanged, but self instead of a link-local one"},
+			oneOf(NextHopAuto, NextHopSelf, NextHopUnchanged), func(p *Peer) *NextHopMode { return &p.NextHop }),
+		list(key{name: "advertise", fallback: "all",
+			doc: "which of our own prefixes this peer gets; [] for none"},
+			podPrefix().or("all"), func(p *Peer) *[]netip.Prefix { return &p.Advertise }),
+		list(key{name: "communities",
+			doc: "communities added to all that this peer gets: 65000:100, 65000:1:2, no-export, …"},
+			community(), func(p *Peer) *[]Community { return &p.Communities }),
+		list(key{name: "require",
+			doc: "communities of which a path of this peer must carry one"},
+			community(), func(p *Peer) *[]Community { return &p.Require }),
+		list(key{name: "refuse",
+			doc: "communities of which a path of this peer may carry none"},
+			community(), func(p *Peer) *[]Community { return &p.Refuse }),
+	}
+}
+
+// peerSessionKeys say how the session is.
+func peerSessionKeys() []field[Peer] {
+	return []field[Peer]{
 		scalar(key{name: "hops", shown: "1 for eBGP, 0 for iBGP, with multihop and on loopback", effect: ResetsPeer,
 			doc: "GTSM (RFC 5082): accept packets from at most that many hops away, with TTL 256-hops or more; 0: off"},
 			number[int](0, 254), func(p *Peer) *int { return &p.Hops }),
@@ -46,22 +84,6 @@ func peerKeys() []field[Peer] {
 		list(key{name: "families", fallback: "ipv4, ipv6", filled: true, effect: ResetsPeer,
 			doc: "the address families the session carries"},
 			oneOf(IPv4, IPv6), func(p *Peer) *[]Family { return &p.Families }),
-	}, peerPathKeys(), []field[Peer]{
-		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
-			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
-			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
-		scalar(key{name: "maxPrefixes", fallback: "auto",
-			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
-				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
-			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
-		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
-			func(p *Peer) *BFD { return &p.BFD }),
-	})
-}
-
-// peerPathKeys say what paths are exchanged with a peer.
-func peerPathKeys() []field[Peer] {
-	return []field[Peer]{
 		scalar(key{name: "extendedNextHop", fallback: "auto",
 			doc: "whether IPv4 prefixes have IPv6 next hops (RFC 8950), on a session over IPv6; " +
 				"auto: on a session with a link-local address, and where we have no IPv4 address on the link"},
@@ -78,6 +100,38 @@ func peerPathKeys() []field[Peer] {
 		scalar(key{name: "addPaths", fallback: "false", effect: ResetsPeer,
 			doc: "take several paths for one prefix of it, as a route reflector has them, if it sends them (RFC 7911)"},
 			boolean(), func(p *Peer) *bool { return &p.AddPaths }),
+		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
+			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
+			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
+		scalar(key{name: "maxPrefixes", fallback: "auto",
+			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
+				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
+			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
+		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
+			func(p *Peer) *BFD { return &p.BFD }),
+	}
+}
+
+func preferenceKeys() []field[Preference] {
+	weight := func() kind[int] { return number[int](2, 1<<32-1) } // 1 is what is about to go (RFC 8326)
+	return []field[Preference]{
+		scalar(key{name: "zone", fallback: "300", doc: "of a peer in our zone"},
+			weight(), func(p *Preference) *int { return &p.Zone }),
+		scalar(key{name: "region", fallback: "200", doc: "of another peer in our region"},
+			weight(), func(p *Preference) *int { return &p.Region }),
+		scalar(key{name: "other", fallback: "100", doc: "of a peer elsewhere"},
+			weight(), func(p *Preference) *int { return &p.Other }),
+		scalar(key{name: "hold", fallback: "5s",
+			doc: "how long a path that counts more must have been there before it is used instead of one that works; 0s: at once"},
+			seconds(0, time.Hour, ""), func(p *Preference) *time.Duration { return &p.Hold }),
+	}
+}
+
+func reflectorKeys() []field[Reflector] {
+	return []field[Reflector]{
+		scalar(key{name: "clusterID", fallback: "auto", effect: ResetsPeer,
+			doc: "the CLUSTER_ID (RFC 4456), written as an IPv4 address; auto: the router id"},
+			routerID().or("auto"), func(r *Reflector) *netip.Addr { return &r.ClusterID }),
 	}
 }
 

@@ -26,6 +26,7 @@ func checkRelations(c *Config, fail report) {
 	r.timers()
 	r.peers()
 	r.nodePeers()
+	r.preference()
 	r.rule()
 }
 
@@ -39,6 +40,8 @@ func (r relations) peers() {
 		r.peerPaths(i, p)
 	}
 	r.peerClusters()
+	r.passingOn()
+	r.selections()
 }
 
 // rule refuses a rule for tables that the kernel looks at anyway.
@@ -114,18 +117,12 @@ func (r relations) contractLengths() {
 }
 
 func (r relations) staticPodCIDRs() {
+	r.insidePool("node.podCIDRs", r.Node.PodCIDRs)
 	for i, p := range r.Node.PodCIDRs {
 		if !p.IsValid() {
 			continue
 		}
 		path := element("node.podCIDRs", i)
-		inside := false
-		for _, pool := range r.Cluster.PodCIDRs {
-			inside = inside || pool.IsValid() && pool.Overlaps(p) && pool.Bits() <= p.Bits()
-		}
-		if !inside {
-			r.fail(path, p.String(), "lies in none of cluster.podCIDRs, and only those may be advertised")
-		}
 		for j, other := range r.Node.PodCIDRs[:i] {
 			if other.IsValid() && other != p && other.Overlaps(p) {
 				r.fail(path, p.String(), fmt.Sprintf("overlaps %s (%s)", other, element("node.podCIDRs", j)))

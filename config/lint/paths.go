@@ -112,8 +112,8 @@ func brings(s mesh.Session, cluster string, reached map[*mesh.Node]bool) bool {
 	return reached[s.To] && passesOn(s.BackPeer(), cluster)
 }
 
-// passesOn says whether a peer gets what was learned of a cluster. None ever does.
-func passesOn(config.Peer, string) bool { return false }
+// passesOn says whether a peer gets what was learned of a cluster.
+func passesOn(p config.Peer, cluster string) bool { return slices.Contains(p.PassOn, cluster) }
 
 func (c *checker) noPath(n *mesh.Node, i int, name string) {
 	f := Finding{
