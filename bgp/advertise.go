@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -16,23 +17,40 @@ import (
 // it for each peer; should it ever leak, it attracts no traffic (RFC 6666).
 func discardOnly() netip.Addr { return netip.MustParseAddr("100::1") }
 
-// Advertise makes the advertised prefixes exactly these. New ones go out before old ones are withdrawn.
-// Prefixes must be masked. Failures of single prefixes are joined; calling again repairs them.
+// Announcement is an own prefix and whom it is for.
+type Announcement struct {
+	Prefix netip.Prefix
+	// For are the ids of the clusters that it is for, carried as large communities ASN:2:id; empty: it is for everybody, and
+	// says nothing. Who it is not for gets it too, and refuses it.
+	For []uint32
+}
+
+// Advertise makes the advertised prefixes exactly these, for everybody.
 func (s *Speaker) Advertise(ctx context.Context, prefixes []netip.Prefix) error {
+	all := make([]Announcement, len(prefixes))
+	for i, prefix := range prefixes {
+		all[i].Prefix = prefix
+	}
+	return s.Announce(ctx, all)
+}
+
+// Announce makes the advertised prefixes exactly these. New ones go out before old ones are withdrawn.
+// Prefixes must be masked. Failures of single prefixes are joined; calling again repairs them.
+func (s *Speaker) Announce(ctx context.Context, all []Announcement) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	want := make(map[netip.Prefix]struct{}, len(prefixes))
+	want := make(map[netip.Prefix]struct{}, len(all))
 	var errs []error
-	for _, prefix := range prefixes {
-		want[prefix] = struct{}{}
-		if _, ok := s.advertised[prefix]; ok {
+	for _, a := range all {
+		want[a.Prefix] = struct{}{}
+		if ids, ok := s.advertised[a.Prefix]; ok && slices.Equal(ids, a.For) {
 			continue
 		}
-		if err := s.originate(ctx, prefix); err != nil {
-			errs = append(errs, fmt.Errorf("advertise %s: %w", prefix, err))
+		if err := s.originate(ctx, a); err != nil {
+			errs = append(errs, fmt.Errorf("advertise %s: %w", a.Prefix, err))
 			continue
 		}
-		s.advertised[prefix] = struct{}{}
+		s.advertised[a.Prefix] = a.For
 	}
 	for prefix := range s.advertised {
 		if _, ok := want[prefix]; ok {
@@ -47,8 +65,8 @@ func (s *Speaker) Advertise(ctx context.Context, prefixes []netip.Prefix) error 
 	return errors.Join(errs...)
 }
 
-// Leave says of all own prefixes, those of later calls of Advertise included, that they are about to go, so that peers
-// prefer other paths before that (GRACEFUL_SHUTDOWN, RFC 8326); or takes that back.
+// Leave says of all own prefixes, those of later calls of Advertise included, and of all that is passed on, that they are
+// about to go, so that peers prefer other paths before that (GRACEFUL_SHUTDOWN, RFC 8326); or takes that back.
 func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,12 +75,13 @@ func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
 	}
 	s.leaving = leaving
 	var errs []error
-	for prefix := range s.advertised {
-		if err := s.originate(ctx, prefix); err != nil {
+	for prefix, ids := range s.advertised {
+		if err := s.originate(ctx, Announcement{prefix, ids}); err != nil {
 			delete(s.advertised, prefix) // the next Advertise tries again
 			errs = append(errs, fmt.Errorf("advertise %s: %w", prefix, err))
 		}
 	}
+	errs = append(errs, s.passAgain(ctx))
 	return errors.Join(errs...)
 }
 
@@ -88,8 +107,8 @@ func (s *Speaker) Close(ctx context.Context, why string) error {
 	return errors.Join(errs...)
 }
 
-func (s *Speaker) originate(ctx context.Context, prefix netip.Prefix) error {
-	path, err := s.ownPath(prefix)
+func (s *Speaker) originate(ctx context.Context, a Announcement) error {
+	path, err := s.ownPath(a)
 	if err != nil {
 		return err
 	}
@@ -100,7 +119,7 @@ func (s *Speaker) originate(ctx context.Context, prefix netip.Prefix) error {
 }
 
 func (s *Speaker) withdraw(ctx context.Context, prefix netip.Prefix) error {
-	path, err := s.ownPath(prefix)
+	path, err := s.ownPath(Announcement{Prefix: prefix})
 	if err != nil {
 		return err
 	}
@@ -110,16 +129,19 @@ func (s *Speaker) withdraw(ctx context.Context, prefix netip.Prefix) error {
 }
 
 // ownPath builds the path of an own prefix. The next hop is a placeholder, see exportTo.
-func (s *Speaker) ownPath(prefix netip.Prefix) (*apiutil.Path, error) {
+func (s *Speaker) ownPath(a Announcement) (*apiutil.Path, error) {
+	prefix := a.Prefix
+	communities := []*gobgp.LargeCommunity{gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID)}
+	for _, id := range a.For {
+		communities = append(communities, gobgp.NewLargeCommunity(s.cfg.ASN, functionFor, id))
+	}
 	nlri, err := gobgp.NewIPAddrPrefix(prefix)
 	if err != nil {
 		return nil, err
 	}
 	path := &apiutil.Path{Family: familyIPv4, Nlri: nlri, Age: time.Now().Unix(), Attrs: []gobgp.PathAttributeInterface{
 		gobgp.NewPathAttributeOrigin(0), // IGP
-		gobgp.NewPathAttributeLargeCommunities([]*gobgp.LargeCommunity{
-			gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID),
-		}),
+		gobgp.NewPathAttributeLargeCommunities(communities),
 	}}
 	if s.leaving {
 		path.Attrs = append(path.Attrs, gobgp.NewPathAttributeCommunities([]uint32{gracefulShutdown}))

@@ -5,7 +5,7 @@
 //
 //   - Default deny in both directions. A path is imported only when the configuration of its peer
 //     names a range that holds it, and only prefixes given to Advertise are ever exported: a learned
-//     path is never passed on.
+//     path is passed on to a peer only if the peer's configuration says so (Passage).
 //   - LOCAL_PREF from outside the AS is ignored (RFC 4271, section 5.1.5).
 //   - GoBGP's callbacks only update the table of this package and mark prefixes dirty. They never
 //     block, and never call back into GoBGP.

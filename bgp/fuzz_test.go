@@ -41,7 +41,7 @@ func FuzzUpdate(f *testing.F) {
 			return
 		}
 		peer := netip.MustParseAddr("192.168.0.2")
-		table := newTable(64512)
+		table := newTable(64512, 7)
 		table.addSession(Peer{Transport: Transport{Name: "peer", Address: peer}})
 		paths := announcements(update, peer)
 		table.update(paths)

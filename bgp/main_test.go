@@ -13,5 +13,6 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(containerlab.InNamespace(m.Run,
 		netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("192.168.0.3"),
+		netip.MustParseAddr("192.168.0.4"), netip.MustParseAddr("192.168.0.5"),
 		netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")))
 }

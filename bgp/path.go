@@ -17,6 +17,10 @@ const (
 // originates from: ASN:1:clusterID (RFC 8092, section 3; the layout follows RFC 8195).
 const functionCluster = 1
 
+// functionFor is the function field of the large community that names a cluster which a route is for: ASN:2:clusterID. A
+// route without any is for everybody.
+const functionFor = 2
+
 // gracefulShutdown is the community GRACEFUL_SHUTDOWN, 65535:0: the path is about to go (RFC 8326).
 const gracefulShutdown = 0xffff0000
 
@@ -57,6 +61,11 @@ type Path struct {
 	Stale bool
 	// Blackhole says that it carries the community BLACKHOLE: its sender wants the traffic discarded (RFC 7999).
 	Blackhole bool
+	// NotForUs says that its origin names the clusters it is for (large community ASN:2:id), and ours is not among them.
+	NotForUs bool
+	// ClusterLoop says that our own CLUSTER_ID is in its CLUSTER_LIST: we, or another reflector with our id, reflected it
+	// before, and it is to be ignored (RFC 4456, section 8).
+	ClusterLoop bool
 }
 
 // Origin is the AS a path originates from, or own for a path that never left our AS.
@@ -99,7 +108,9 @@ func prefixOf(p *apiutil.Path) (netip.Prefix, bool) {
 
 // pathReader reads what matters from GoBGP's paths.
 type pathReader struct {
-	ownASN      uint32 // the origin of paths with an empty AS_PATH
+	ownASN      uint32     // the origin of paths with an empty AS_PATH
+	reflector   netip.Addr // our CLUSTER_ID; invalid for none
+	cluster     uint32     // our cluster's id
 	asns        []uint32
 	ids         []uint32
 	communities []*gobgp.LargeCommunity
@@ -108,9 +119,9 @@ type pathReader struct {
 	bare, zoned netip.Addr
 }
 
-// newPath reads one path.
-func newPath(in *apiutil.Path, ownASN uint32) Path {
-	r := pathReader{ownASN: ownASN}
+// newPath reads one path as the reader would.
+func newPath(in *apiutil.Path, like pathReader) Path {
+	r := pathReader{ownASN: like.ownASN, reflector: like.reflector, cluster: like.cluster}
 	return r.read(in)
 }
 
@@ -136,17 +147,24 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 			p.Blackhole = slices.Contains(a.Value, communityBlackhole)
 		case *gobgp.PathAttributeLargeCommunities:
 			r.communities = a.Values
+		case *gobgp.PathAttributeClusterList:
+			p.ClusterLoop = slices.Contains(a.Value, r.reflector)
 		}
 	}
 	p.ASPath = r.asns
 	origin := p.Origin(r.ownASN)
+	named, us := false, false
 	for _, c := range r.communities {
 		// A path of a cluster with our own AS number has lost it where the AS was overridden, but not the community.
-		if (c.ASN == origin || c.ASN == r.ownASN) && c.LocalData1 == functionCluster {
+		switch {
+		case c.ASN != origin && c.ASN != r.ownASN:
+		case c.LocalData1 == functionCluster:
 			r.ids = append(r.ids, c.LocalData2)
+		case c.LocalData1 == functionFor:
+			named, us = true, us || c.LocalData2 == r.cluster
 		}
 	}
-	p.ClusterIDs = r.ids
+	p.ClusterIDs, p.NotForUs = r.ids, named && !us
 	return p
 }
 
@@ -179,5 +197,5 @@ func (p Path) AsGoodAs(q Path) bool {
 // Equal says whether two paths are alike in all that is read of them.
 func (p Path) Equal(q Path) bool {
 	return p.Peer == q.Peer && p.ID == q.ID && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
-		slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
+		p.ClusterLoop == q.ClusterLoop && p.NotForUs == q.NotForUs && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

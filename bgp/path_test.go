@@ -42,7 +42,7 @@ func TestIDsSurviveAnOverriddenAS(t *testing.T) {
 		return newPath(&apiutil.Path{Attrs: []gobgp.PathAttributeInterface{
 			gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, asns)}),
 			gobgp.NewPathAttributeLargeCommunities(communities),
-		}}, ownASN)
+		}}, pathReader{ownASN: ownASN})
 	}
 	ours, theirs := gobgp.NewLargeCommunity(ownASN, functionCluster, 2), gobgp.NewLargeCommunity(64999, functionCluster, 3)
 	p := read([]uint32{65000, 65000}, ours, theirs)

@@ -104,6 +104,12 @@ func (p *Path) appendKey(b []byte) []byte {
 	if p.Blackhole {
 		flags |= 2
 	}
+	if p.ClusterLoop {
+		flags |= 4
+	}
+	if p.NotForUs {
+		flags |= 8
+	}
 	return append(b, flags)
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -19,6 +17,23 @@ type Peer struct {
 	// Import is what may be learned from this peer; nothing else is. A change re-evaluates what the
 	// peer has sent already and leaves the session alone.
 	Import []Range
+	// Detour is what of that counts less than what any other peer says, and nothing while it is about to go (RFC 8326).
+	Detour []Range
+	// LocalPref is what its paths count (RFC 4271, section 5.1.5), 2 or more; 0 leaves it at what they bring along, 100 from
+	// another AS.
+	LocalPref uint32
+	// Require and Refuse are communities as text, 65000:100 or 65000:1:2. Paths that carry none of Require are kept out, if
+	// there are any, and those that carry one of Refuse.
+	Require, Refuse []string
+	// Restricted has only those own prefixes be sent that lie in Advertise; else all are.
+	Restricted bool
+	Advertise  []Range
+	// Communities are added to all that is sent, as text.
+	Communities []string
+	// PassOn is what was learned from others and is sent to this peer too; nothing else is. With PassNextHop it says which
+	// next hop goes with that. A change of either leaves the session alone.
+	PassOn      []Passage
+	PassNextHop NextHopMode
 	// NextHop4 and NextHop6 are our addresses towards this peer. The one of the session's own family
 	// is not needed: GoBGP knows its end. The other one is what the peer gets as next hop for prefixes
 	// of the other family; without it these are not advertised to it.
@@ -60,6 +75,10 @@ type Transport struct {
 	GracefulRestart GracefulRestart
 	// IPv4 and IPv6 are the unicast families offered.
 	IPv4, IPv6 bool
+	// Client has the peer, an internal one, be our route reflector client (RFC 4456), and Reflector is the CLUSTER_ID that
+	// what we reflect to it carries, an IPv4 address. All clients have the same. Of other peers it is invalid.
+	Client    bool
+	Reflector netip.Addr
 	// ASOverride replaces the AS number of the peer by ours in paths that are passed on to it.
 	ASOverride bool
 	// RemovePrivateAS is what becomes of private AS numbers (RFC 6996) in paths that are passed on to it.
@@ -106,6 +125,8 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 		want[p.Address] = p
 	}
 	s.wanted = want
+	s.table.setReflector(reflectorOf(peers))
+	s.notePreferred(peers)
 	err := s.applyPolicies(ctx, peers)
 	if s.started {
 		err = errors.Join(err, s.guardListeners(peers, time.Now()))
@@ -185,10 +206,10 @@ func (s *Speaker) deletePeer(ctx context.Context, l leaver) error {
 // refreshPeer re-evaluates what was received or sent under an older policy.
 func (s *Speaker) refreshPeer(ctx context.Context, old, p Peer) error {
 	var errs []error
-	if !slices.Equal(old.Import, p.Import) {
+	if !sameImport(old, p) {
 		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_IN))
 	}
-	if old.NextHop4 != p.NextHop4 || old.NextHop6 != p.NextHop6 || old.ExtendedNextHop != p.ExtendedNextHop {
+	if !sameExport(old, p) {
 		errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_OUT))
 	}
 	p.Deferral = old.Deferral // GoBGP would reset the session for a new one
@@ -223,69 +244,4 @@ func (s *Speaker) softReset(ctx context.Context, p Peer, direction api.ResetPeer
 		return fmt.Errorf("re-evaluate the routes of peer %s (%s): %w", p.Name, p.Address, err)
 	}
 	return nil
-}
-
-// apiPeer translates a peer into GoBGP's vocabulary.
-func (s *Speaker) apiPeer(p Peer) *api.Peer {
-	gr := p.GracefulRestart
-	peer := &api.Peer{
-		Conf: &api.PeerConf{
-			NeighborAddress: p.Address.String(), PeerAsn: p.ASN, Description: p.Name, AuthPassword: p.Password.text,
-			// GoBGP drops a path with our AS in it without withdrawing the one it replaces, which would stay. So it is let in,
-			// and refused like any other that can't be used (RFC 4271, section 9.1.2).
-			AllowOwnAsn:    math.MaxUint8,
-			ReplacePeerAsn: p.ASOverride, RemovePrivate: removePrivate(p.RemovePrivateAS),
-		},
-		Timers: &api.Timers{Config: &api.TimersConfig{
-			ConnectRetry:           seconds(p.ConnectRetry),
-			HoldTime:               seconds(p.HoldTime),
-			KeepaliveInterval:      max(1, seconds(p.HoldTime)/3),
-			IdleHoldTimeAfterReset: seconds(p.ConnectRetry), // GoBGP's own is 30 s
-		}},
-		Transport: &api.Transport{RemotePort: uint32(p.Port), PassiveMode: p.Passive},
-		GracefulRestart: &api.GracefulRestart{
-			Enabled:             gr.Enabled,
-			RestartTime:         uint32(seconds(gr.RestartTime)),
-			DeferralTime:        uint32(seconds(p.Deferral)),
-			NotificationEnabled: gr.Enabled,
-			LocalRestarting:     gr.Enabled && s.restarting,
-		},
-	}
-	if p.LocalAddress.IsValid() {
-		peer.Transport.LocalAddress = p.LocalAddress.String()
-	}
-	switch {
-	case p.Hops > 0:
-		peer.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: uint32(256 - p.Hops)} // RFC 5082, section 3
-	case p.Multihop > 0:
-		peer.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
-	}
-	if p.IPv4 {
-		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP, gr.Enabled))
-	}
-	if p.IPv6 {
-		peer.AfiSafis = append(peer.AfiSafis, apiFamily(api.Family_AFI_IP6, gr.Enabled))
-	}
-	for _, family := range peer.AfiSafis {
-		family.AddPaths = &api.AddPaths{Config: &api.AddPathsConfig{Receive: p.AddPaths}}
-	}
-	return peer
-}
-
-func removePrivate(p PrivateAS) api.RemovePrivate {
-	switch p {
-	case RemovePrivateAS:
-		return api.RemovePrivate_REMOVE_PRIVATE_ALL
-	case ReplacePrivateAS:
-		return api.RemovePrivate_REMOVE_PRIVATE_REPLACE
-	default:
-		return api.RemovePrivate_REMOVE_PRIVATE_UNSPECIFIED
-	}
-}
-
-func apiFamily(afi api.Family_Afi, graceful bool) *api.AfiSafi {
-	return &api.AfiSafi{
-		Config:            &api.AfiSafiConfig{Family: &api.Family{Afi: afi, Safi: api.Family_SAFI_UNICAST}, Enabled: true},
-		MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: graceful}},
-	}
 }

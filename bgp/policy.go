@@ -96,6 +96,8 @@ func (s *Speaker) dropPolicies(ctx context.Context, old policies) {
 type policyBuilder struct {
 	policies
 	imports, exports []*api.Statement
+	asn              uint32
+	leaving          bool
 }
 
 func (b *policyBuilder) build() []*api.Policy {
@@ -109,34 +111,30 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 	b := &policyBuilder{policies: policies{
 		generation: generation,
 		names:      []string{fmt.Sprintf("import-%d", generation), fmt.Sprintf("export-%d", generation)},
-	}}
+	}, asn: s.cfg.ASN, leaving: s.leaving}
 	// Own advertisements pass the import policy too.
 	b.imports = append(b.imports, &api.Statement{
 		Name:       b.names[0] + "-local",
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
 	})
+	plain := s.table.plain(peers)
+	peers = slices.Clone(peers)
+	for i := range peers {
+		peers[i].ExtendedNextHop = peers[i].ExtendedNextHop && !plain[peers[i].Address]
+	}
+	var key strings.Builder
+	b.prefer(peers, s.preferred, &key)
+	b.detours(peers, &key)
 	b.lowerLeaving()
 	b.refuseBlackholes()
-	var key strings.Builder
-	plain := s.table.plain(peers)
-	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import) }) {
+	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import, p.Require, p.Refuse) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
-		b.importFrom(g.addresses, g.peer.Import)
+		b.importFrom(g.addresses, g.peer)
 	}
-	for _, v6 := range []bool{false, true} {
-		nextHop := func(p Peer) string {
-			p.ExtendedNextHop = p.ExtendedNextHop && !plain[p.Address]
-			return exportNextHop(p, v6)
-		}
-		for _, g := range group(peers, nextHop) {
-			if g.key == "" {
-				continue // no next hop of this family: nothing of it is advertised to these peers
-			}
-			fmt.Fprintln(&key, "export", v6, g.key, g.addresses)
-			b.exportTo(g.addresses, v6, g.key)
-		}
-	}
+	b.exportOwn(peers, &key)
+	b.passOn(peers, &key)
+	fmt.Fprintln(&key, "leaving", s.leaving)
 	b.key = key.String()
 	return b
 }
@@ -166,14 +164,17 @@ const leavingLocalPref = 1
 // lowerLeaving makes paths that are about to go the least preferred of all (RFC 8326, section 4.2). What else the policy
 // says of them is said by the statements that follow.
 func (b *policyBuilder) lowerLeaving() {
-	set := &api.DefinedSet{
-		DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: b.names[0] + "-leaving", List: []string{"^65535:0$"},
-	}
-	b.sets = append(b.sets, set)
 	b.imports = append(b.imports, &api.Statement{
 		Name:       b.names[0] + "-leaving",
-		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name}},
+		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.leavingSet()}},
 		Actions:    &api.Actions{LocalPref: &api.LocalPrefAction{Value: leavingLocalPref}},
+	})
+}
+
+// leavingSet defines the set of paths that are about to go. It is made once.
+func (b *policyBuilder) leavingSet() string {
+	return b.once(&api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: b.names[0] + "-leaving", List: []string{"^65535:0$"},
 	})
 }
 
@@ -193,58 +194,19 @@ func (b *policyBuilder) refuseBlackholes() {
 	})
 }
 
-// importFrom accepts the ranges from the peers, and changes nothing about the paths: GoBGP would keep a copy of each.
-// Its prefix sets hold one family each.
-func (b *policyBuilder) importFrom(peers []string, ranges []Range) {
-	neighbors := b.neighborSet(peers)
-	for _, v6 := range []bool{false, true} {
-		var prefixes []*api.Prefix
-		for _, r := range ranges {
-			if r.Prefix.Addr().Is6() == v6 {
-				prefixes = append(prefixes, &api.Prefix{
-					IpPrefix: r.Prefix.String(), MaskLengthMin: uint32(r.Min), MaskLengthMax: uint32(r.Max),
-				})
-			}
-		}
-		if len(prefixes) == 0 {
-			continue
-		}
-		set := &api.DefinedSet{
-			DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX,
-			Name:        fmt.Sprintf("%s-prefixes-%d", b.names[0], len(b.sets)),
-			Prefixes:    prefixes,
-		}
-		b.sets = append(b.sets, set)
-		b.imports = append(b.imports, &api.Statement{
-			Name: fmt.Sprintf("%s-%d", b.names[0], len(b.imports)),
-			Conditions: &api.Conditions{
-				NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: neighbors},
-				PrefixSet:   &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set.Name},
-			},
-			Actions: &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+// prefixSet defines a set of prefixes of one family and returns its name.
+func (b *policyBuilder) prefixSet(ranges []Range) string {
+	set := &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX,
+		Name:        fmt.Sprintf("%s-prefixes-%d", b.names[0], len(b.sets)),
+	}
+	for _, r := range ranges {
+		set.Prefixes = append(set.Prefixes, &api.Prefix{
+			IpPrefix: r.Prefix.String(), MaskLengthMin: uint32(r.Min), MaskLengthMax: uint32(r.Max),
 		})
 	}
-}
-
-// exportTo lets own prefixes of one family out to the peers.
-func (b *policyBuilder) exportTo(peers []string, v6 bool, nextHop string) {
-	afi := api.Family_AFI_IP
-	if v6 {
-		afi = api.Family_AFI_IP6
-	}
-	action := &api.NexthopAction{Self: true}
-	if nextHop != "self" {
-		action = &api.NexthopAction{Address: nextHop}
-	}
-	b.exports = append(b.exports, &api.Statement{
-		Name: fmt.Sprintf("%s-%d", b.names[1], len(b.exports)),
-		Conditions: &api.Conditions{
-			RouteType:   api.Conditions_ROUTE_TYPE_LOCAL,
-			NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.neighborSet(peers)},
-			AfiSafiIn:   []*api.Family{{Afi: afi, Safi: api.Family_SAFI_UNICAST}},
-		},
-		Actions: &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT, Nexthop: action},
-	})
+	b.sets = append(b.sets, set)
+	return set.Name
 }
 
 // neighborSet defines a set of peers and returns its name.

@@ -21,13 +21,13 @@ func familyOf(prefix netip.Prefix) gobgp.Family {
 // Paths returns every imported path of some prefixes, the best first, including those that lost the best-path
 // selection. The agent asks for it when the best ones turn out to be unusable.
 func (s *Speaker) Paths(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix][]Path, error) {
-	paths := make(map[netip.Prefix][]Path, len(prefixes))
+	paths, reader := make(map[netip.Prefix][]Path, len(prefixes)), s.table.newReader()
 	for _, family := range splitFamilies(prefixes) {
 		for part := range slices.Chunk(family, listBatch) {
 			err := s.list(ctx, part, func(prefix netip.Prefix, found []*apiutil.Path) {
 				for _, p := range found {
 					if p.PeerAddress.IsValid() {
-						paths[prefix] = append(paths[prefix], newPath(p, s.cfg.ASN))
+						paths[prefix] = append(paths[prefix], newPath(p, reader))
 					}
 				}
 			})
@@ -89,7 +89,8 @@ func share(lists [][]Change, limit int) []Change {
 func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, int, error) {
 	var old, fresh []Change
 	total := 0
-	reader := pathReader{ownASN: s.cfg.ASN}
+	var back []netip.Prefix
+	reader := s.table.newReader()
 	err := s.call(ctx, "list refused paths", func(context.Context) error {
 		return s.server.ListPath(apiutil.ListPathRequest{
 			TableType:      api.TableType_TABLE_TYPE_ADJ_IN,
@@ -99,6 +100,9 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 		}, func(_ gobgp.NLRI, found []*apiutil.Path) {
 			for _, p := range found {
 				prefix, ok := prefixOf(p)
+				if ok && s.originated(p) {
+					back = append(back, prefix)
+				}
 				if !ok || !p.Filtered || s.comesBack(reader.read(p)) {
 					continue
 				}
@@ -108,7 +112,7 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 					list = &old
 				}
 				if len(*list) < r.limit {
-					*list = append(*list, Change{Prefix: prefix, Paths: NewPathSet([]Path{newPath(p, s.cfg.ASN)})})
+					*list = append(*list, Change{Prefix: prefix, Paths: NewPathSet([]Path{newPath(p, reader)})})
 				}
 			}
 		})
@@ -116,7 +120,7 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 	if err != nil {
 		return nil, 0, err // the call may still be writing to the lists
 	}
-	return append(old, fresh[:min(len(fresh), r.limit-len(old))]...), total, nil
+	return append(old, fresh[:min(len(fresh), r.limit-len(old))]...), total, s.forget(ctx, r.peer, back)
 }
 
 // comesBack says whether a path is what our own nodes announced: it comes back from every fabric whose routers leave it

@@ -150,7 +150,7 @@ func (r *remote) received() []string {
 					if p.PeerAddress != speaker {
 						continue
 					}
-					path := newPath(p, 0)
+					path := newPath(p, pathReader{})
 					got = append(got, fmt.Sprintf("%s via %s as %v cluster %v", nlri, path.NextHop, path.ASPath, path.ClusterIDs))
 				}
 			})

@@ -220,6 +220,8 @@ type Counters struct {
 	Received int
 	// Advertised counts the prefixes in Adj-RIB-Out; 0 unless asked for.
 	Advertised int
+	// Rejected counts those of them that GoBGP leaves out before it asks the policy.
+	Rejected int
 	// Known counts those received ones that are among the best paths, or among the spare ones as far as known. The
 	// rest is refused, or worse.
 	Known int
@@ -245,6 +247,7 @@ func (s *Speaker) Counters(ctx context.Context, advertised bool) (map[netip.Addr
 			var c Counters
 			for _, family := range p.GetAfiSafis() {
 				c.Received += int(family.GetState().GetReceived())
+				c.Rejected += int(family.GetState().GetReceived()) - int(family.GetState().GetAccepted())
 				c.Advertised += int(family.GetState().GetAdvertised())
 			}
 			counters[address] = c

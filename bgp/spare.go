@@ -53,7 +53,7 @@ func (s *Speaker) followSpares(ctx context.Context) {
 // readSpares asks for the next best paths of all prefixes and returns how long GoBGP was busy with it.
 func (s *Speaker) readSpares(ctx context.Context) (time.Duration, error) {
 	busy := time.Duration(0)
-	reader := pathReader{ownASN: s.cfg.ASN}
+	reader := s.table.newReader()
 	for _, all := range splitFamilies(s.table.known()) {
 		for prefixes := range slices.Chunk(all, listBatch) {
 			started := time.Now()

@@ -65,18 +65,19 @@ type Speaker struct {
 	wanted     map[netip.Addr]Peer     // those of the last SetPeers, whether or not they could be added
 	keyed      map[netip.Addr]struct{} // whose password is, or may be, on the listeners
 	limits     limits
-	advertised map[netip.Prefix]struct{}
+	advertised map[netip.Prefix][]uint32 // with the clusters they are for
 	policies   policies
-	guard      guard // of the listeners
-	started    bool  // the first set of peers is in
-	restarting bool  // we have restarted, and not all peers are back
-	leaving    bool  // what is advertised says so
+	preferred  map[netip.Addr]bool // peers whose paths were given a preference
+	guard      guard               // of the listeners
+	started    bool                // the first set of peers is in
+	restarting bool                // we have restarted, and not all peers are back
+	leaving    bool                // what is advertised says so
 }
 
 // Start brings a speaker up: it listens, refuses every route in both directions and has no peers.
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
-	table, unread := newTable(cfg.ASN), newResets()
+	table, unread := newTable(cfg.ASN, cfg.ClusterID), newResets()
 	hear := hearer{down: table.fall, reason: table.explain, refused: table.refuse, unread: unread.add}
 	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hear), nil)}
 	if cfg.Socket != "" {
@@ -94,8 +95,9 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		peers:      map[netip.Addr]Peer{},
 		keyed:      map[netip.Addr]struct{}{},
 		limits:     newLimits(cfg.Park),
-		advertised: map[netip.Prefix]struct{}{},
+		advertised: map[netip.Prefix][]uint32{},
 		restarting: cfg.Restarting,
+		preferred:  map[netip.Addr]bool{},
 	}
 	s.guard = guard{build: listenFilter, attach: s.attach}
 	go s.server.Serve()
@@ -164,6 +166,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.followSpares(ctx) })
 	background.Go(func() { s.followTurns(ctx) })
+	background.Go(func() { s.followLoops(ctx) })
 	background.Go(func() { s.tend(ctx) })
 	defer func() {
 		cancel()

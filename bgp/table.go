@@ -17,6 +17,7 @@ import (
 type table struct {
 	changed chan struct{} // capacity one: "look again"
 	awoken  chan struct{} // likewise, for the tender
+	looped  chan struct{} // likewise: a path came back to its reflector
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
 	prefixes prefixmap.Map[*learned]
@@ -50,13 +51,14 @@ const (
 	held       // in the held list of a session
 )
 
-func newTable(ownASN uint32) *table {
+func newTable(ownASN, cluster uint32) *table {
 	return &table{
 		changed:  make(chan struct{}, 1),
 		awoken:   make(chan struct{}, 1),
+		looped:   make(chan struct{}, 1),
 		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
-		reader:   pathReader{ownASN: ownASN},
+		reader:   pathReader{ownASN: ownASN, cluster: cluster},
 	}
 }
 
@@ -166,6 +168,9 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		paths, count = append(paths, t.reader.read(event)), 1
 	default:
 		paths[at] = t.reader.read(event)
+	}
+	if !event.Withdrawal {
+		t.tellLoop(paths, at)
 	}
 	t.scratch = paths
 	s := t.sessions[event.PeerAddress]

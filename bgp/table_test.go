@@ -44,7 +44,7 @@ func events(tb testing.TB, n, nodes int) [][]*apiutil.Path {
 }
 
 func TestWhatIsSaidAgainCostsNothing(t *testing.T) {
-	table, all := newTable(ownASN), events(t, 100, 10)
+	table, all := newTable(ownASN, 7), events(t, 100, 10)
 	for _, e := range all {
 		table.update(e)
 	}
@@ -68,7 +68,7 @@ func TestWhatIsSaidAgainCostsNothing(t *testing.T) {
 }
 
 func TestABurstIsHandedOverInParts(t *testing.T) {
-	table := newTable(ownASN)
+	table := newTable(ownASN, 7)
 	for _, e := range events(t, 25, 10) {
 		table.update(e)
 	}
@@ -86,7 +86,7 @@ func TestABurstIsHandedOverInParts(t *testing.T) {
 
 // TestAdditionsAreHeldBackInABurstOnly: a second path that comes alone is heard of at once.
 func TestAdditionsAreHeldBackInABurstOnly(t *testing.T) {
-	table, b := newTable(ownASN), netip.MustParseAddr("192.168.0.3")
+	table, b := newTable(ownASN, 7), netip.MustParseAddr("192.168.0.3")
 	table.addSession(Peer{Transport: Transport{Address: b}})
 	all := events(t, 100, 10)
 	second := func(i int) {
@@ -111,10 +111,10 @@ func BenchmarkTableUpdate(b *testing.B) {
 	for name, fresh := range map[string]bool{"new": true, "the same again": false} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			table := newTable(ownASN)
+			table := newTable(ownASN, 7)
 			for i := range b.N {
 				if fresh && i%len(all) == 0 {
-					table = newTable(ownASN)
+					table = newTable(ownASN, 7)
 				}
 				table.update(all[i%len(all)])
 			}
@@ -124,7 +124,7 @@ func BenchmarkTableUpdate(b *testing.B) {
 
 // TestTwoSessionsThatEndTogether: what the first one took along is not torn apart by the end of the second.
 func TestTwoSessionsThatEndTogether(t *testing.T) {
-	table := newTable(ownASN)
+	table := newTable(ownASN, 7)
 	a, b, c := netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("192.168.0.3"), netip.MustParseAddr("192.168.0.4")
 	for _, peer := range []netip.Addr{a, b, c} {
 		table.addSession(Peer{Transport: Transport{Address: peer}})
