@@ -72,20 +72,14 @@ func (p *Plan) Imports(peerName string) []Range {
 		return nil
 	}
 	var out []Range
+	if from.client {
+		out = p.PoolRanges()
+	}
 	for i := range p.contracts {
 		if !from.allowed[i] {
 			continue
 		}
-		for _, x := range p.contracts[i].Prefixes {
-			if !x.IsValid() {
-				continue
-			}
-			l := p.contracts[i].lengths(x)
-			r := Range{Prefix: x.Masked(), Min: max(l.Min, x.Bits(), 2), Max: min(l.Max, x.Addr().BitLen())}
-			if r.Min <= r.Max {
-				out = append(out, r)
-			}
-		}
+		out = append(out, p.contracts[i].imports()...)
 	}
 	slices.SortFunc(out, func(a, b Range) int {
 		if d := a.Prefix.Compare(b.Prefix); d != 0 {
@@ -94,6 +88,47 @@ func (p *Plan) Imports(peerName string) []Range {
 		return (a.Min<<8 | a.Max) - (b.Min<<8 | b.Max)
 	})
 	return slices.Compact(out)
+}
+
+// imports are the ranges of a contract.
+func (c *Contract) imports() []Range {
+	var out []Range
+	for _, x := range c.Prefixes {
+		if !x.IsValid() {
+			continue
+		}
+		l := c.lengths(x)
+		r := Range{Prefix: x.Masked(), Min: max(l.Min, x.Bits(), 2), Max: min(l.Max, x.Addr().BitLen())}
+		if r.Min <= r.Max {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// PoolRanges is what nodes of our own cluster may announce to a route reflector: anything inside the pool.
+func (p *Plan) PoolRanges() []Range {
+	var out []Range
+	for _, x := range p.pool {
+		if x.IsValid() {
+			out = append(out, Range{Prefix: x, Min: max(x.Bits(), 2), Max: x.Addr().BitLen()})
+		}
+	}
+	return out
+}
+
+// Passage is what the speaker may pass on of what it learned of one cluster: the ranges of the contract, and the id that
+// the paths carry. Of our own cluster it is the pool. Nothing is passed on of a cluster that is not declared.
+func (p *Plan) Passage(cluster string) (ranges []Range, id uint32, requireID bool) {
+	if cluster == p.cluster {
+		return p.PoolRanges(), p.id, false
+	}
+	for i := range p.contracts {
+		if c := &p.contracts[i]; c.Cluster == cluster {
+			return c.imports(), c.ID, c.RequireID
+		}
+	}
+	return nil, 0, false
 }
 
 // Owner tells which declared cluster's range an address lies in: our own cluster's name for our own pod ranges.

@@ -14,6 +14,7 @@ type Claim struct {
 	OriginASN  uint32     // the last AS of the path; our own if the path is empty
 	ClusterIDs []uint32   // claimed by large communities ASN:1:id (RFC 8092) whose ASN is OriginASN; may be empty
 	Blackhole  bool       // it carries the community BLACKHOLE (RFC 7999)
+	NotForUs   bool       // it names the clusters it is for (ASN:2:id), and ours is not among them
 }
 
 // Verdict is the answer to a claim.
@@ -60,6 +61,10 @@ func (p *Plan) Judge(c Claim) Verdict {
 		return refuse(NoClusterID, contract.Cluster, "%s lies inside the range of cluster %s, whose paths must carry its id %d (requireID), and this one carries none (%s, peer %s)",
 			c.Prefix, contract.Cluster, contract.ID, p.origin(c), c.Peer)
 	}
+	if c.NotForUs {
+		return refuse(NotForUs, contract.Cluster, "%s of cluster %s names the clusters that it is for (large community %d:2:id), and ours, %s (id %d), is not among them",
+			c.Prefix, contract.Cluster, c.OriginASN, p.cluster, p.id)
+	}
 	if v, refused := p.nextHopVerdict(c, contract, from.extended); refused {
 		return v
 	}
@@ -104,18 +109,27 @@ func (p *Plan) guardVerdict(c Claim) (Verdict, bool) {
 	if r, _, ok := p.own.overlap(x); ok {
 		return p.ownVerdict(c, r), true
 	}
+	return p.closedVerdict(x), true
+}
+
+// closedVerdict names what of the node or of the configuration a prefix runs into that is not our pods'. There is
+// something.
+func (p *Plan) closedVerdict(x netip.Prefix) Verdict {
 	if r, name, ok := p.nodes.overlap(x); ok {
-		return refuse(NodeAddress, "", "%s %s %s %s", x, relation(x, r), name, addressOrPrefix(r)), true
+		return refuse(NodeAddress, "", "%s %s %s %s", x, relation(x, r), name, addressOrPrefix(r))
 	}
 	if r, name, ok := p.reserve.overlap(x); ok {
-		return refuse(Reserved, "", "%s %s %s %s", x, relation(x, r), name, r), true
+		return refuse(Reserved, "", "%s %s %s %s", x, relation(x, r), name, r)
 	}
 	r, name, _ := p.special.overlap(x)
-	return refuse(Special, "", "%s %s %s, %s", x, relation(x, r), r, name), true
+	return refuse(Special, "", "%s %s %s, %s", x, relation(x, r), r, name)
 }
 
 // ownVerdict tells the harmless case, another node of ours heard through the fabric, from a foreign claim.
 func (p *Plan) ownVerdict(c Claim, own netip.Prefix) Verdict {
+	if from := p.peers[c.Peer]; from != nil && from.client && own.Bits() <= c.Prefix.Bits() {
+		return p.passVerdict(c)
+	}
 	for _, id := range c.ClusterIDs {
 		if id == p.id && p.id != 0 {
 			return refuse(OwnPrefix, "", "%s belongs to our own cluster %s (its range %s) and carries our id %d: routes inside the cluster are not learned from peers",
@@ -124,6 +138,27 @@ func (p *Plan) ownVerdict(c Claim, own netip.Prefix) Verdict {
 	}
 	return refuse(OwnPrefix, "", "%s %s our own pod range %s, but peer %s announces it (%s)",
 		c.Prefix, relation(c.Prefix, own), own, c.Peer, p.origin(c))
+}
+
+// passVerdict is the verdict on a prefix of our own cluster that a client of ours announced. What would be refused of
+// others is refused of it too.
+func (p *Plan) passVerdict(c Claim) Verdict {
+	x := c.Prefix
+	_, _, node := p.nodes.overlap(x)
+	_, _, reserved := p.reserve.overlap(x)
+	if node || reserved {
+		return p.closedVerdict(x)
+	}
+	for _, id := range c.ClusterIDs {
+		if id != p.id {
+			return refuse(ClusterMismatch, p.cluster, "%s lies inside the range of our own cluster %s (id %d) but carries id %d (%s, peer %s)",
+				x, p.cluster, p.id, id, p.origin(c), c.Peer)
+		}
+	}
+	if v, refused := p.nextHopVerdict(c, &Contract{Cluster: p.cluster}, p.peers[c.Peer].extended); refused {
+		return v
+	}
+	return p.passed
 }
 
 // origin names the AS a claim comes from, and says when it is ours, which is legal but worth knowing.
@@ -198,4 +233,15 @@ func (p *Plan) Unreachable(c Claim, why Reason) Verdict {
 func (p *Plan) Looped(c Claim) Verdict {
 	return refuse(ASLoop, "", "%s from peer %s has our own AS %d in its path (%s): clusters that share an AS number hear each other only if the peer may send that (allowOwnAS)",
 		c.Prefix, c.Peer, p.asn, p.origin(c))
+}
+
+// Reflected is the verdict on a path that came back to its reflector: our own CLUSTER_ID is in it.
+func (p *Plan) Reflected(c Claim) Verdict {
+	return refuse(ClusterLoop, "", "%s from peer %s has our own CLUSTER_ID in its CLUSTER_LIST (RFC 4456): it was reflected by us, or by another reflector with our id",
+		c.Prefix, c.Peer)
+}
+
+// KeptOut is the verdict on a path that the speaker did not take in for the communities it carries, or does not carry.
+func (p *Plan) KeptOut(c Claim) Verdict {
+	return refuse(Community, "", "%s from peer %s does not meet the conditions on communities that the peer has (require, refuse)", c.Prefix, c.Peer)
 }

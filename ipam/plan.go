@@ -25,6 +25,7 @@ type Contract struct {
 type Peer struct {
 	Address  netip.Addr
 	Clusters []string // which contracts may be learned from it; empty: all of them
+	Client   bool     // it is our route reflector client: our own cluster's prefixes are learned from it, to be passed on
 	// ExtendedNextHop says that IPv4 prefixes may come with IPv6 next hops (RFC 8950).
 	ExtendedNextHop bool
 }
@@ -64,6 +65,8 @@ type Plan struct {
 	pods      bart.Lite // ours and every contract's: where no next hop may be
 	names     map[uint32]string
 	peers     map[string]*peer
+	passed    Verdict // on what is learned to be passed on
+	pool      []netip.Prefix
 }
 
 // span is one range of one contract, with the verdict for what is accepted there made in advance, so that
@@ -77,7 +80,8 @@ type span struct {
 type peer struct {
 	address  netip.Addr
 	allowed  []bool // by index of the contract
-	extended bool   // IPv4 prefixes may have IPv6 next hops
+	client   bool
+	extended bool // IPv4 prefixes may have IPv6 next hops
 }
 
 // New makes the plan. Prefixes are masked, invalid ones skipped: saying so is the configuration's part.
@@ -90,12 +94,18 @@ func New(c Config, f Facts) *Plan {
 		names:     make(map[uint32]string, len(c.Contracts)),
 		peers:     make(map[string]*peer, len(c.Peers)),
 	}
+	p.passed = Verdict{
+		Cluster: c.Cluster, Reason: PassedOn,
+		Detail: "it belongs to our own cluster " + c.Cluster + " and was learned from a client to be passed on; " +
+			"inside the cluster its own network routes it",
+	}
 	for _, s := range specials() {
 		p.guard(p.special, s.prefix, s.name)
 	}
 	for _, own := range c.PodCIDRs {
 		p.guard(p.own, own, "our own pod range")
 		p.pods.Insert(own)
+		p.pool = append(p.pool, own.Masked())
 	}
 	for _, r := range c.Reserved {
 		p.guard(p.reserve, r, "the reserved range")
@@ -155,7 +165,10 @@ func (p *Plan) addContracts(contracts []Contract) {
 
 func (p *Plan) addPeers(peers map[string]Peer) {
 	for name, declared := range peers {
-		q := &peer{address: declared.Address.Unmap(), allowed: make([]bool, len(p.contracts)), extended: declared.ExtendedNextHop}
+		q := &peer{
+			address: declared.Address.Unmap(), allowed: make([]bool, len(p.contracts)), extended: declared.ExtendedNextHop,
+			client: declared.Client,
+		}
 		for i, c := range p.contracts {
 			q.allowed[i] = len(declared.Clusters) == 0 || slices.Contains(declared.Clusters, c.Cluster)
 		}

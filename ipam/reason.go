@@ -45,6 +45,9 @@ const (
 	// NoClusterID: it carries no id, and its contract requires that of its cluster.
 	NoClusterID Reason = "NoClusterID"
 
+	// NotForUs: its origin says which clusters it is for, and ours is not among them.
+	NotForUs Reason = "NotForUs"
+
 	// NextHopInvalid: the next hop is absent, or an address nothing can be sent to.
 	NextHopInvalid Reason = "NextHopInvalid"
 	// NextHopFamily: the next hop is of the other address family.
@@ -65,6 +68,16 @@ const (
 	// TooManyPrefixes: the cluster already has as many prefixes as its contract allows. Only the Ledger says so.
 	TooManyPrefixes Reason = "TooManyPrefixes"
 
+	// Community: it carries a community that is refused of its peer, or none of those that are required. Only KeptOut says so.
+	Community Reason = "Community"
+
+	// PassedOn: it is our own cluster's, and was learned from a route reflector client to be passed on. It is not installed,
+	// and no fault either.
+	PassedOn Reason = "PassedOn"
+
+	// ClusterLoop: our own CLUSTER_ID is in its CLUSTER_LIST (RFC 4456, section 8). Only Reflected says so.
+	ClusterLoop Reason = "ClusterLoop"
+
 	// ASLoop: our own AS is in its path (RFC 4271, section 9.1.2). Only Looped says so.
 	ASLoop Reason = "ASLoop"
 
@@ -77,8 +90,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		InvalidPrefix, DefaultRoute, Special, OwnPrefix, NodeAddress, Reserved,
-		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID,
+		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID, NotForUs,
 		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange, NextHopNotOnLink, NextHopUnresolved,
-		Overlap, TooManyPrefixes, ASLoop,
+		Overlap, TooManyPrefixes, Community, ClusterLoop, ASLoop,
 	}
 }

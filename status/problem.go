@@ -36,6 +36,7 @@ type RouteSummary struct {
 	Conflict  int            `json:"conflict"`
 	Adopted   int            `json:"adopted"`
 	Stale     int            `json:"stale"`
+	PassedOn  int            `json:"passedOn,omitempty"`
 	Refusals  map[string]int `json:"refusals,omitempty"` // by verdict
 }
 

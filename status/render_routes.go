@@ -58,6 +58,7 @@ func (h RouteHead) sentence() string {
 		{s.Conflict, "in conflict with somebody else's route"},
 		{s.Adopted, "kept from before the last start"},
 		{s.Stale, "stale"},
+		{s.PassedOn, "of this cluster, to be passed on"},
 	} {
 		if x.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", x.n, x.what))

@@ -15,7 +15,10 @@ type Route struct {
 	Verdict  string `json:"verdict,omitempty"` // the machine-readable reason
 	Detail   string `json:"detail,omitempty"`  // the sentence that goes with it
 	// Expected marks a refusal that is no fault, such as our own cluster's prefixes heard back from the fabric.
-	Expected bool         `json:"expected,omitempty"`
+	Expected bool `json:"expected,omitempty"`
+	// PassedOn says that the prefix is our own cluster's, which a route reflector learns to pass it on: it is neither accepted
+	// nor refused.
+	PassedOn bool         `json:"passedOn,omitempty"`
 	NextHops []netip.Addr `json:"nextHops,omitempty"` // what the kernel should have
 	Paths    []Path       `json:"paths,omitempty"`
 	Kernel   KernelRoute  `json:"kernel"`
@@ -92,12 +95,14 @@ const (
 	StateConflict  = "conflict"
 	StateAdopted   = "adopted"
 	StateStale     = "stale"
+	StatePassedOn  = "passed-on"
 )
 
 // states lists every value that Filter.State takes.
 func states() []string {
 	return []string{
 		StateAccepted, StateRefused, StateInstalled, StatePending, StateFailed, StateConflict, StateAdopted, StateStale,
+		StatePassedOn,
 	}
 }
 
@@ -107,7 +112,9 @@ func (r *Route) is(state string) bool {
 	case StateAccepted:
 		return r.Accepted
 	case StateRefused:
-		return !r.Accepted && r.Verdict != ""
+		return !r.Accepted && r.Verdict != "" && !r.PassedOn
+	case StatePassedOn:
+		return r.PassedOn
 	case StateInstalled:
 		return r.Kernel.Status == Installed
 	case StatePending:

@@ -83,6 +83,9 @@ type Session struct {
 	Interface    string     `json:"interface,omitempty"` // the link of an unnumbered peer
 	LocalAddress netip.Addr `json:"localAddress,omitzero"`
 	ASN          uint32     `json:"asn"`
+	// Client says that it is our route reflector client, and PassOn of which clusters it gets what we learned.
+	Client bool     `json:"client,omitempty"`
+	PassOn []string `json:"passOn,omitempty"`
 	// State is the state of RFC 4271, section 8.2.2, in lower case: idle, connect, active, opensent,
 	// openconfirm, established.
 	State           string     `json:"state"`

@@ -78,8 +78,8 @@ func newFindings() findings {
 }
 
 // counts are the numbers of the states, in the order of states.
-func (s *RouteSummary) counts() [8]*int {
-	return [...]*int{&s.Accepted, &s.Refused, &s.Installed, &s.Pending, &s.Failed, &s.Conflict, &s.Adopted, &s.Stale}
+func (s *RouteSummary) counts() [9]*int {
+	return [...]*int{&s.Accepted, &s.Refused, &s.Installed, &s.Pending, &s.Failed, &s.Conflict, &s.Adopted, &s.Stale, &s.PassedOn}
 }
 
 func (f *findings) examine(r *Route) {
