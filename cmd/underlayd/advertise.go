@@ -68,7 +68,12 @@ func (a *agent) advertise(ctx context.Context) {
 	if a.drain.stage >= withdrawn {
 		cidrs = nil
 	}
-	want, refusals := a.plan.Advertise(cidrs)
+	own, refusals := a.plan.Advertise(cidrs)
+	announced := announcements(a.config, own)
+	want := make([]netip.Prefix, len(announced))
+	for i := range announced {
+		want[i] = announced[i].Prefix
+	}
 	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
 		a.log.WithField("prefixes", want).Info("advertising")
 		for _, r := range refusals {
@@ -76,7 +81,7 @@ func (a *agent) advertise(ctx context.Context) {
 		}
 	}
 	a.advertised, a.refusals = want, refusals
-	if err := a.speaker.Advertise(ctx, want); err != nil {
+	if err := a.speaker.Announce(ctx, announced); err != nil {
 		a.failed(err)
 	}
 }

@@ -83,6 +83,9 @@ type agent struct {
 	followed      []netip.Addr             // those of them that no route names
 	failing       []netip.Prefix           // whose routes the kernel has just refused
 	through       *gateways                // the same one in every view
+	hold          time.Duration            // for which a better path is not used
+	hesitating    map[netip.Prefix]hesitation
+	unseen        uint64 // changes that did not show in the best paths when those were looked at last
 	memory        memory
 
 	advertised  []netip.Prefix
@@ -126,6 +129,7 @@ func (a *agent) prepare() error {
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away, a.gone = map[netip.Addr]bgp.Loss{}, &away{}, map[string]gone{}
+	a.hesitating = map[netip.Prefix]hesitation{}
 	a.through = &gateways{}
 	a.refused, a.counted = newRefusedPoller(), newCounted()
 	a.takePlan(facts)
@@ -209,6 +213,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.followDrain(ctx, time.Now())
 	a.followProbation(ctx, time.Now())
 	a.releaseKept(ctx)
+	a.followHold(ctx, time.Now())
 	a.converge(ctx)
 	if !a.peersSet {
 		a.setPeers(ctx)

@@ -24,7 +24,7 @@ type record struct {
 }
 
 // tally counts the prefixes of one cluster. Routable ones are those to which packets find their way now.
-type tally struct{ accepted, refused, routable, kept int }
+type tally struct{ accepted, refused, routable, kept, passedOn int }
 
 // book keeps the records with the sums that would otherwise need a walk over all of them.
 type book struct {
@@ -109,7 +109,7 @@ func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) 
 		delete(b.fallen, prefix)
 	}
 	r.way, r.verdict, r.seat = d.way, d.verdict, d.seat
-	if d.way != nil && d.way.fallback() {
+	if d.way != nil && d.way.fallback() && !d.passedOn() {
 		b.fallen[prefix] = struct{}{}
 	}
 	b.count(r, +1)
@@ -143,9 +143,12 @@ func (b *book) count(r *record, by int) {
 		if r.kept {
 			t.kept += by
 		}
-		if r.verdict.Accepted {
+		switch {
+		case r.verdict.Accepted:
 			t.accepted += by
-		} else {
+		case r.verdict.Reason == ipam.PassedOn:
+			t.passedOn += by
+		default:
 			t.refused += by
 		}
 	}

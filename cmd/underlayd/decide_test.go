@@ -25,7 +25,7 @@ func deciding(limit int) *agent {
 	a := &agent{
 		config: c, ledger: ipam.NewLedger(), book: newBook(), counted: newCounted(),
 		losses: map[netip.Addr]bgp.Loss{}, away: &away{}, gone: map[string]gone{}, through: &gateways{},
-		verdicts: map[string]*ipam.Verdict{}, owners: map[string]*ipam.Verdict{},
+		hesitating: map[netip.Prefix]hesitation{}, verdicts: map[string]*ipam.Verdict{}, owners: map[string]*ipam.Verdict{},
 	}
 	a.takePlan(fib.Facts{})
 	return a

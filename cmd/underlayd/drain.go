@@ -99,6 +99,7 @@ func (a *agent) followDrain(ctx context.Context, now time.Time) {
 	case a.drain.stage == leaving && waited >= a.drain.order.Grace:
 		a.reach(withdrawn, now, nil)
 		a.advertise(ctx)
+		a.setPeers(ctx) // what was passed on goes too
 	case a.drain.stage == withdrawn && waited >= withdrawTime:
 		a.reach(closing, now, a.speaker.Close(ctx, a.farewell()))
 		a.watchReach(nil)

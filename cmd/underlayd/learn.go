@@ -44,10 +44,11 @@ func (a *agent) judgeAgain(ctx context.Context, prefixes []netip.Prefix) {
 // batch is decisions that are taken together and reach the kernel together.
 type batch struct {
 	*agent
-	now    time.Time
-	routes []fib.Route
-	fallen []fallen       // whose best paths are all unusable, and which are not decided yet
-	lost   []netip.Prefix // whose last path went with its session, likewise
+	now      time.Time
+	routes   []fib.Route
+	hesitant []bgp.Change   // whose better paths are too new
+	fallen   []fallen       // whose best paths are all unusable, and which are not decided yet
+	lost     []netip.Prefix // whose last path went with its session, likewise
 }
 
 // fallen is a prefix with the decision on its best paths alone.
@@ -65,6 +66,7 @@ func (a *agent) newBatch(size int) *batch {
 func (b *batch) finish(ctx context.Context) {
 	b.brake()
 	for {
+		b.stayWith(ctx)
 		b.fallBack(ctx)
 		waiting := b.ledger.Again()
 		if len(waiting) == 0 {
@@ -107,8 +109,15 @@ func (b *batch) decide(c bgp.Change) {
 		b.withdraw(c)
 		return
 	}
+	if !b.hesitates(c) {
+		b.decideNow(c)
+	}
+}
+
+// decideNow takes the decision on a prefix by its best paths.
+func (b *batch) decideNow(c bgp.Change) {
 	d := b.judge(c, c.Paths)
-	if len(d.way.hops) == 0 || b.hopeless(d.way.hops) {
+	if len(d.way.hops) == 0 && !d.passedOn() || b.hopeless(d.way.hops) {
 		b.fallen = append(b.fallen, fallen{c, d})
 		return
 	}

@@ -45,7 +45,7 @@ func (a *agent) speakerPeers() []bgp.Peer {
 	for i := range peers {
 		peers[i].Refused = cmp.Or(a.missing[peers[i].Name], peers[i].Refused)
 	}
-	return peers
+	return asReflector(a.config, a.routerID, a.drain.stage >= withdrawn, peers)
 }
 
 // failed notes that the speaker did not take everything; tick tries again.

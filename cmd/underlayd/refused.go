@@ -88,7 +88,7 @@ func (p *refusedPoller) poll(ctx context.Context, speaker *bgp.Speaker, v *view)
 // hidden says whether a peer has sent more than what is known.
 func hidden(counts map[netip.Addr]bgp.Counters) bool {
 	for _, c := range counts {
-		if c.Received > c.Known {
+		if c.Received > c.Known || c.Rejected > 0 {
 			return true
 		}
 	}
@@ -132,6 +132,9 @@ func (a *agent) noteRefused(r refusedResult) {
 // kept out for that reason before.
 func (a *agent) explainRefusal(route, before *status.Route, path *bgp.Path) {
 	v := a.view.judge(route.Prefix, path)
+	if v.Accepted && a.conditional(a.view.names[path.Peer]) {
+		v = a.view.keptOut(route.Prefix, path)
+	}
 	if v.Accepted {
 		return // the policy is being replaced; the next reading knows better
 	}

@@ -41,6 +41,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.plan = newPlan(a.config, facts)
 	a.ledger.SetLimits(a.plan)
 	a.view = newView(a.config, a.plan, a.away, a.through)
+	a.hold = holdTime(a.config)
 	a.counted.keep(a.config.BGP.Peers)
 	clear(a.verdicts)
 	clear(a.owners)

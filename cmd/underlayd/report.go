@@ -38,6 +38,7 @@ func (a *agent) publish() {
 		session.Interface = a.links[p.Peer]
 		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
+		session.Client, session.PassOn = a.passesOn(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),

@@ -45,6 +45,7 @@ func newPlan(c *config.Config, facts fib.Facts) *ipam.Plan {
 	for _, p := range c.BGP.Peers {
 		plan.Peers[p.Name] = ipam.Peer{
 			Address: p.Address, Clusters: p.Clusters, ExtendedNextHop: p.Address.Is6() && p.ExtendedNextHop != config.False,
+			Client: p.Client,
 		}
 	}
 	for _, r := range c.Clusters {
@@ -86,9 +87,9 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 				peer.Refused = cmp.Or(key.problem, "password file: not read")
 			}
 		}
-		for _, r := range plan.Imports(p.Name) {
-			peer.Import = append(peer.Import, bgp.Range{Prefix: r.Prefix, Min: r.Min, Max: r.Max})
-		}
+		peer.Import = speakerRanges(plan.Imports(p.Name))
+		selectFor(c, p, &peer)
+		passOn(c, plan, p, &peer)
 		if _, v4, v6, err := locate(p.Address); err == nil {
 			peer.NextHop4, peer.NextHop6 = v4, v6
 		}

@@ -51,9 +51,12 @@ func newView(c *config.Config, plan *ipam.Plan, gone *away, through *gateways) *
 func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	verdict := v.plan.Judge(ipam.Claim{
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
-		Blackhole: p.Blackhole,
+		Blackhole: p.Blackhole, NotForUs: p.NotForUs,
 	})
-	if verdict.Accepted && p.Looped(v.asn) && p.Times(v.asn) > v.loops[p.Peer] {
+	switch {
+	case p.ClusterLoop && (verdict.Accepted || verdict.Reason == ipam.PassedOn):
+		return v.plan.Reflected(ipam.Claim{Prefix: prefix, Peer: v.names[p.Peer]})
+	case verdict.Accepted && p.Looped(v.asn) && p.Times(v.asn) > v.loops[p.Peer]:
 		return v.looped(prefix, p)
 	}
 	return verdict
@@ -71,8 +74,11 @@ func (v *view) looped(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 
 // expected says whether a refusal is no fault: what our own cluster advertised comes back to us, inside our AS or, on its
 // way maybe without its communities or with the AS of the fabric in the place of ours, through a fabric that leaves it to
-// us to see the loop.
+// us to see the loop. Neither is what is learned to be passed on alone, or what a cluster says is for others.
 func (v *view) expected(p *bgp.Path, verdict ipam.Verdict) bool {
+	if verdict.Reason == ipam.PassedOn || verdict.Reason == ipam.NotForUs {
+		return true
+	}
 	ours := slices.Contains(p.ClusterIDs, v.cluster) || len(p.ClusterIDs) == 0 && p.Looped(v.asn)
 	return verdict.Reason == ipam.OwnPrefix && (p.Origin(v.asn) == v.asn || p.Overridden()) && ours
 }
@@ -120,7 +126,8 @@ func (r *record) Key() netip.Prefix { return r.prefix }
 func (r *record) Route() *status.Route {
 	out := &status.Route{
 		Prefix: r.prefix, Cluster: r.verdict.Cluster, Accepted: r.verdict.Accepted, Verdict: string(r.verdict.Reason),
-		Detail: r.verdict.Detail, NextHops: r.hops(), Since: time.Unix(0, r.since),
+		Detail: r.verdict.Detail, NextHops: r.hops(), Since: time.Unix(0, r.since), PassedOn: r.verdict.Reason == ipam.PassedOn,
+		Expected: r.verdict.Reason == ipam.NotForUs,
 	}
 	if r.kernel != nil && r.kernel.Status != fib.Absent {
 		out.Kernel = status.KernelRoute{Status: string(r.kernel.Status), NextHops: r.kernel.NextHops, Reason: r.kernel.Reason}
