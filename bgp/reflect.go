@@ -122,6 +122,6 @@ func (t *table) holds(peer netip.Addr, prefixes []netip.Prefix) bool {
 	defer t.mu.Unlock()
 	return slices.ContainsFunc(prefixes, func(prefix netip.Prefix) bool {
 		l := t.prefixes.Get(prefix)
-		return l != nil && l.best.from(peer) >= 0
+		return l != nil && slices.ContainsFunc(l.best.All(), func(p Path) bool { return p.Peer == peer })
 	})
 }
