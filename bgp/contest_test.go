@@ -90,7 +90,7 @@ func TestASessionThatLastsIsNoFight(t *testing.T) {
 		"one that must not run, or is parked": {session{refused: "password file: not read"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			table := newTable(ownASN)
+			table := newTable(ownASN, 0)
 			table.sessions[peer] = &row.session
 			_, is := table.restless(now)[peer]
 			require.Equal(t, row.is, is)

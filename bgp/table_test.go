@@ -171,7 +171,7 @@ func TestTwoSessionsThatEndTogether(t *testing.T) {
 }
 
 func TestAPeerMayHaveSeveralPathsToAPrefix(t *testing.T) {
-	table := newTable(ownASN)
+	table := newTable(ownASN, 0)
 	prefix, peer := netip.MustParsePrefix("10.20.1.0/24"), netip.MustParseAddr("192.168.0.2")
 	path := func(id, nextHop uint32) *apiutil.Path {
 		p := event(t, prefix, peer, ipv4(nextHop))
