@@ -24,6 +24,13 @@ type Finder struct {
 	links map[string]*link
 }
 
+// Pair is the two ends of a link: link-local addresses with the link as zone.
+type Pair struct {
+	Neighbor netip.Addr
+	// Local is ours: the one that the neighbour hears from us, and so the one that it knows us by.
+	Local netip.Addr
+}
+
 // Open prepares for the network namespace of the calling thread. It must be called while the process has CAP_NET_RAW;
 // without, everything works but that no neighbour is ever found, which Find says.
 func Open() *Finder {
@@ -53,17 +60,17 @@ func (f *Finder) Watch(names []string) {
 	poke(f.poked)
 }
 
-// Find returns the neighbour on a link, with the link as zone; or the zero Addr and why there is none, in words. The link
-// must be one of the last Watch.
-func (f *Finder) Find(name string) (netip.Addr, string) {
+// Find returns the neighbour on a link and our end of it; or the zero Pair and why there is none, in words. The link must
+// be one of the last Watch.
+func (f *Finder) Find(name string) (Pair, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.links[name]
 	switch {
 	case f.closed != "":
-		return netip.Addr{}, f.closed
+		return Pair{}, f.closed
 	case l == nil:
-		return netip.Addr{}, "not looked for"
+		return Pair{}, "not looked for"
 	}
 	return l.answer(time.Now())
 }
@@ -135,11 +142,12 @@ func (f *Finder) ask(l *link) {
 	if l.index == 0 {
 		return
 	}
-	_ = f.socket.send(l.index, allNodes(), advertisement())
-	_ = f.socket.send(l.index, allRouters(), solicitation())
-	_ = f.socket.send(l.index, allNodes(), ping(f.id))
+	from := sender{l.index, l.self}
+	_ = f.socket.send(from, allNodes(), advertisement())
+	_ = f.socket.send(from, allRouters(), solicitation())
+	_ = f.socket.send(from, allNodes(), ping(f.id))
 	if l.current.IsValid() {
-		_ = f.socket.send(l.index, l.current, ping(f.id))
+		_ = f.socket.send(from, l.current, ping(f.id))
 	}
 }
 

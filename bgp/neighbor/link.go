@@ -22,6 +22,7 @@ type link struct {
 	name    string
 	index   int          // 0: it is not there, or down
 	own     []netip.Addr // our addresses, without zone
+	self    netip.Addr   // the one of them that we speak from; kept while the link is down
 	problem string       // why nothing can be heard
 	current netip.Addr   // the neighbour, without zone
 	seen    map[netip.Addr]sighting
@@ -54,6 +55,9 @@ func (l *link) place(s state) (moved bool) {
 		clear(l.seen)
 	}
 	l.own, l.problem = s.own, s.problem
+	if len(l.own) > 0 && !slices.Contains(l.own, l.self) {
+		l.self = l.own[0]
+	}
 	return moved
 }
 
@@ -154,21 +158,21 @@ func (l *link) wants(now time.Time) time.Time {
 	return l.asked.Add(pause)
 }
 
-// answer is the neighbour with its link, or why there is none.
-func (l *link) answer(now time.Time) (netip.Addr, string) {
+// answer is who the neighbour is, or why there is none.
+func (l *link) answer(now time.Time) (Pair, string) {
 	switch all := l.candidates(now); {
 	case l.current.IsValid():
-		return l.current.WithZone(l.name), ""
+		return Pair{Neighbor: l.current.WithZone(l.name), Local: l.self.WithZone(l.name)}, ""
 	case l.problem != "":
-		return netip.Addr{}, l.problem
+		return Pair{}, l.problem
 	case len(all) > 1:
 		list := make([]string, len(all))
 		for i, a := range all {
 			list[i] = a.String()
 		}
-		return netip.Addr{}, fmt.Sprintf("%d neighbours on %s: %s: give the address of one, as in %s%%%s",
+		return Pair{}, fmt.Sprintf("%d neighbours on %s: %s: give the address of one, as in %s%%%s",
 			len(all), l.name, strings.Join(list, ", "), all[0], l.name)
 	default:
-		return netip.Addr{}, "no neighbour has been heard on " + l.name
+		return Pair{}, "no neighbour has been heard on " + l.name
 	}
 }

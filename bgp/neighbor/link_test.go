@@ -110,11 +110,12 @@ func TestLink(t *testing.T) {
 				l.judge(now)
 				got, why := l.answer(now)
 				if s.is == "" {
-					require.False(t, got.IsValid(), "%d: %s", s.at, got)
+					require.Zero(t, got, "%d", s.at)
 					require.Equal(t, s.why, why, "%d", s.at)
 					continue
 				}
-				require.Equal(t, s.is, got.String(), "%d", s.at)
+				require.Equal(t, s.is, got.Neighbor.String(), "%d", s.at)
+				require.Equal(t, "fe80::1%eth1", got.Local.String(), "%d", s.at)
 			}
 		})
 	}

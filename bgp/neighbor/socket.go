@@ -48,15 +48,22 @@ func filter(fd int) error {
 	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, icmp6Filter, &f)
 }
 
+// sender is where a message comes from.
+type sender struct {
+	link int
+	addr netip.Addr // of ours on the link
+}
+
 // send sends a message out of a link. That it may not arrive is in the nature of it.
-func (s *socket) send(link int, to netip.Addr, body []byte) error {
+func (s *socket) send(from sender, to netip.Addr, body []byte) error {
+	control := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: from.addr.As16(), Ifindex: uint32(from.link)})
 	conn, err := s.file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var sent error
 	err = conn.Control(func(fd uintptr) {
-		sent = unix.Sendto(int(fd), body, unix.MSG_DONTWAIT, &unix.SockaddrInet6{ZoneId: uint32(link), Addr: to.As16()})
+		_, sent = unix.SendmsgN(int(fd), body, control, &unix.SockaddrInet6{ZoneId: uint32(from.link), Addr: to.As16()}, unix.MSG_DONTWAIT)
 	})
 	return errors.Join(err, sent)
 }

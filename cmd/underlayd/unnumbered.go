@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/underlayd/underlayd/bgp/neighbor"
 	"github.com/underlayd/underlayd/config"
 )
 
@@ -18,7 +19,7 @@ import (
 func unfound(a netip.Addr) bool { return a.Zone() != "" && a.WithZone("").IsUnspecified() }
 
 // withNeighbors returns the configuration with the addresses of unnumbered peers, and why some have none, by peer.
-func withNeighbors(file *config.Config, find func(link string) (netip.Addr, string)) (*config.Config, map[string]string) {
+func withNeighbors(file *config.Config, find func(link string) (neighbor.Pair, string)) (*config.Config, map[string]string) {
 	if !slices.ContainsFunc(file.BGP.Peers, func(p config.Peer) bool { return p.Interface != "" }) {
 		return file, nil
 	}
@@ -29,8 +30,9 @@ func withNeighbors(file *config.Config, find func(link string) (netip.Addr, stri
 		if p.Interface == "" {
 			continue
 		}
-		var why string
-		if p.Address, why = find(p.Interface); !p.Address.IsValid() {
+		ends, why := find(p.Interface)
+		p.Address, p.LocalAddress = ends.Neighbor, ends.Local
+		if !p.Address.IsValid() {
 			p.Address = netip.IPv6Unspecified().WithZone(p.Interface)
 			missing[p.Name] = why
 		}
@@ -58,7 +60,7 @@ func (a *agent) followNeighbors(ctx context.Context) {
 	a.config, a.missing = withNeighbors(a.file, a.finder.Find)
 	moved := false
 	for i, p := range a.config.BGP.Peers {
-		if p.Address == before[i].Address {
+		if p.Address == before[i].Address && p.LocalAddress == before[i].LocalAddress {
 			continue
 		}
 		moved = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/bgp/neighbor"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
 )
@@ -27,14 +28,14 @@ clusters:
 
 func TestUnnumberedPeers(t *testing.T) {
 	file := parse(t, unnumbered)
-	leafA := netip.MustParseAddr("fe80::a%eth1")
-	c, missing := withNeighbors(file, func(link string) (netip.Addr, string) {
+	leafA, ours := netip.MustParseAddr("fe80::a%eth1"), netip.MustParseAddr("fe80::1%eth1")
+	c, missing := withNeighbors(file, func(link string) (neighbor.Pair, string) {
 		if link == "eth1" {
-			return leafA, ""
+			return neighbor.Pair{Neighbor: leafA, Local: ours}, ""
 		}
-		return netip.Addr{}, "no neighbour has been heard on " + link
+		return neighbor.Pair{}, "no neighbour has been heard on " + link
 	})
-	require.Equal(t, leafA, c.BGP.Peers[0].Address)
+	require.Equal(t, []netip.Addr{leafA, ours}, []netip.Addr{c.BGP.Peers[0].Address, c.BGP.Peers[0].LocalAddress})
 	require.True(t, unfound(c.BGP.Peers[1].Address), "it has an address of its own even so")
 	require.Equal(t, map[string]string{"leaf-b": "no neighbour has been heard on eth2"}, missing)
 	require.False(t, file.BGP.Peers[0].Address.IsValid(), "what was loaded is not touched")
@@ -83,8 +84,8 @@ clusters: [{name: west, id: 2, podCIDRs: [10.20.0.0/16]}]
 
 // TestOurOwnASInAPath: a peer may send as much of it as was agreed, and the others none.
 func TestOurOwnASInAPath(t *testing.T) {
-	c, _ := withNeighbors(parse(t, unnumbered), func(link string) (netip.Addr, string) {
-		return netip.MustParseAddr("fe80::1%" + link), ""
+	c, _ := withNeighbors(parse(t, unnumbered), func(link string) (neighbor.Pair, string) {
+		return neighbor.Pair{Neighbor: netip.MustParseAddr("fe80::1%" + link)}, ""
 	})
 	v := newView(c, newPlan(c, fib.Facts{}), &away{}, &gateways{})
 	judge := func(link string, path ...uint32) string {
