@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 )
@@ -95,7 +93,7 @@ func (f *Finder) Run(ctx context.Context) error {
 		return nil
 	}
 	var receiving sync.WaitGroup
-	receiving.Go(f.receive)
+	receiving.Go(func() { f.receive(ctx) })
 	defer receiving.Wait()
 	defer func() { _ = f.socket.file.Close() }()
 	timer := time.NewTimer(0)
@@ -151,16 +149,19 @@ func (f *Finder) ask(l *link) {
 	}
 }
 
-// receive listens until the socket is closed.
-func (f *Finder) receive() {
+// receive listens until ctx is cancelled and the socket closed. Of an error nothing is known but that it passes: then there
+// is a pause.
+func (f *Finder) receive(ctx context.Context) {
 	buffer := make([]byte, 2048)
-	for {
+	for ctx.Err() == nil {
 		p, err := f.socket.receive(buffer)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
 		if err == nil {
 			f.take(&p, time.Now())
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(settle):
 		}
 	}
 }

@@ -2,6 +2,7 @@ package neighbor
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -22,5 +23,27 @@ func TestAFinderEnds(t *testing.T) {
 		require.NoError(t, err)
 	case <-time.After(5 * time.Second):
 		require.Fail(t, "it did not end")
+	}
+}
+
+func TestWithoutTheSocketFindSaysSo(t *testing.T) {
+	f := &Finder{closed: "ICMPv6 socket: operation not permitted", changed: make(chan struct{}, 1), poked: make(chan struct{}, 1)}
+	f.Watch([]string{"lo"})
+	pair, why := f.Find("lo")
+	require.Zero(t, pair)
+	require.Equal(t, f.closed, why)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, f.Run(ctx))
+}
+
+func TestInspect(t *testing.T) {
+	require.Equal(t, "there is no link no-such-link", inspect("no-such-link").problem)
+	all, err := net.Interfaces()
+	require.NoError(t, err)
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 && i.Flags&net.FlagUp != 0 {
+			require.Contains(t, inspect(i.Name).problem, "no IPv6 link-local address")
+		}
 	}
 }
