@@ -43,8 +43,8 @@ test: ## everything against real daemons, kernel and API server; PKG=./ipam and 
 	@$(MAKE) --no-print-directory build
 	@echo "kube-apiserver for the tests; the first time this takes some minutes"
 	@go run ./k8s/apitest/cmd/kubeapi -build
-	@# Four packages at a time, on two processors too: most of what they do is wait.
-	@CI=true go test -json -count=1 -p 4 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
+	@# Four packages and four tests of each at a time, on two processors too: most of what they do is wait.
+	@CI=true go test -json -count=1 -p 4 -parallel 4 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME=1m each; PKG=./ipam narrows it (root)

@@ -126,17 +126,6 @@ func gracefulRestartKeys() []field[GracefulRestart] {
 	}
 }
 
-func brakeKeys() []field[Brake] {
-	return []field[Brake]{
-		scalar(key{name: "share", fallback: "50",
-			doc: "percent of a cluster's routes; if lost sessions take more along, those without another path are kept"},
-			number[int](0, 100), func(b *Brake) *int { return &b.Share }),
-		scalar(key{name: "hold", fallback: "300s",
-			doc: "how long after the loss they are kept; 0s for never"},
-			seconds(0, 24*time.Hour, ""), func(b *Brake) *time.Duration { return &b.Hold }),
-	}
-}
-
 func remoteClusterKeys() []field[RemoteCluster] {
 	return []field[RemoteCluster]{
 		scalar(key{name: "name", required: true, doc: "the remote cluster's name, a DNS-1123 label"},

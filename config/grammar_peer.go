@@ -179,3 +179,14 @@ func nodePeersKeys() []field[NodePeers] {
 			func(n *NodePeers) *Peer { return &n.Defaults }),
 	}
 }
+
+func brakeKeys() []field[Brake] {
+	return []field[Brake]{
+		scalar(key{name: "share", fallback: "50",
+			doc: "percent of a cluster's routes; if lost sessions take more along, those without another path are kept"},
+			number[int](0, 100), func(b *Brake) *int { return &b.Share }),
+		scalar(key{name: "hold", fallback: "300s",
+			doc: "how long after the loss they are kept; 0s for never"},
+			seconds(0, 24*time.Hour, ""), func(b *Brake) *time.Duration { return &b.Hold }),
+	}
+}
