@@ -23,8 +23,10 @@ const (
 	contestDuty   = 50 // the pause after a look, in times of what it took: a node may have very many connections
 	contestWindow = 3 * time.Minute
 	contestOpens  = 3
-	openError     = "code 2("        // of a NOTIFICATION, in GoBGP's words
-	contestLasts  = 15 * time.Second // a session that is established for so long is no part of it
+	// contestSpan is how long it must go on where nobody is seen to fight with us: one that restarts turns us away, too.
+	contestSpan  = 20 * time.Second
+	openError    = "code 2("        // of a NOTIFICATION, in GoBGP's words
+	contestLasts = 15 * time.Second // a session that is established for so long is no part of it
 )
 
 // Contest tells of a neighbour that closes our connections, again and again.
@@ -95,11 +97,16 @@ func (t *tender) contend(ctx context.Context, now time.Time) {
 			t.log.WithError(err).Debug("can't look for other speakers on this node")
 		}
 		found.Rival = c.rival
-		if !found.Rival.Local.IsValid() && t.table.badOpen(peer) {
-			found = Contest{} // what is wrong is known
+		if !found.Rival.Local.IsValid() && (!c.endures() || t.table.badOpen(peer)) {
+			found = Contest{} // it may end by itself, or what is wrong is known
 		}
 		t.table.contest(peer, found)
 	}
+}
+
+// endures says whether a peer has been closing connections for a while.
+func (c *contender) endures() bool {
+	return len(c.tries) > 0 && c.tries[len(c.tries)-1].Sub(c.tries[0]) >= contestSpan
 }
 
 // badOpen says whether the last session did not come up since one side's OPEN was refused by the other, such as for an AS

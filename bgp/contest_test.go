@@ -78,6 +78,18 @@ func TestWhatCountsAsBeingTurnedAway(t *testing.T) {
 	}
 }
 
+func TestAPeerThatRestartsIsNoFight(t *testing.T) {
+	var c contender
+	require.False(t, c.endures())
+	begin := time.Now()
+	for second := range 20 {
+		c.note(uint64(second), begin.Add(time.Duration(second)*time.Second))
+		require.False(t, c.endures())
+	}
+	c.note(20, begin.Add(21*time.Second))
+	require.True(t, c.endures())
+}
+
 func TestASessionThatLastsIsNoFight(t *testing.T) {
 	peer, now := netip.MustParseAddr("192.168.0.2"), time.Now()
 	for name, row := range map[string]struct {
