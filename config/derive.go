@@ -29,18 +29,6 @@ func (r *reader) derive(c *Config, o Overrides) {
 	}
 }
 
-// derivePeer completes one peer, whose keys were given below a path.
-func (r *reader) derivePeer(c *Config, p *Peer, path string) {
-	if !r.given(join(path, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) && !p.Address.IsLoopback() {
-		// An eBGP peer is on-link unless said otherwise, and GTSM then costs nothing. Nothing from outside ever comes to a
-		// loopback address.
-		p.Hops = 1
-	}
-	if !r.given(join(path, "passOn")) && p.Client {
-		p.PassOn = clusterNames(c) // what a client of a reflector is there for
-	}
-}
-
 // clusterNames returns the names of the remote clusters, sorted as lists are.
 func clusterNames(c *Config) []string {
 	var names []string
@@ -51,6 +39,18 @@ func clusterNames(c *Config) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// derivePeer completes one peer, whose keys were given below a path.
+func (r *reader) derivePeer(c *Config, p *Peer, path string) {
+	if !r.given(join(path, "hops")) && p.Multihop == 0 && !c.BGP.Internal(*p) && !p.Address.IsLoopback() {
+		// An eBGP peer is on-link unless said otherwise, and GTSM then costs nothing. Nothing from outside ever comes to a
+		// loopback address.
+		p.Hops = 1
+	}
+	if !r.given(join(path, "passOn")) && p.Client {
+		p.PassOn = clusterNames(c) // what a client of a reflector is there for
+	}
 }
 
 func (r *reader) deriveNodeName(c *Config, o Overrides) {
@@ -98,6 +98,7 @@ func (c *Config) canonical() {
 	sortWithin([]Peer{c.BGP.NodePeers.Defaults})
 	for _, remote := range c.Clusters {
 		sortPrefixes(remote.PodCIDRs)
+		slices.SortFunc(remote.Advertise, netip.Prefix.Compare)
 	}
 }
 

@@ -35,8 +35,8 @@ func (r relations) passingOn() {
 	}
 }
 
-// selections checks what is said about which of our own prefixes go where.
-func (r relations) selections() {
+// peerSelections checks what is said about which of our own prefixes go to which peer, and with what.
+func (r relations) peerSelections() {
 	for i, p := range r.BGP.Peers {
 		r.insidePool(peerPath(i, "advertise"), p.Advertise)
 		for j, c := range p.Communities {
@@ -55,6 +55,10 @@ func (r relations) selections() {
 			}
 		}
 	}
+}
+
+// selections checks which of our own prefixes are for which cluster.
+func (r relations) selections() {
 	for i, remote := range r.Clusters {
 		r.insidePool(clusterPath(i, "advertise"), remote.Advertise)
 	}

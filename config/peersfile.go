@@ -252,5 +252,10 @@ func sortWithin(peers []Peer) {
 	for _, p := range peers {
 		slices.Sort(p.Clusters)
 		slices.Sort(p.Families)
+		slices.Sort(p.PassOn)
+		slices.Sort(p.Communities)
+		slices.Sort(p.Require)
+		slices.Sort(p.Refuse)
+		slices.SortFunc(p.Advertise, netip.Prefix.Compare)
 	}
 }

@@ -26,8 +26,9 @@ func checkRelations(c *Config, fail report) {
 	r.timers()
 	r.peers()
 	r.nodePeers()
-	r.preference()
 	r.rule()
+	r.selections()
+	r.preference()
 }
 
 // peers checks what is said of the peers, from the file of the configuration or from others.
@@ -41,7 +42,7 @@ func (r relations) peers() {
 	}
 	r.peerClusters()
 	r.passingOn()
-	r.selections()
+	r.peerSelections()
 }
 
 // rule refuses a rule for tables that the kernel looks at anyway.
