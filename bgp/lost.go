@@ -122,6 +122,17 @@ func (t *table) fall(peer netip.Addr, cause Cause) {
 	t.poke()
 }
 
+// ended takes GoBGP's word that a session has ended. It may come late, when the end is known and has its cause.
+func (t *table) ended(peer netip.Addr, cause Cause) {
+	t.mu.Lock()
+	s := t.sessions[peer]
+	late := s != nil && s.gone && !s.Established
+	t.mu.Unlock()
+	if !late {
+		t.fall(peer, cause)
+	}
+}
+
 // landed releases what was held back for a session.
 func (t *table) landed(s *session) {
 	s.coming, s.falling, s.adds = false, false, 0

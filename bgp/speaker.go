@@ -78,7 +78,7 @@ type Speaker struct {
 // The caller ends it with Run.
 func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 	table, unread := newTable(cfg.ASN, cfg.ClusterID), newResets()
-	hear := hearer{down: table.fall, reason: table.explain, refused: table.refuse, unread: unread.add}
+	hear := hearer{down: table.ended, reason: table.explain, refused: table.refuse, unread: unread.add}
 	options := []gobgp.ServerOption{gobgp.LoggerOption(newLogger(cfg.Log, hear), nil)}
 	if cfg.Socket != "" {
 		if err := removeStaleSocket(cfg.Socket); err != nil {

@@ -51,7 +51,8 @@ func (s *stage) connections(ctx context.Context, n int, from func(i int) netip.A
 		}
 	}()
 	for i := range n {
-		dialing, cancel := context.WithTimeout(ctx, 5*time.Second)
+		// Who is no peer may be dropped together with peers beside its address, while it is not their turn to connect.
+		dialing, cancel := context.WithTimeout(ctx, 30*time.Second)
 		conn, err := wire.Peer{Local: from(i), Remote: netip.AddrPortFrom(nodeAddress(), bgpPort), Enter: s.foes.Do}.Connect(dialing)
 		cancel()
 		if err != nil {
