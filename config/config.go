@@ -21,6 +21,8 @@ type Config struct {
 	Kubernetes Kubernetes
 	Log        Log
 	Runtime    Runtime
+
+	on *nodeLabels // nil: for all nodes, as written
 }
 
 // Cluster is the cluster this node belongs to.
@@ -36,9 +38,13 @@ type Cluster struct {
 // Node is the node the daemon runs on.
 type Node struct {
 	Name     string         // as Kubernetes knows it; never empty
-	Region   string         // where it is; that of the cluster unless said otherwise
+	Labels   []string       // key=value, sorted; those of the Node in Kubernetes come on top, see ForNode
+	Region   string         // where it is; empty: see ForNode
 	Zone     string         // likewise
 	PodCIDRs []netip.Prefix // advertised from this node; empty: taken from Kubernetes
+	// What the node does for others. ForNode makes True or False of Auto, by the node's labels.
+	Gateway   Tristate
+	Reflector Tristate
 }
 
 // BGP is the speaker. All durations are whole seconds.
@@ -62,7 +68,8 @@ type BGP struct {
 // NodePeers makes peers of the other Nodes of the cluster.
 type NodePeers struct {
 	Enabled  bool
-	Selector string // of labels; empty: every Node
+	Selector string // of labels; empty: every Node. See Config.NodePeersSelector
+	Hubs     string // likewise, of Nodes that are peers of all, while the others are peers of these alone; empty: all are peers
 	Address  Family // which of a Node's addresses is the peer's
 	Defaults Peer   // the peers, but for name and address; ASN 0: that of the speaker. See BGP.NodePeer
 }
@@ -95,6 +102,7 @@ type Reflector struct {
 // Peer is one BGP neighbour. At most one of Hops and Multihop is not 0.
 type Peer struct {
 	Name         string     // a DNS-1123 label, unique among the peers
+	NodeSelector string     // of labels, of the nodes that have this peer; empty: all
 	Address      netip.Addr // the zero Addr: that of the neighbour on Interface
 	Interface    string     // empty: the peer has an Address
 	ASN          uint32
@@ -184,6 +192,7 @@ type RemoteCluster struct {
 	PrefixLength PrefixLength
 	MaxPrefixes  int
 	RequireID    bool           // paths that do not carry ID are refused
+	NodeSelector string         // of labels, of the nodes whose prefixes are for it; empty: all
 	Advertise    []netip.Prefix // which of our own prefixes are for it: those inside, the zero Prefix for all; empty: none
 }
 

@@ -77,6 +77,8 @@ cluster:
   reserved: [192.168.0.0/24, 10.96.0.0/16, 10.96.0.0/24]
 node:
   name: node-1.example.org
+  labels: [rack=a, example.org/row=]
+  gateway: true
   podCIDRs: [10.10.1.0/24, "fd00:10:0:1::/64"]
 bgp:
   asn: 4200000000

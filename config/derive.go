@@ -11,7 +11,6 @@ func (r *reader) derive(c *Config, o Overrides) {
 	if c.Node.Name == "" && !r.failed["node.name"] {
 		r.deriveNodeName(c, o)
 	}
-	c.Node.Region, c.Node.Zone = cmp.Or(c.Node.Region, c.Cluster.Region), cmp.Or(c.Node.Zone, c.Cluster.Zone)
 	for i := range c.BGP.Peers {
 		r.derivePeer(c, &c.BGP.Peers[i], element("bgp.peers", i))
 	}
@@ -93,6 +92,7 @@ func (c *Config) canonical() {
 	sortPrefixes(c.Cluster.PodCIDRs)
 	sortPrefixes(c.Cluster.Reserved)
 	sortPrefixes(c.Node.PodCIDRs)
+	slices.Sort(c.Node.Labels)
 	slices.SortFunc(c.BGP.ListenAddresses, netip.Addr.Compare)
 	sortWithin(c.BGP.Peers)
 	sortWithin([]Peer{c.BGP.NodePeers.Defaults})

@@ -57,13 +57,22 @@ func nodeKeys() []field[Node] {
 		scalar(key{name: "name", shown: "NODE_NAME, then the hostname", effect: NeedsRestart,
 			doc: "this node's name, as Kubernetes knows it"},
 			subdomain().or(""), func(n *Node) *string { return &n.Name }),
-		scalar(key{name: "region", shown: "cluster.region", doc: "the region this node is in"},
+		list(key{name: "labels",
+			doc: "labels of this node, beside those of its Node in Kubernetes, of which they replace those with the same key"},
+			labelPair(), func(n *Node) *[]string { return &n.Labels }),
+		scalar(key{name: "region", shown: "the label " + RegionLabel + ", then cluster.region", doc: "the region this node is in"},
 			label().or(""), func(n *Node) *string { return &n.Region }),
-		scalar(key{name: "zone", shown: "cluster.zone", doc: "the zone this node is in"},
+		scalar(key{name: "zone", shown: "the label " + ZoneLabel + ", then cluster.zone", doc: "the zone this node is in"},
 			label().or(""), func(n *Node) *string { return &n.Zone }),
 		list(key{name: "podCIDRs",
 			doc: "what this node advertises; empty: what Kubernetes assigned to it"},
 			podPrefix(), func(n *Node) *[]netip.Prefix { return &n.PodCIDRs }),
+		scalar(key{name: "gateway", fallback: string(Auto),
+			doc: "whether this node is a gateway; auto: if its label " + GatewayLabel + " is true"},
+			tristate(), func(n *Node) *Tristate { return &n.Gateway }),
+		scalar(key{name: "reflector", fallback: string(Auto),
+			doc: "whether this node is a route reflector for the Nodes that bgp.nodePeers finds; auto: if its label " + ReflectorLabel + " is true"},
+			tristate(), func(n *Node) *Tristate { return &n.Reflector }),
 	}
 }
 
@@ -146,6 +155,9 @@ func remoteClusterKeys() []field[RemoteCluster] {
 		scalar(key{name: "requireID", fallback: "false",
 			doc: "refuse its prefixes unless they carry its id in the large community ASN:1:id"},
 			boolean(), func(c *RemoteCluster) *bool { return &c.RequireID }),
+		scalar(key{name: "nodeSelector", shown: "every node",
+			doc: "the label selector of the nodes whose prefixes are for this cluster, as kubectl get -l takes it"},
+			selector(), func(c *RemoteCluster) *string { return &c.NodeSelector }),
 	}
 }
 

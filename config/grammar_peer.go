@@ -31,6 +31,9 @@ func peerKeys() []field[Peer] {
 		scalar(key{name: "passive", fallback: "false", effect: ResetsPeer,
 			doc: "wait for the peer to connect"},
 			boolean(), func(p *Peer) *bool { return &p.Passive }),
+		scalar(key{name: "nodeSelector", shown: "every node",
+			doc: "the label selector of the nodes that have this peer, as kubectl get -l takes it"},
+			selector(), func(p *Peer) *string { return &p.NodeSelector }),
 	}
 	return slices.Concat(keys, peerRouteKeys(), peerSessionKeys())
 }
@@ -168,9 +171,12 @@ func nodePeersKeys() []field[NodePeers] {
 		scalar(key{name: "enabled", fallback: "false", effect: NeedsRestart,
 			doc: "whether the other Nodes of this cluster are peers, as the Kubernetes API lists them"},
 			boolean(), func(n *NodePeers) *bool { return &n.Enabled }),
-		scalar(key{name: "selector", shown: "every Node", effect: NeedsRestart,
+		scalar(key{name: "selector", shown: "every Node",
 			doc: "the label selector of those Nodes, as kubectl get -l takes it"},
-			text[string]("selector"), func(n *NodePeers) *string { return &n.Selector }),
+			selector(), func(n *NodePeers) *string { return &n.Selector }),
+		scalar(key{name: "hubs", shown: "none: every Node is a peer of every other",
+			doc: "the label selector of the Nodes that are peers of all others, which are peers of these alone"},
+			selector(), func(n *NodePeers) *string { return &n.Hubs }),
 		scalar(key{name: "address", fallback: "ipv4",
 			doc: "which InternalIP of a Node is the peer's address; a Node without one is no peer"},
 			oneOf(IPv4, IPv6), func(n *NodePeers) *Family { return &n.Address }),

@@ -106,6 +106,7 @@ func TestEveryFlagAndVariable(t *testing.T) {
 		"bgp.nodePeers.selector": "a=b", "bgp.nodePeers.address": "ipv6",
 		"bgp.reflector.clusterID": "0.0.0.7",
 		"cluster.region":          "r", "cluster.zone": "z", "node.region": "s", "node.zone": "y",
+		"node.labels": "a=b, example.org/c=", "node.gateway": "true", "node.reflector": "false", "bgp.nodePeers.hubs": "c=d",
 		"bgp.preference.zone": "400", "bgp.preference.region": "300", "bgp.preference.other": "200", "bgp.preference.hold": "9s",
 		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.resolve": "always", "kernel.mtu": "1400", "kernel.rule": "1000", "kernel.source.ipv4": "192.0.2.7", "kernel.source.ipv6": "2001:db8::7",
 		"kernel.maxNextHops": "2",

@@ -58,7 +58,7 @@ func parse(in io.Reader, name string, o Overrides) (*Config, *reader, error) {
 }
 
 // Validate reports, as Errors without places, every rule that a Config made by hand breaks. Nil means that
-// Parse could have made it, so one made by Parse always passes.
+// Parse could have made it, so one made by Parse always passes, and what ForNode makes of it.
 func (c *Config) Validate() error {
 	tree := writeFields(c, grammar())
 	r := newReader("", tree)
@@ -67,6 +67,7 @@ func (c *Config) Validate() error {
 		return errs
 	}
 	again.canonical()
+	again.on = c.on
 	if !reflect.DeepEqual(c, again) {
 		return Errors{{Rule: "is incomplete or not canonical: compare it with what Parse makes of its Print"}}
 	}

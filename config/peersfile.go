@@ -97,7 +97,9 @@ func (f *peersFile) read(root *yaml.Node) {
 	if f.exhausted() {
 		return
 	}
-	checkPeers(f.base, f.peers, func(i int, p problem) {
+	written := *f.base
+	written.on = nil // of peers that no node has all at once
+	checkPeers(&written, f.peers, func(i int, p problem) {
 		p = p.rename(len(f.base.BGP.Peers), f.paths)
 		if i >= 0 && !f.failed[p.path] {
 			f.fail(p.path, p.value, p.rule)
@@ -171,9 +173,22 @@ func (f *peersFile) isOwn(p Peer) bool {
 }
 
 // WithPeers returns the configuration with more peers, such as ParsePeers and NodePeer make. Those that break a rule, by
-// themselves or together with the others, are left out; the errors say which, and why.
+// themselves or together with the others, are left out; the errors say which, and why. So are, without an error, those that
+// a node does not have, if the configuration is one that ForNode made.
 func (c *Config) WithPeers(more []Peer) (*Config, Errors) {
-	var errs Errors
+	whole, _, errs := c.withPeers(more)
+	return whole, errs
+}
+
+// withPeers returns the indices of those that it did not leave out, too.
+func (c *Config) withPeers(all []Peer) (whole *Config, kept []int, errs Errors) {
+	var more []Peer
+	var at []int
+	for i, p := range all {
+		if c.on.has(p.NodeSelector) {
+			more, at = append(more, p), append(at, i)
+		}
+	}
 	paths := make([]string, len(more))
 	for i, p := range more {
 		paths[i] = "peer " + p.Name
@@ -187,20 +202,33 @@ func (c *Config) WithPeers(more []Peer) (*Config, Errors) {
 		p = p.rename(len(c.BGP.Peers), paths)
 		errs = append(errs, Error{Path: p.path, Value: p.value, Rule: p.rule})
 	})
-	whole := *c
-	whole.BGP.Peers = slices.Clone(c.BGP.Peers)
+	with := *c
+	with.BGP.Peers = slices.Clone(c.BGP.Peers)
 	for i, p := range more {
 		if !wrong[i] {
-			whole.BGP.Peers = append(whole.BGP.Peers, p)
+			with.BGP.Peers = append(with.BGP.Peers, p)
+			kept = append(kept, at[i])
 		}
 	}
-	return &whole, errs
+	return &with, kept, errs
 }
 
-// NodePeer is the peer that a Node of this cluster becomes.
-func (b BGP) NodePeer(node string, address netip.Addr) Peer {
-	p := b.nodeDefaults()
+// NodePeer is the peer that a Node of this cluster becomes; hub says whether it is one of bgp.nodePeers.hubs. Those of a
+// reflector are its clients, and a hub is a reflector too.
+func (c *Config) NodePeer(node string, address netip.Addr, hub bool) Peer {
+	p := c.BGP.nodeDefaults()
 	p.Name, p.Address = asLabel(node, "", longestLabel), address
+	if c.Node.Reflector != True || !c.BGP.Internal(p) || p.Client {
+		return p
+	}
+	p.Client = true
+	if len(p.PassOn) == 0 {
+		p.PassOn = clusterNames(c)
+	}
+	if hub && c.BGP.NodePeers.Hubs != "" && !slices.Contains(p.PassOn, c.Cluster.Name) {
+		p.PassOn = append(slices.Clone(p.PassOn), c.Cluster.Name)
+		slices.Sort(p.PassOn)
+	}
 	return p
 }
 

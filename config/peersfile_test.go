@@ -140,7 +140,7 @@ func TestLoadPeers(t *testing.T) {
 
 func TestPeersThatBreakARuleAreLeftOut(t *testing.T) {
 	base := mustParse(t, strings.Replace(meshBase, "asn: 64512", "asn: 64512\n  nodePeers: {enabled: true, defaults: {holdTime: 9s}}", 1))
-	node := func(name, address string) config.Peer { return base.BGP.NodePeer(name, netip.MustParseAddr(address)) }
+	node := func(name, address string) config.Peer { return base.NodePeer(name, netip.MustParseAddr(address), false) }
 	whole, errs := base.WithPeers([]config.Peer{
 		node("node-1.example.org", "192.168.0.1"), node("node-2", "10.10.0.9"), node("tor-a", "192.168.0.3"), node("node-4", "192.168.0.4"),
 	})
@@ -165,6 +165,9 @@ func TestNodePeers(t *testing.T) {
 			one("bgp.nodePeers.defaults.multihop: 2: is for eBGP: an iBGP session is multihop anyway; leave it out")},
 		{"hops with multihop are refused", with("defaults: {asn: 65000, hops: 2, multihop: 4}"),
 			one("bgp.nodePeers.defaults.multihop: 4: excludes hops, which is 2: GTSM (RFC 5082) sends with TTL 255; say how far the peer is with one of the two")},
+		{"a selector is checked", with("selector: 'rack in (a'"), one("bgp.nodePeers.selector: rack in (a: must be a label selector, as kubectl get -l takes it, such as example.org/rack=a: unable to parse requirement: found '', expected: ',' or ')'")},
+		{"so is that of the hubs", with("hubs: a b"), one("bgp.nodePeers.hubs: a b: must be a label selector, as kubectl get -l takes it, such as example.org/rack=a: " +
+			"unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt")},
 		{"another family is refused", with("address: any"), one("bgp.nodePeers.address: any: must be one of ipv4, ipv6")},
 	} {
 		t.Run(row.name, func(t *testing.T) {

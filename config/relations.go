@@ -23,6 +23,7 @@ func checkRelations(c *Config, fail report) {
 	r.clusterIdentities()
 	r.contractLengths()
 	r.staticPodCIDRs()
+	r.nodeLabels()
 	r.timers()
 	r.peers()
 	r.nodePeers()
@@ -141,16 +142,16 @@ func (r relations) timers() {
 }
 
 func (r relations) peerIdentities() {
-	seenNames, seenAddresses, seenLinks := make(once), make(once), make(once)
+	seenNames, seenAddresses, seenLinks := make(once), make(places), make(places)
 	for i, p := range r.BGP.Peers {
 		if p.Name != "" {
 			seenNames.claim(peerPath(i, "name"), p.Name, r.fail)
 		}
 		if p.Address.IsValid() {
-			seenAddresses.claim(peerPath(i, "address"), p.Address.String(), r.fail)
+			seenAddresses.claim(peerPath(i, "address"), p.Address.String(), r.whose(p), r.fail)
 		}
 		if p.Interface != "" {
-			seenLinks.claim(peerPath(i, "interface"), p.Interface, r.fail)
+			seenLinks.claim(peerPath(i, "interface"), p.Interface, r.whose(p), r.fail)
 		}
 	}
 }

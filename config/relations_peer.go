@@ -14,7 +14,7 @@ func (r relations) peerLink(i int, p Peer) {
 			"can't be: the session with the neighbour on "+p.Interface+" is between link-local addresses, and the kernel chooses ours")
 	}
 	for j, other := range r.BGP.Peers {
-		if p.Interface != "" && other.Address.Zone() == p.Interface {
+		if p.Interface != "" && other.Address.Zone() == p.Interface && meet(r.whose(p), r.whose(other)) {
 			r.fail(path, p.Interface, "is the link of "+peerPath(j, "address")+", "+other.Address.String()+": a link has one neighbour, or addresses")
 		}
 	}

@@ -90,6 +90,7 @@ func TestPreference(t *testing.T) {
 			require.Equal(t, row.want, c.LocalPref(c.BGP.Peers[0]))
 		})
 	}
-	c := mustParse(t, "cluster: {name: east, id: 1, region: eu, zone: a, podCIDRs: []}\nnode: {zone: b}\nbgp: {asn: 64512}\n")
+	c, errs := mustParse(t, "cluster: {name: east, id: 1, region: eu, zone: a, podCIDRs: []}\nnode: {zone: b}\nbgp: {asn: 64512}\n").ForNode(nil)
+	require.Empty(t, errs)
 	require.Equal(t, []string{"eu", "b"}, []string{c.Node.Region, c.Node.Zone}, "a node is where its cluster is, unless it says otherwise")
 }

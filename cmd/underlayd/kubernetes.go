@@ -92,7 +92,7 @@ func (n *nodePeers) Peers(base *config.Config, own func(netip.Addr) bool) source
 		if i < 0 || m.Name == base.Node.Name || own(m.Addresses[i]) || taken[m.Addresses[i]] {
 			continue
 		}
-		peers = append(peers, base.BGP.NodePeer(m.Name, m.Addresses[i]))
+		peers = append(peers, base.NodePeer(m.Name, m.Addresses[i], false))
 	}
 	return sourced{peers: peers, known: known}
 }

@@ -68,9 +68,9 @@ func (p *peering) Run(ctx context.Context) error {
 
 // assemble returns the configuration with all its peers.
 func (p *peering) assemble(own func(netip.Addr) bool) *config.Config {
-	whole, known := p.base, true
+	whole, leftOut := p.base.ForNode(nil)
+	known := true
 	var broken []error
-	var leftOut config.Errors
 	for _, s := range p.sources {
 		found := s.Peers(whole, own)
 		known = known && found.known
