@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,20 +12,15 @@ import (
 
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 )
 
 // MembersConfig is what Members need. REST and Log are required.
 type MembersConfig struct {
-	REST *rest.Config // from Connect; not changed
-	// Selector is a label selector, as kubectl get -l takes it; empty: every Node.
-	Selector string
-	Log      logrus.FieldLogger
+	REST      *rest.Config // from Connect; not changed
+	Selection Selection    // until Select says another one
+	Log       logrus.FieldLogger
 	// Known are the Nodes that an earlier run knew last.
 	Known []Member
 	// ConfirmAfter is how long a Node that is gone stays a member, since it may have been
@@ -40,10 +34,11 @@ type Member struct {
 	Name string `json:"name"`
 	// Addresses are its InternalIPs, of both families, sorted.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Hub       bool         `json:"hub,omitempty"` // see Selection
 }
 
 func (m Member) equal(other Member) bool {
-	return m.Name == other.Name && slices.Equal(m.Addresses, other.Addresses)
+	return m.Name == other.Name && m.Hub == other.Hub && slices.Equal(m.Addresses, other.Addresses)
 }
 
 // Members follows the Nodes of the cluster, all or some. Unlike Node it costs what there
@@ -54,16 +49,18 @@ func (m Member) equal(other Member) bool {
 type Members struct {
 	log      logrus.FieldLogger
 	client   *client
-	selector string
 	after    time.Duration
 	pace     Pace
 	changed  chan struct{}
 	wake     chan struct{} // for Run: somebody is gone
+	selected chan struct{} // for Run: the selection is another one
 
-	mu      sync.Mutex // guards all below
-	known   map[string]seenMember
-	synced  bool
-	problem error
+	mu        sync.Mutex // guards all below
+	selection Selection
+	hubs      labels.Selector // of selection
+	known     map[string]seenMember
+	synced    bool
+	problem   error
 }
 
 type seenMember struct {
@@ -76,16 +73,19 @@ func NewMembers(config MembersConfig) (*Members, error) {
 	if config.REST == nil || config.Log == nil {
 		return nil, errors.New("kubernetes: REST and Log are required")
 	}
-	if _, err := labels.Parse(config.Selector); err != nil {
-		return nil, fmt.Errorf("selector %q: %w", config.Selector, err)
+	hubs, err := config.Selection.parse()
+	if err != nil {
+		return nil, err
 	}
 	client, err := newClient(config.REST)
 	if err != nil {
 		return nil, err
 	}
 	m := &Members{
-		log: config.Log, client: client, selector: config.Selector, after: config.ConfirmAfter, pace: config.Pace.withDefaults(),
-		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), known: make(map[string]seenMember, len(config.Known)),
+		log: config.Log, client: client, after: config.ConfirmAfter, pace: config.Pace.withDefaults(),
+		selection: config.Selection, hubs: hubs,
+		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), selected: make(chan struct{}, 1),
+		known: make(map[string]seenMember, len(config.Known)),
 	}
 	if m.after <= 0 {
 		m.after = defaultConfirmAfter
@@ -130,22 +130,8 @@ func (m *Members) Problem() error {
 // Run follows the Nodes until ctx ends, then returns nil. It is called once.
 func (m *Members) Run(ctx context.Context) error {
 	defer m.client.http.CloseIdleConnections()
-	source := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			options.LabelSelector = m.selector
-			nodes, err := m.client.listNodes(ctx, options)
-			m.answered(ctx, err)
-			return nodes, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.LabelSelector = m.selector
-			events, err := m.client.watchNodes(ctx, options)
-			m.answered(ctx, err)
-			return events, err
-		},
-	}
 	var parts sync.WaitGroup
-	parts.Go(func() { follow(ctx, source, memberStore{m}, following{log: m.log, backoff: m.pace.MaxBackoff}) })
+	parts.Go(func() { m.watch(ctx) })
 	parts.Go(func() { m.forget(ctx) })
 	parts.Wait()
 	return nil
@@ -206,7 +192,7 @@ func (m *Members) forgetNow(now time.Time) time.Duration {
 
 // take notes a Node. The caller holds mu.
 func (m *Members) take(node *corev1.Node) {
-	next := seenMember{Member: Member{Name: node.Name, Addresses: internalAddresses(node)}}
+	next := seenMember{Member: Member{Name: node.Name, Addresses: internalAddresses(node), Hub: m.hubs.Matches(labels.Set(node.Labels))}}
 	before, had := m.known[node.Name]
 	if len(next.Addresses) == 0 && len(before.Addresses) > 0 {
 		// A kubelet that starts may not know them for a moment.

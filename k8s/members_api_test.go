@@ -2,9 +2,12 @@ package k8s_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/underlayd/underlayd/k8s"
 )
@@ -56,7 +60,7 @@ func (c *crowd) remove(name string) {
 // members makes Members with the rights of an agent, without running them.
 func (c *crowd) members(change func(*k8s.MembersConfig)) *k8s.Members {
 	c.t.Helper()
-	config := k8s.MembersConfig{REST: c.rest, Selector: "crowd=" + c.label, Log: logger(c.t), Pace: quick, ConfirmAfter: time.Second}
+	config := k8s.MembersConfig{REST: c.rest, Selection: k8s.Selection{Nodes: "crowd=" + c.label}, Log: logger(c.t), Pace: quick, ConfirmAfter: time.Second}
 	if change != nil {
 		change(&config)
 	}
@@ -169,6 +173,83 @@ func TestNodesAreNotGivenUpWhileTheAPIIsAway(t *testing.T) {
 
 func TestMembersNeedASelectorThatIsOne(t *testing.T) {
 	c := newCrowd(t, "selector")
-	_, err := k8s.NewMembers(k8s.MembersConfig{REST: c.rest, Selector: "a=b=c", Log: logger(t)})
-	require.ErrorContains(t, err, `selector "a=b=c"`)
+	for _, s := range []k8s.Selection{{Nodes: "a=b=c"}, {Hubs: "a=b=c"}} {
+		_, err := k8s.NewMembers(k8s.MembersConfig{REST: c.rest, Selection: s, Log: logger(t)})
+		require.ErrorContains(t, err, `selector "a=b=c"`)
+		require.ErrorContains(t, c.members(nil).Select(s), `selector "a=b=c"`)
+	}
+}
+
+// TestHubsAndTheOthers: one of three Nodes is a hub, and has all of them; the others ask for hubs alone, so that what
+// happens to the rest costs them nothing.
+func TestHubsAndTheOthers(t *testing.T) {
+	c := newCrowd(t, "hubs")
+	c.add("hubs-1", "192.168.7.1")
+	c.add("hubs-2", "192.168.7.2")
+	c.add("hubs-3", "192.168.7.3")
+	c.mark("hubs-1", `"true"`)
+	const hub = "example.org/hub=true"
+	one, two, three := somebody("hubs-1", "192.168.7.1"), somebody("hubs-2", "192.168.7.2"), somebody("hubs-3", "192.168.7.3")
+	one.Hub = true
+	all, hubs := k8s.Selection{Nodes: "crowd=hubs", Hubs: hub}, k8s.Selection{Nodes: "crowd=hubs," + hub, Hubs: hub}
+	api := &asked{}
+	m := c.members(func(config *k8s.MembersConfig) {
+		config.Selection = k8s.Selection{Nodes: "nobody=is"}
+		config.REST.Wrap(api.wrap)
+	})
+	require.NoError(t, m.Select(hubs), "before it runs")
+	runMembers(t, m)
+	membersBecome(t, m, one)
+	require.Equal(t, []string{"crowd=hubs," + hub}, api.selectors())
+
+	require.NoError(t, m.Select(all))
+	membersBecome(t, m, one, two, three)
+	require.NoError(t, m.Select(all))
+	c.mark("hubs-2", `"true"`)
+	two.Hub = true
+	membersBecome(t, m, one, two, three)
+	c.mark("hubs-1", "null")
+	one.Hub = false
+	membersBecome(t, m, one, two, three)
+	require.Equal(t, []string{"crowd=hubs," + hub, "crowd=hubs"}, api.selectors(), "the same selection is asked for once")
+
+	require.NoError(t, m.Select(hubs))
+	membersBecome(t, m, two)
+	c.mark("hubs-3", `"true"`)
+	three.Hub = true
+	membersBecome(t, m, two, three)
+}
+
+// mark gives a Node the label of a hub, or takes it away with null.
+func (c *crowd) mark(name, value string) {
+	c.t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"example.org/hub":%s}}}`, value)
+	_, err := c.server.Client().CoreV1().Nodes().Patch(c.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(c.t, err)
+}
+
+// asked notes the label selectors that the API was asked for.
+type asked struct {
+	next http.RoundTripper
+	mu   sync.Mutex // guards seen
+	seen []string
+}
+
+// selectors are those asked for, one after the other.
+func (a *asked) selectors() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Compact(slices.Clone(a.seen))
+}
+
+func (a *asked) wrap(next http.RoundTripper) http.RoundTripper {
+	a.next = next
+	return a
+}
+
+func (a *asked) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	a.seen = append(a.seen, r.URL.Query().Get("labelSelector"))
+	a.mu.Unlock()
+	return a.next.RoundTrip(r)
 }

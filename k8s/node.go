@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,6 +24,10 @@ import (
 // is known.
 var ErrNotSynced = errors.New("pod CIDRs not known")
 
+// ErrLabelsUnknown says that the API has not shown the Node yet, and so neither its
+// labels. It never comes back.
+var ErrLabelsUnknown = errors.New("labels of the Node not known")
+
 // Config is what a Node needs. REST, NodeName and Log are required.
 type Config struct {
 	REST     *rest.Config // from Connect; not changed
@@ -33,6 +38,9 @@ type Config struct {
 	// PodCIDRs are those that an earlier run last had. They are given up like any
 	// others: when the API has said twice that they are not the Node's.
 	PodCIDRs []netip.Prefix
+	// Labels are those that an earlier run last knew; nil: it knew none, or there was
+	// no such run. Not changed.
+	Labels map[string]string
 	// ConfirmAfter is how long after the API has taken pod CIDRs away it is asked once
 	// more, before that is believed; zero: 30 s.
 	ConfirmAfter time.Duration
@@ -49,7 +57,7 @@ type Node struct {
 	log             logrus.FieldLogger
 	client          *client
 	pace            Pace
-	changed         chan struct{} // for the owner: pod CIDRs
+	changed         chan struct{} // for the owner: pod CIDRs or labels
 	wake            chan struct{} // for the publisher: report or Node
 	back            chan struct{} // for the publisher: the API answers again
 	vouch           chan struct{} // for the Lease: the Node says what it should
@@ -59,9 +67,11 @@ type Node struct {
 	mu sync.Mutex // guards all below
 
 	belief  belief
-	current *live    // nil: unknown or deleted
-	seen    uint64   // how often the API showed the Node, or its absence
-	last    *content // of the last write
+	labels  map[string]string // never changed, only replaced
+	shown   bool              // the API has shown labels
+	current *live             // nil: unknown or deleted
+	seen    uint64            // how often the API showed the Node, or its absence
+	last    *content          // of the last write
 
 	report            *Report
 	number            uint64 // of report
@@ -88,6 +98,7 @@ func New(config Config) (*Node, error) {
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
 		doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
 	}
+	n.labels = config.Labels
 	n.belief.cidrs = slices.Clone(config.PodCIDRs)
 	slices.SortFunc(n.belief.cidrs, comparePrefix)
 	n.belief.err = fmt.Errorf("not read from the API yet: %w", ErrNotSynced)
@@ -131,8 +142,21 @@ func (n *Node) PodCIDRs() ([]netip.Prefix, error) {
 	return slices.Clone(n.belief.cidrs), nil
 }
 
-// Changed has a value after PodCIDRs may answer differently. It holds one value
-// at most and is never closed; it has one reader.
+// Labels returns the Node's labels, as the watch that shows its pod CIDRs shows them;
+// never nil once they are known. Until then the error is ErrLabelsUnknown, with those of
+// Config beside it. A Node that is gone keeps those it had: it may be made again, and
+// what depends on them must not go and come with it. The result must not be changed.
+func (n *Node) Labels() (map[string]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.shown {
+		return n.labels, fmt.Errorf("node %s: %w", n.name, ErrLabelsUnknown)
+	}
+	return n.labels, nil
+}
+
+// Changed has a value after PodCIDRs or Labels may answer differently. It holds one
+// value at most and is never closed; it has one reader.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // Publish makes r what the Node is to say; an earlier report that is not written
@@ -170,6 +194,7 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	n.current = nil
 	r := reading{none: "no such Node"}
 	if node != nil {
+		n.takeLabels(node.Labels)
 		n.current = newLive(node)
 		if r.cidrs, r.err = podCIDRs(&node.Spec); len(r.cidrs) == 0 && r.err == nil {
 			r.none = "no pod CIDRs assigned yet"
@@ -193,6 +218,16 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 		n.log.WithField("node", n.name).WithField("podCIDRs", n.belief.cidrs).Info("pod CIDRs of the Node are certain again")
 	}
 	poke(n.wake)
+}
+
+// takeLabels notes the Node's labels. The caller holds mu.
+func (n *Node) takeLabels(labels map[string]string) {
+	if n.shown && maps.Equal(labels, n.labels) {
+		return
+	}
+	n.labels, n.shown = make(map[string]string, len(labels)), true
+	maps.Copy(n.labels, labels)
+	poke(n.changed)
 }
 
 func errorText(err error) string {

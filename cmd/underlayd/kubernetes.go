@@ -61,7 +61,7 @@ func newNodePeers(cfg *config.Config, nodes []k8s.Member, log logrus.FieldLogger
 		return nil, err
 	}
 	members, err := k8s.NewMembers(k8s.MembersConfig{
-		REST: client, Selector: cfg.BGP.NodePeers.Selector, Log: log.WithField("part", "k8s"), Known: nodes,
+		REST: client, Selection: k8s.Selection{Nodes: cfg.BGP.NodePeers.Selector}, Log: log.WithField("part", "k8s"), Known: nodes,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
 	})
 	if err != nil {
