@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -21,6 +20,8 @@ const (
 type nodeLabels struct {
 	set   labels.Set
 	known bool // else there may be others
+	// What says where the node is; empty: nothing.
+	regionFrom, zoneFrom string
 }
 
 // ForNode returns the configuration of a node with these labels, out of one that Parse or Load made for all nodes: only the
@@ -53,10 +54,10 @@ func (c *Config) forNode(found map[string]string, known bool) (*Config, []int, E
 	of := *c
 	of.on, of.BGP.Peers = on, nil
 	of.Node.Gateway, of.Node.Reflector = on.role(c.Node.Gateway, GatewayLabel), on.role(c.Node.Reflector, ReflectorLabel)
-	region, wrongRegion := on.place(RegionLabel)
-	zone, wrongZone := on.place(ZoneLabel)
-	of.Node.Region = cmp.Or(c.Node.Region, region, c.Cluster.Region)
-	of.Node.Zone = cmp.Or(c.Node.Zone, zone, c.Cluster.Zone)
+	region, wrongRegion := on.place(RegionLabel, c.Node.Region)
+	zone, wrongZone := on.place(ZoneLabel, c.Node.Zone)
+	of.Node.Region, on.regionFrom = first(said{c.Node.Region, "node.region"}, said{region, "label " + RegionLabel}, said{c.Cluster.Region, "cluster.region"})
+	of.Node.Zone, on.zoneFrom = first(said{c.Node.Zone, "node.zone"}, said{zone, "label " + ZoneLabel}, said{c.Cluster.Zone, "cluster.zone"})
 	of.Clusters = slices.Clone(c.Clusters)
 	for i := range of.Clusters {
 		if !on.has(of.Clusters[i].NodeSelector) {
@@ -76,6 +77,41 @@ func (n *nodeLabels) has(selector string) bool {
 	return err == nil && n.known && parsed.Matches(n.set)
 }
 
+// said is a value and what says it.
+type said struct{ value, by string }
+
+// first is the first that says something.
+func first(all ...said) (value, by string) {
+	for _, s := range all {
+		if s.value != "" {
+			return s.value, s.by
+		}
+	}
+	return "", ""
+}
+
+// PlaceFrom returns what says where the node is: node.region, a label, or cluster.region; likewise of the zone. Empty:
+// nothing. It is of a Config that ForNode made.
+func (c *Config) PlaceFrom() (region, zone string) {
+	if c.on == nil {
+		return "", ""
+	}
+	return c.on.regionFrom, c.on.zoneFrom
+}
+
+// LabelsMatter says whether it depends on a node's labels with whom it exchanges which routes, apart from the peers of
+// files and APIs that have a nodeSelector of their own.
+func (c *Config) LabelsMatter() bool {
+	nodes := c.BGP.NodePeers
+	return nodes.Enabled && (nodes.Hubs != "" || c.Node.Reflector == Auto) || Selective(c.BGP.Peers) ||
+		slices.ContainsFunc(c.Clusters, func(r RemoteCluster) bool { return r.NodeSelector != "" })
+}
+
+// Selective says whether one of the peers is for some nodes alone.
+func Selective(peers []Peer) bool {
+	return slices.ContainsFunc(peers, func(p Peer) bool { return p.NodeSelector != "" })
+}
+
 // role decides what was left to a label.
 func (n *nodeLabels) role(said Tristate, label string) Tristate {
 	switch {
@@ -86,10 +122,10 @@ func (n *nodeLabels) role(said Tristate, label string) Tristate {
 	}
 }
 
-// place is what a label says of where the node is.
-func (n *nodeLabels) place(label string) (string, Errors) {
+// place is what a label says of where the node is, unless the file says it.
+func (n *nodeLabels) place(label, said string) (string, Errors) {
 	value := n.set[label]
-	if value == "" || isName(value, "", longestLabel) {
+	if said != "" || value == "" || isName(value, "", longestLabel) {
 		return value, nil
 	}
 	return "", Errors{{Path: "node.labels", Value: label + "=" + value,

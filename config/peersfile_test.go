@@ -140,7 +140,9 @@ func TestLoadPeers(t *testing.T) {
 
 func TestPeersThatBreakARuleAreLeftOut(t *testing.T) {
 	base := mustParse(t, strings.Replace(meshBase, "asn: 64512", "asn: 64512\n  nodePeers: {enabled: true, defaults: {holdTime: 9s}}", 1))
-	node := func(name, address string) config.Peer { return base.NodePeer(name, netip.MustParseAddr(address), false) }
+	node := func(name, address string) config.Peer {
+		return base.NodePeer(name, netip.MustParseAddr(address), false)
+	}
 	whole, errs := base.WithPeers([]config.Peer{
 		node("node-1.example.org", "192.168.0.1"), node("node-2", "10.10.0.9"), node("tor-a", "192.168.0.3"), node("node-4", "192.168.0.4"),
 	})

@@ -86,6 +86,29 @@ func LoadPeersPlaces(path string, base *Config, of Places) (*Config, Places, err
 	return &whole, Places{reader{source: of.of.source, places: all}}, nil
 }
 
+// ForNodePlaces is ForNode with no labels but node.labels, for those who want to point at values: it returns the places of
+// the peers that are left, by their new indices.
+func (c *Config) ForNodePlaces(of Places) (*Config, Places, Errors) {
+	here, kept, errs := c.forNode(nil, true)
+	for i := range errs {
+		errs[i].Source = of.of.source
+	}
+	renamed := make(map[string]string, len(kept))
+	for now, before := range kept {
+		renamed[element("bgp.peers", before)] = element("bgp.peers", now)
+	}
+	all := make(map[string]place, len(of.of.places))
+	for path, at := range of.of.places {
+		end := strings.IndexByte(path, ']') + 1
+		if !strings.HasPrefix(path, "bgp.peers[") {
+			all[path] = at
+		} else if now, is := renamed[path[:end]]; is {
+			all[now+path[end:]] = at
+		}
+	}
+	return here, Places{reader{source: of.of.source, places: all}}, errs
+}
+
 // ParsePlaces is Parse for those who want to point at values.
 func ParsePlaces(in io.Reader, name string, o Overrides) (*Config, Places, error) {
 	c, r, err := parse(in, name, o)

@@ -184,12 +184,29 @@ func (p *page) facts(s *Snapshot) {
 		t.row("Host", n)
 	}
 	t.row("Kubernetes", s.Kubernetes.sentence())
+	if s.Place != nil {
+		t.row("Place", s.Place.sentence())
+	}
+	if len(s.Roles) > 0 {
+		t.row("Roles", strings.Join(s.Roles, ", "))
+	}
 	for _, c := range s.Conditions {
 		t.row("Condition", c.Type+"="+c.Status+" ("+c.Reason+")"+after(": ", c.Message))
 	}
 	t.row("Daemon", fmt.Sprintf("version %s, pid %d, up %s, AS %d, router id %s, cluster id %d",
 		s.Version, s.PID, p.since(s.Started), s.ASN, text(s.RouterID), s.Cluster.ID))
 	t.end()
+}
+
+func (p Place) sentence() string {
+	var parts []string
+	if p.Region != "" {
+		parts = append(parts, "region "+clean(p.Region)+" ("+clean(p.RegionFrom)+")")
+	}
+	if p.Zone != "" {
+		parts = append(parts, "zone "+clean(p.Zone)+" ("+clean(p.ZoneFrom)+")")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (k Kubernetes) sentence() string {

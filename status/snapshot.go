@@ -31,17 +31,20 @@ const (
 // Snapshot is all that an operator may ask, at one moment. The agent fills it and publishes it; from then on it
 // and everything it points to are immutable.
 type Snapshot struct {
-	APIVersion string     `json:"apiVersion"` // set by the server
-	Kind       string     `json:"kind"`       // set by the server
-	Version    string     `json:"version"`
-	Node       string     `json:"node"`
-	Cluster    Cluster    `json:"cluster"`
-	ASN        uint32     `json:"asn"`
-	RouterID   netip.Addr `json:"routerID,omitzero"`
-	PID        int        `json:"pid"`
-	Started    time.Time  `json:"started"`
-	Time       time.Time  `json:"time"` // when it was taken
-	Phase      Phase      `json:"phase"`
+	APIVersion string  `json:"apiVersion"` // set by the server
+	Kind       string  `json:"kind"`       // set by the server
+	Version    string  `json:"version"`
+	Node       string  `json:"node"`
+	Cluster    Cluster `json:"cluster"`
+	// Roles are what the node does for others: gateway, reflector.
+	Roles    []string   `json:"roles,omitempty"`
+	Place    *Place     `json:"place,omitempty"` // nil: nothing says where the node is
+	ASN      uint32     `json:"asn"`
+	RouterID netip.Addr `json:"routerID,omitzero"`
+	PID      int        `json:"pid"`
+	Started  time.Time  `json:"started"`
+	Time     time.Time  `json:"time"` // when it was taken
+	Phase    Phase      `json:"phase"`
 	// ConfigProblem says why the last reload was refused; empty while the configuration in force is the file's.
 	ConfigProblem string          `json:"configProblem,omitempty"`
 	Conditions    []Condition     `json:"conditions,omitempty"`
@@ -63,6 +66,14 @@ type Snapshot struct {
 type Cluster struct {
 	Name string `json:"name"`
 	ID   uint32 `json:"id"`
+}
+
+// Place is where the node is, and what says so: a key of the configuration, or a label.
+type Place struct {
+	Region     string `json:"region,omitempty"`
+	RegionFrom string `json:"regionFrom,omitempty"`
+	Zone       string `json:"zone,omitempty"`
+	ZoneFrom   string `json:"zoneFrom,omitempty"`
 }
 
 // Condition is one of the Node's conditions as the daemon reports it.

@@ -144,9 +144,9 @@ func (a *agent) prepare() error {
 // Run decides until ctx is cancelled. The order of the first steps matters: own prefixes are known to the
 // speaker before the first session, or peers would take its End-of-RIB for the end of our routes.
 func (a *agent) Run(ctx context.Context) error {
-	var pods <-chan struct{}
+	var node <-chan struct{}
 	if a.node != nil {
-		pods = a.node.Changed()
+		node = a.node.Changed()
 	}
 	a.observe(a.kernel.Drain()) // what was adopted
 	a.beginProbation(time.Now())
@@ -188,8 +188,8 @@ func (a *agent) Run(ctx context.Context) error {
 			a.relocate(ctx)
 		case <-a.finder.Changed():
 			a.followNeighbors(ctx)
-		case <-pods:
-			a.advertise(ctx)
+		case <-node:
+			a.followNode(ctx)
 		case update := <-a.updates:
 			a.reload(ctx, update)
 		case found := <-a.refused.found:

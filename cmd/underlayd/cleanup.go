@@ -56,7 +56,7 @@ func cleanKernel(cmd *cobra.Command, cfg *config.Config) error {
 }
 
 func cleanNode(cmd *cobra.Command, cfg *config.Config) error {
-	node, err := newNode(cfg, nil, newLog(cmd.ErrOrStderr(), cfg.Log))
+	node, err := newNode(cfg, memo{}, newLog(cmd.ErrOrStderr(), cfg.Log))
 	if err != nil || node == nil {
 		return err
 	}

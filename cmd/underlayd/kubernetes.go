@@ -17,26 +17,28 @@ import (
 // known of the last run is used until the API has answered.
 func (a *agent) connect() error {
 	var err error
-	if a.node, err = newNode(a.config, a.memo.PodCIDRs, a.log); err != nil {
+	if a.node, err = newNode(a.config, a.memo, a.log); err != nil {
 		return err
 	}
 	a.peersFile = newPeersFile(a.memo.PeersFile, a.log)
-	sources := []peerSource{a.peersFile}
+	a.peering = newPeering(a.file, a.log, a.peersFile)
+	a.peering.labels = a.nodeLabels
 	if a.config.BGP.NodePeers.Enabled {
 		if a.node == nil {
 			return errors.New("bgp.nodePeers.enabled: true: there is no Kubernetes API to list the Nodes, see kubernetes.enabled")
 		}
-		if a.members, err = newNodePeers(a.config, a.memo.Nodes, a.log); err != nil {
+		here, _, _ := a.peering.here()
+		if a.members, err = newNodePeers(here, a.memo.Nodes, a.log); err != nil {
 			return fmt.Errorf("bgp.nodePeers: %w", err)
 		}
-		sources = append(sources, a.members)
+		a.peering.sources = append(a.peering.sources, a.members)
 	}
-	a.peering = newPeering(a.file, a.log, sources...)
 	return nil
 }
 
-// newNode connects to the Kubernetes API if there is one; nil without. The pod CIDRs are those of the last run.
-func newNode(cfg *config.Config, cidrs []netip.Prefix, log logrus.FieldLogger) (*k8s.Node, error) {
+// newNode connects to the Kubernetes API if there is one; nil without. The pod CIDRs and the labels are those of the last
+// run.
+func newNode(cfg *config.Config, last memo, log logrus.FieldLogger) (*k8s.Node, error) {
 	if cfg.Kubernetes.Enabled == config.False {
 		return nil, nil
 	}
@@ -49,7 +51,7 @@ func newNode(cfg *config.Config, cidrs []netip.Prefix, log logrus.FieldLogger) (
 		return nil, fmt.Errorf("kubernetes: %w", err)
 	}
 	return k8s.New(k8s.Config{
-		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: cidrs,
+		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: last.PodCIDRs, Labels: last.Labels,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
 	})
 }
@@ -61,7 +63,7 @@ func newNodePeers(cfg *config.Config, nodes []k8s.Member, log logrus.FieldLogger
 		return nil, err
 	}
 	members, err := k8s.NewMembers(k8s.MembersConfig{
-		REST: client, Selection: k8s.Selection{Nodes: cfg.BGP.NodePeers.Selector}, Log: log.WithField("part", "k8s"), Known: nodes,
+		REST: client, Selection: selection(cfg), Log: log.WithField("part", "k8s"), Known: nodes,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
 	})
 	if err != nil {
@@ -76,9 +78,18 @@ type nodePeers struct {
 	last []k8s.Member // as last returned; belongs to the caller of Peers
 }
 
+// selection says which Nodes are to be followed on this one.
+func selection(c *config.Config) k8s.Selection {
+	return k8s.Selection{Nodes: c.NodePeersSelector(), Hubs: c.BGP.NodePeers.Hubs}
+}
+
 // Peers returns a peer for each other Node that has an address of the family asked for. Nodes that are peers already, by
-// their address, are left to what is said there.
+// their address, are left to what is said there. Where there are hubs and this node is none, hubs alone are peers, whoever
+// else is known from before.
 func (n *nodePeers) Peers(base *config.Config, own func(netip.Addr) bool) sourced {
+	if err := n.Select(selection(base)); err != nil {
+		return sourced{err: err}
+	}
 	members, err := n.List()
 	known := err == nil || len(members) > 0
 	n.last = members
@@ -89,10 +100,10 @@ func (n *nodePeers) Peers(base *config.Config, own func(netip.Addr) bool) source
 	var peers []config.Peer
 	for _, m := range members {
 		i := slices.IndexFunc(m.Addresses, func(a netip.Addr) bool { return a.Is4() == (base.BGP.NodePeers.Address == config.IPv4) })
-		if i < 0 || m.Name == base.Node.Name || own(m.Addresses[i]) || taken[m.Addresses[i]] {
+		if i < 0 || m.Name == base.Node.Name || own(m.Addresses[i]) || taken[m.Addresses[i]] || !m.Hub && !base.Hub() {
 			continue
 		}
-		peers = append(peers, base.NodePeer(m.Name, m.Addresses[i], false))
+		peers = append(peers, base.NodePeer(m.Name, m.Addresses[i], m.Hub))
 	}
 	return sourced{peers: peers, known: known}
 }

@@ -26,6 +26,8 @@ import (
 type memo struct {
 	Node     string         `json:"node"`
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
+	// Labels are those of the Node; null: they were never known.
+	Labels map[string]string `json:"labels"`
 	// PeersFile is what bgp.peersFile said when it was good.
 	PeersFile string `json:"peersFile,omitempty"`
 	// Nodes are the other Nodes of the cluster, if they are peers.

@@ -20,6 +20,7 @@ import (
 func aMemo() memo {
 	return memo{
 		Node:       "east-1",
+		Labels:     map[string]string{"rack": "a"},
 		PodCIDRs:   []netip.Prefix{netip.MustParsePrefix("10.10.1.0/24"), netip.MustParsePrefix("fd00:10:0:1::/64")},
 		Peers:      map[string]memoPeer{"tor-a": {Address: peerA}},
 		PeersFile:  "groups: []\n",

@@ -30,17 +30,18 @@ type sourced struct {
 	err   error // why peers is not what the source says now, but what it said before
 }
 
-// peering puts the configuration in force together: what the file says, with the peers of the sources. A source that
-// fails never takes a peer away, and what the file says goes first.
+// peering puts the configuration in force together: what the file says to a node with these labels, with the peers of the
+// sources. A source that fails never takes a peer away, and what the file says goes first.
 type peering struct {
 	log     logrus.FieldLogger
 	base    *config.Config // the file's
+	labels  nodeLabels     // nil: there are none but those of the file
 	sources []peerSource
 	changed chan struct{} // capacity one: a source has news
 
-	known   bool          // every source knows its peers
+	known   bool          // every source knows its peers, and if labels say who they are, those are known
 	broken  error         // what the sources are told that can't be
-	leftOut config.Errors // peers that break a rule
+	leftOut config.Errors // peers that break a rule, and labels that say nothing
 }
 
 func newPeering(base *config.Config, log logrus.FieldLogger, sources ...peerSource) *peering {
@@ -68,12 +69,12 @@ func (p *peering) Run(ctx context.Context) error {
 
 // assemble returns the configuration with all its peers.
 func (p *peering) assemble(own func(netip.Addr) bool) *config.Config {
-	whole, leftOut := p.base.ForNode(nil)
-	known := true
+	whole, labelled, leftOut := p.here()
+	known := labelled || !p.base.LabelsMatter()
 	var broken []error
 	for _, s := range p.sources {
 		found := s.Peers(whole, own)
-		known = known && found.known
+		known = known && found.known && (labelled || !config.Selective(found.peers))
 		if found.err != nil {
 			broken = append(broken, found.err)
 		}
@@ -99,7 +100,7 @@ func (p *peering) say(broken error, leftOut config.Errors) {
 	}
 	for _, e := range leftOut {
 		if !slices.Contains(p.leftOut, e) {
-			p.log.Error("left out: " + e.Error())
+			p.log.Error(consequence(e) + ": " + e.Error())
 		}
 	}
 	p.broken, p.leftOut = broken, leftOut
@@ -118,9 +119,17 @@ func (p *peering) problems() []status.Problem {
 	var out []status.Problem
 	for _, e := range p.leftOut {
 		subject, _, _ := strings.Cut(e.Path, ".")
-		out = append(out, status.Problem{Severity: status.Error, Subject: subject, Message: "is left out: " + e.Error()})
+		out = append(out, status.Problem{Severity: status.Error, Subject: subject, Message: "is " + consequence(e) + ": " + e.Error()})
 	}
 	return out
+}
+
+// consequence says what becomes of what breaks a rule.
+func consequence(e config.Error) string {
+	if strings.HasPrefix(e.Path, "node.") {
+		return "ignored"
+	}
+	return "left out"
 }
 
 // ownAddress says whether an address is one of this node's.

@@ -25,7 +25,8 @@ func (a *agent) publish() {
 	s := &status.Snapshot{
 		Version: buildVersion(), Node: a.config.Node.Name,
 		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID},
-		ASN:     a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
+		Roles:   roles(a.config), Place: placeStatus(a.config),
+		ASN: a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
 		ConfigProblem: a.configProblem(), Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}

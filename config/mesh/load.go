@@ -87,19 +87,36 @@ func loadNode(path string) (*Node, error) {
 	})
 }
 
-// readPeers reads the file of peers that a configuration names, where find says that it is.
+// readPeers reads the file of peers that a configuration names, where find says that it is, and leaves the peers that the
+// node has.
 func (n *Node) readPeers(find func(inside string) string) error {
 	inside := n.Config.BGP.PeersFile
 	if inside == "" {
-		return nil
+		return n.selectByLabels()
 	}
 	path := find(inside)
 	if path == "" {
 		return fmt.Errorf("bgp.peersFile: %s is not among the binds", inside)
 	}
 	var err error
-	n.Config, n.Places, err = config.LoadPeersPlaces(path, n.Config, n.Places)
-	return err
+	if n.Config, n.Places, err = config.LoadPeersPlaces(path, n.Config, n.Places); err != nil {
+		return err
+	}
+	return n.selectByLabels()
+}
+
+// selectByLabels leaves of a configuration what a node with its node.labels has. A file that many share says nothing of labels:
+// then it is looked at as it is for all of them.
+func (n *Node) selectByLabels() error {
+	if n.Shared && len(n.Config.Node.Labels) == 0 {
+		return nil
+	}
+	var errs config.Errors
+	n.Config, n.Places, errs = n.Config.ForNodePlaces(n.Places)
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
 }
 
 // readNode reads a configuration; name is the node's where it says none.

@@ -32,7 +32,7 @@ kubernetes: {enabled: true, kubeconfig: /etc/underlayd/kubeconfig, confirmAfter:
 `
 
 // newTribe brings the lab up with an API server. No daemon runs yet.
-func newTribe(t *testing.T) *tribe {
+func newTribe(t *testing.T, east, west string) *tribe {
 	t.Helper()
 	containerlab.Require(t, "ip", "etcd")
 	w := &world{apis: startAPIs(t, "east")}
@@ -45,9 +45,7 @@ func newTribe(t *testing.T) *tribe {
 	require.NoError(t, err)
 	folder := folderForTest(t)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "kubeconfig"), credentials, 0o600))
-	for _, cluster := range []string{"east", "west"} {
-		require.NoError(t, os.WriteFile(filepath.Join(folder, cluster+".yaml"), []byte(nodePeersConfig), 0o600))
-	}
+	writeConfigs(t, folder, east, west)
 	daemon, err := underlayd()
 	require.NoError(t, err)
 	w.Lab = containerlab.UpForTest(t, "../full-mesh.clab.yml", containerlab.Options{
@@ -107,7 +105,7 @@ func (w *tribe) peers(t *testing.T, want ...string) {
 }
 
 func TestTheNodesOfAClusterBecomePeers(t *testing.T) {
-	w := newTribe(t)
+	w := newTribe(t, nodePeersConfig, nodePeersConfig)
 	w.register(t, 1, "yes")
 	w.register(t, 2, "yes")
 	w.register(t, 3, "no")
