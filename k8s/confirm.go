@@ -12,7 +12,8 @@ import (
 )
 
 // confirmer reads the Node a second time when the API took pod CIDRs away, showed an
-// older Node than before, or was away. One goroutine owns it.
+// older Node than before or another one that lacks labels, or was away. One goroutine
+// owns it.
 type confirmer struct {
 	n       *Node
 	after   time.Duration
@@ -85,6 +86,9 @@ func (n *Node) unconfirmed(after time.Duration) (time.Time, uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	due := n.belief.due(after)
+	if labels := n.labels.due(after); due.IsZero() || !labels.IsZero() && labels.Before(due) {
+		due = labels
+	}
 	if due.IsZero() { // the watch settled it
 		n.problem(confirming, nil)
 	}

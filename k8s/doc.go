@@ -1,4 +1,4 @@
-// Package k8s is the agent's line to the Kubernetes API: the pod CIDRs of its
+// Package k8s is the agent's line to the Kubernetes API: pod CIDRs and labels of its
 // own Node in, what the node can reach out, as annotations, a condition and a
 // Lease. Package annotation is the contract of what goes out.
 //

@@ -30,6 +30,7 @@ func labelsBecome(t *testing.T, n *k8s.Node, key, want string) {
 
 func TestTheLabelsOfTheNodeAreFollowed(t *testing.T) {
 	f := newFixture(t, "labels", quick)
+	f.confirm = time.Second
 	g := &gate{}
 	n := f.agent(g.wrap)
 	labels, err := n.Labels()
@@ -59,8 +60,19 @@ func TestTheLabelsOfTheNodeAreFollowed(t *testing.T) {
 	require.NoError(t, f.server.Client().CoreV1().Nodes().Delete(t.Context(), f.name, metav1.DeleteOptions{}))
 	require.Eventually(t, func() bool { return !n.Stats().NodeExists }, 20*time.Second, 10*time.Millisecond)
 	labelsBecome(t, n, "rack", "b") // those of a Node that is gone stay
+
+	start := time.Now()
 	f.create("10.10.1.0/24")
+	require.Eventually(t, func() bool { return n.Stats().NodeExists }, 20*time.Second, 10*time.Millisecond)
+	f.patch(`{"metadata":{"labels":{"row":"1"}}}`)
+	labelsBecome(t, n, "row", "1")
+	labelsBecome(t, n, "rack", "b") // and so do those that one made again lacks
 	labelsBecome(t, n, "rack", "")
+	require.GreaterOrEqual(t, time.Since(start), time.Second, "it was read a second time")
+	f.patch(`{"metadata":{"labels":{"row":null}}}`)
+	start = time.Now()
+	labelsBecome(t, n, "row", "")
+	require.Less(t, time.Since(start), time.Second, "what somebody takes away is gone at once")
 }
 
 func TestTheLabelsOfTheLastRunAreThereMeanwhile(t *testing.T) {

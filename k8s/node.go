@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,10 +22,6 @@ import (
 // comes back once they were known. That a Node had pod CIDRs and has none any more
 // is known.
 var ErrNotSynced = errors.New("pod CIDRs not known")
-
-// ErrLabelsUnknown says that the API has not shown the Node yet, and so neither its
-// labels. It never comes back.
-var ErrLabelsUnknown = errors.New("labels of the Node not known")
 
 // Config is what a Node needs. REST, NodeName and Log are required.
 type Config struct {
@@ -67,11 +62,10 @@ type Node struct {
 	mu sync.Mutex // guards all below
 
 	belief  belief
-	labels  map[string]string // never changed, only replaced
-	shown   bool              // the API has shown labels
-	current *live             // nil: unknown or deleted
-	seen    uint64            // how often the API showed the Node, or its absence
-	last    *content          // of the last write
+	labels  labelBelief
+	current *live    // nil: unknown or deleted
+	seen    uint64   // how often the API showed the Node, or its absence
+	last    *content // of the last write
 
 	report            *Report
 	number            uint64 // of report
@@ -98,7 +92,7 @@ func New(config Config) (*Node, error) {
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
 		doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
 	}
-	n.labels = config.Labels
+	n.labels.all = config.Labels
 	n.belief.cidrs = slices.Clone(config.PodCIDRs)
 	slices.SortFunc(n.belief.cidrs, comparePrefix)
 	n.belief.err = fmt.Errorf("not read from the API yet: %w", ErrNotSynced)
@@ -142,19 +136,6 @@ func (n *Node) PodCIDRs() ([]netip.Prefix, error) {
 	return slices.Clone(n.belief.cidrs), nil
 }
 
-// Labels returns the Node's labels, as the watch that shows its pod CIDRs shows them;
-// never nil once they are known. Until then the error is ErrLabelsUnknown, with those of
-// Config beside it. A Node that is gone keeps those it had: it may be made again, and
-// what depends on them must not go and come with it. The result must not be changed.
-func (n *Node) Labels() (map[string]string, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.shown {
-		return n.labels, fmt.Errorf("node %s: %w", n.name, ErrLabelsUnknown)
-	}
-	return n.labels, nil
-}
-
 // Changed has a value after PodCIDRs or Labels may answer differently. It holds one
 // value at most and is never closed; it has one reader.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
@@ -192,9 +173,9 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	n.seen++
 	n.stats.NodeExists = node != nil
 	n.current = nil
-	r := reading{none: "no such Node"}
+	r, relabelled := reading{none: "no such Node"}, false
 	if node != nil {
-		n.takeLabels(node.Labels)
+		relabelled = n.takeLabels(node, confirmed)
 		n.current = newLive(node)
 		if r.cidrs, r.err = podCIDRs(&node.Spec); len(r.cidrs) == 0 && r.err == nil {
 			r.none = "no pod CIDRs assigned yet"
@@ -205,7 +186,7 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	before, doubts := n.belief, len(n.belief.doubts)
 	n.belief.read(r, time.Now(), confirmed)
 	n.stats.Synced = n.belief.known()
-	if !slices.Equal(before.cidrs, n.belief.cidrs) || errorText(before.err) != errorText(n.belief.err) {
+	if relabelled || !slices.Equal(before.cidrs, n.belief.cidrs) || errorText(before.err) != errorText(n.belief.err) {
 		poke(n.changed)
 	}
 	switch doubt := n.belief.doubt(); {
@@ -218,16 +199,6 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 		n.log.WithField("node", n.name).WithField("podCIDRs", n.belief.cidrs).Info("pod CIDRs of the Node are certain again")
 	}
 	poke(n.wake)
-}
-
-// takeLabels notes the Node's labels. The caller holds mu.
-func (n *Node) takeLabels(labels map[string]string) {
-	if n.shown && maps.Equal(labels, n.labels) {
-		return
-	}
-	n.labels, n.shown = make(map[string]string, len(labels)), true
-	maps.Copy(n.labels, labels)
-	poke(n.changed)
 }
 
 func errorText(err error) string {

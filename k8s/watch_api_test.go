@@ -64,12 +64,12 @@ func TestPodCIDRsAreUnknownUntilTheNodeHasSome(t *testing.T) {
 	require.True(t, n.Stats().Synced)
 }
 
-func TestChangedIsSilentWhenPodCIDRsAreTheSame(t *testing.T) {
+func TestChangedIsSilentWhenNothingChangesThatCounts(t *testing.T) {
 	f := newFixture(t, "heartbeats", quick)
 	n, _ := f.start()
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 	contact := n.Stats().LastContact
-	f.patch(`{"metadata":{"labels":{"a":"b"}}}`)
+	f.patch(`{"metadata":{"annotations":{"a":"b"}}}`)
 	f.patch(`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, "status")
 	n.Publish(report("10.20.0.0/16")) // its write comes after what the watch has to show
 	f.quiet(n)

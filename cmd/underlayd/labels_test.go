@@ -30,7 +30,8 @@ func TestWhoThePeersAreDependsOnLabels(t *testing.T) {
 		want     string
 		problems []status.Problem
 	}{
-		{"nothing is known", nil, false, "tor", nil},
+		{"nothing is known", nil, false, "tor", []status.Problem{{Severity: status.Warning, Subject: "kubernetes",
+			Message: "the labels of this Node are not known yet: what is for nodes with certain labels waits for them"}}},
 		{"there are none", nil, true, "tor no-rack", nil},
 		{"a rack", map[string]string{"rack": "a"}, true, "tor rack-a", nil},
 		{"another one", map[string]string{"rack": "b"}, true, "tor rack-b", nil},

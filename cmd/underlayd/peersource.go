@@ -39,9 +39,10 @@ type peering struct {
 	sources []peerSource
 	changed chan struct{} // capacity one: a source has news
 
-	known   bool          // every source knows its peers, and if labels say who they are, those are known
-	broken  error         // what the sources are told that can't be
-	leftOut config.Errors // peers that break a rule, and labels that say nothing
+	labelled bool          // the labels are known, or say nothing of the peers
+	known    bool          // every source knows its peers, and if labels say who they are, those are known
+	broken   error         // what the sources are told that can't be
+	leftOut  config.Errors // peers that break a rule, and labels that say nothing
 }
 
 func newPeering(base *config.Config, log logrus.FieldLogger, sources ...peerSource) *peering {
@@ -70,11 +71,13 @@ func (p *peering) Run(ctx context.Context) error {
 // assemble returns the configuration with all its peers.
 func (p *peering) assemble(own func(netip.Addr) bool) *config.Config {
 	whole, labelled, leftOut := p.here()
-	known := labelled || !p.base.LabelsMatter()
+	p.labelled = labelled || !p.base.LabelsMatter()
+	known := p.labelled
 	var broken []error
 	for _, s := range p.sources {
 		found := s.Peers(whole, own)
-		known = known && found.known && (labelled || !config.Selective(found.peers))
+		p.labelled = p.labelled && (labelled || !config.Selective(found.peers))
+		known = known && found.known && p.labelled
 		if found.err != nil {
 			broken = append(broken, found.err)
 		}
@@ -114,9 +117,13 @@ func (p *peering) problem() string {
 	return p.broken.Error()
 }
 
-// problems names the peers that are left out.
+// problems names the peers that are left out, and what they are left out for.
 func (p *peering) problems() []status.Problem {
 	var out []status.Problem
+	if !p.labelled {
+		out = append(out, status.Problem{Severity: status.Warning, Subject: "kubernetes",
+			Message: "the labels of this Node are not known yet: what is for nodes with certain labels waits for them"})
+	}
 	for _, e := range p.leftOut {
 		subject, _, _ := strings.Cut(e.Path, ".")
 		out = append(out, status.Problem{Severity: status.Error, Subject: subject, Message: "is " + consequence(e) + ": " + e.Error()})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,7 @@ import (
 const oneFile = `cluster: {name: east, id: 1, zone: z, podCIDRs: [10.10.0.0/16, "fd00:10::/48"]}
 bgp:
   asn: 64512
+  connectRetry: 1s
   nodePeers: {enabled: true, hubs: underlayd.io/reflector=true, defaults: {holdTime: 9s}}
   peers:
   - {name: west-1, address: 192.168.50.21, asn: 64513, nodeSelector: topology.kubernetes.io/zone=a, passOn: [east]}
@@ -31,6 +33,7 @@ kubernetes: {enabled: true, kubeconfig: /etc/underlayd/kubeconfig, confirmAfter:
 const oneFileOfWest = `cluster: {name: west, id: 2, podCIDRs: [10.20.0.0/16, "fd00:20::/48"]}
 bgp:
   asn: 64513
+  connectRetry: 1s
   peers: [{name: east-1, address: 192.168.50.11, asn: 64512}]
 clusters:
 - {name: east, id: 1, podCIDRs: [10.10.0.0/16, "fd00:10::/48"]}
@@ -88,6 +91,8 @@ func (s labelled) sentence() string {
 func (w *tribe) shows(t *testing.T, node, want string) labelled {
 	t.Helper()
 	var s labelled
+	start := time.Now()
+	defer func() { t.Logf("%s after %s", node, time.Since(start).Round(time.Millisecond)) }()
 	until(t, node+": "+want, func(ctx context.Context) error {
 		out, err := w.Lab.Node(node).Output(ctx, "underlayd", "status", "-o", "json")
 		if err != nil {
