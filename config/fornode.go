@@ -145,6 +145,6 @@ func (c *Config) NodePeersSelector() string {
 	case n.Selector == "":
 		return n.Hubs
 	default:
-		return n.Selector + "," + n.Hubs
+		return bothSelectors(n.Selector, n.Hubs)
 	}
 }

@@ -191,6 +191,7 @@ func TestHubsAndReflectors(t *testing.T) {
 			client: true, node: []string{"north", "west"}, others: []string{"east", "north", "west"}},
 		{name: "another Node has hubs", keys: "hubs: " + hub, selector: hub},
 		{name: "those that are selected", keys: "selector: a=b, hubs: " + hub, selector: "a=b," + hub},
+		{name: "however that is written", keys: "selector: ' c in (y, x),a == b', hubs: " + hub, selector: "a==b,c in (x,y)," + hub},
 		{name: "a hub that reflects for nobody", keys: "hubs: hub", labels: map[string]string{"hub": ""}},
 		{name: "a reflector of a full mesh", labels: reflector, client: true, node: []string{"north", "west"}, others: []string{"north", "west"}},
 		{name: "a reflector passes on what it is told to", keys: "hubs: " + hub + ", defaults: {passOn: [west]}", labels: reflector,

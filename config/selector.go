@@ -46,6 +46,18 @@ func canonicalSelector(text string) string {
 	return parsed.String()
 }
 
+// bothSelectors selects what both of two selectors select.
+func bothSelectors(texts ...string) string {
+	both := labels.NewSelector()
+	for _, text := range texts {
+		if parsed, err := labels.Parse(text); err == nil { // one with an error is reported where it was read
+			requirements, _ := parsed.Requirements()
+			both = both.Add(requirements...)
+		}
+	}
+	return both.String()
+}
+
 // whose says which nodes have a peer: the text of a selector. In a configuration for one node all peers are of that node.
 func (r relations) whose(p Peer) string {
 	if r.on != nil || p.NodeSelector == "" {
