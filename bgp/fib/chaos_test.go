@@ -18,6 +18,7 @@ type chaos struct {
 	*scene
 	rng     *rand.Rand
 	desired map[netip.Prefix][]netip.Addr
+	dropped map[netip.Prefix]bool
 	foreign map[string]spec // by prefix and metric
 	broken  map[string]bool // links that are down
 	mischief,
@@ -56,7 +57,7 @@ func (c *chaos) say(routes ...Route) {
 }
 
 func (c *chaos) step() {
-	switch c.rng.IntN(15) {
+	switch c.rng.IntN(17) {
 	case 0, 1, 2:
 		dst := c.prefix()
 		c.say(Route{dst, c.hops(dst.Addr().Is4())})
@@ -88,7 +89,21 @@ func (c *chaos) step() {
 		c.divert()
 	case 13, 14:
 		c.reroute([]string{n2, m2}[c.rng.IntN(2)], []string{x2, y2}[c.rng.IntN(2)])
+	case 15, 16:
+		dst := c.prefix()
+		c.dropped[dst] = !c.dropped[dst]
+		c.sayDropped()
 	}
+}
+
+func (c *chaos) sayDropped() {
+	var all []netip.Prefix
+	for dst, yes := range c.dropped {
+		if yes {
+			all = append(all, dst)
+		}
+	}
+	_ = c.Discard(c.t.Context(), all) // somebody may fight
 }
 
 // reroute leads the next hops behind gateways another way.
@@ -134,14 +149,18 @@ func (c *chaos) interfere() {
 }
 
 func (c *chaos) addForeign() {
-	r := spec{dst: c.prefix().String(), via: n4, metric: []int{100, 512, 9000}[c.rng.IntN(3)], protocol: static}
+	r := spec{dst: c.prefix().String(), via: n4, metric: []int{100, 512, 9000, DiscardMetric}[c.rng.IntN(4)], protocol: static}
 	if strings.Contains(r.dst, ":") {
 		r.via = x3
 	}
 	key := fmt.Sprint(r.dst, r.metric)
-	ours := slices.ContainsFunc(c.routes(c.t, ourMark), func(o string) bool { return strings.HasPrefix(o, r.dst+" ") })
-	if _, there := c.foreign[key]; there || c.broken["fab0"] || r.metric == 512 && ours {
+	place := fmt.Sprintf("%s metric %d ", r.dst, r.metric)
+	ours := slices.ContainsFunc(c.routes(c.t, ourMark), func(o string) bool { return strings.HasPrefix(o, place) })
+	if _, there := c.foreign[key]; there || c.broken["fab0"] || ours {
 		return // Linux would refuse
+	}
+	if r.metric == DiscardMetric && c.dropped[p(r.dst)] {
+		return // as below
 	}
 	if _, wanted := c.desired[p(r.dst)]; wanted && r.metric == 512 {
 		return // a race between ours and theirs, which either may win
@@ -187,9 +206,11 @@ func (c *chaos) restart() {
 		all = append(all, Route{dst, via})
 	}
 	c.say(all...)
+	c.sayDropped()
 }
 
 func (c *chaos) run(steps int) {
+	c.dropped = map[netip.Prefix]bool{}
 	c.desired, c.foreign, c.broken = map[netip.Prefix][]netip.Addr{}, map[string]spec{}, map[string]bool{}
 	c.resolving(ResolveRoutes)
 	c.reroute(n2, x2)
@@ -222,6 +243,12 @@ func (c *chaos) run(steps int) {
 		sets[fmt.Sprint(via)] = true
 		want = append(want, fmt.Sprintf("%s metric 512 via %s", dst, strings.Join(text, " ")))
 	}
+	routes := len(want)
+	for dst, yes := range c.dropped {
+		if yes {
+			want = append(want, dst.String()+drop)
+		}
+	}
 	slices.Sort(want)
 	var got []string
 	ok := c.wait(func() bool { got = c.routes(c.t, ourMark); return slices.Equal(want, got) })
@@ -239,7 +266,10 @@ func (c *chaos) run(steps int) {
 		}
 		require.Equal(c.t, len(hops), len(objects)-groups, "one object for each next hop in use: %v", objects)
 		require.GreaterOrEqual(c.t, groups, len(sets))
-		require.LessOrEqual(c.t, groups, len(want))
+		require.LessOrEqual(c.t, groups, routes)
+	}
+	for _, d := range c.Discards() {
+		require.Equal(c.t, Installed, d.Status, "%s: %s", d.Prefix, d.Reason)
 	}
 	for dst := range c.desired {
 		require.True(c.t, c.wait(func() bool { return c.status(dst.String()) == Installed }), "%s is %s: %s", dst, c.status(dst.String()), c.reason(dst.String()))

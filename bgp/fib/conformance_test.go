@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 		{"model", func(*testing.T) world { return newFake() }},
 		{"linux", func(t *testing.T) world { return newLinux(t) }},
 	}
-	cases := slices.Concat(writing, owning, sharing, losing, resolving, optional)
+	cases := slices.Concat(writing, owning, sharing, losing, resolving, optional, discarding)
 	for _, c := range diverting {
 		c.only = ModeObjects
 		cases = append(cases, c)

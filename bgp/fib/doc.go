@@ -41,6 +41,13 @@
 // meanwhile because traffic does not follow it. One with a higher metric loses to ours and is
 // no conflict.
 //
+// # Discard routes
+//
+// Where a prefix is advertised as a whole, packets to parts of it that nobody has must not follow a default route back
+// to where they came from (RFC 4632 5.1). Discard writes a blackhole for them, with the highest metric there is, so that
+// whatever else leads to the prefix goes first, ours and foreign, and can stand beside it. What is ours with that metric,
+// and drops packets, is a discard route; it is owned and repaired as routes are, and told of apart from them.
+//
 // # What the kernel does not tell
 //
 // When a link goes down the kernel deletes next-hop objects, the groups that become empty, and the

@@ -63,7 +63,7 @@ func (t *Table) desire(r *Route) (*entry, error) {
 	if e != nil && e.want != nil && e.outcome.Status == Installed && e.want.is(r.NextHops) {
 		return nil, nil
 	}
-	if !r.Dst.IsValid() || r.Dst != r.Dst.Masked() || r.Dst.Addr().Is4In6() {
+	if !plainPrefix(r.Dst) {
 		return nil, errNotPrefix
 	}
 	if len(r.NextHops) == 0 {
@@ -97,6 +97,10 @@ func (t *Table) desire(r *Route) (*entry, error) {
 	}
 	t.again(e)
 	return e, nil
+}
+
+func plainPrefix(p netip.Prefix) bool {
+	return p.IsValid() && p == p.Masked() && !p.Addr().Is4In6()
 }
 
 // want makes s what e desires.

@@ -37,6 +37,11 @@ func (t *Table) handle(e *event, now time.Time) {
 			return // the first reading will tell
 		}
 		if e.inTable && e.route.protocol == uint8(t.cfg.Protocol) {
+			if isDiscard(&e.route) {
+				t.handleDiscard(e, now)
+				return
+			}
+			t.discardReplaced(e, now)
 			t.handleOurs(e, now)
 			return
 		}
@@ -54,8 +59,15 @@ func (t *Table) doubtRivals(link int) {
 	if t.reread {
 		return
 	}
+	over := func(f foreignRoute) bool { return f.link == 0 || f.link == link }
 	for e := range t.rivalled {
-		if slices.ContainsFunc(t.foreign[e.dst], func(f foreignRoute) bool { return f.link == 0 || f.link == link }) {
+		if slices.ContainsFunc(t.foreign[e.dst], over) {
+			t.reread = true
+			return
+		}
+	}
+	for dst, d := range t.discards {
+		if d.wanted && !d.there && slices.ContainsFunc(t.foreign[dst], over) {
 			t.reread = true
 			return
 		}
@@ -207,6 +219,9 @@ func (t *Table) handleForeign(e *event) {
 		delete(t.foreign, dst)
 	} else {
 		t.foreign[dst] = all
+	}
+	if d := t.discards[dst]; d != nil {
+		t.discardContested(d, e)
 	}
 	if x != nil {
 		x.contested = len(all) > 0

@@ -160,7 +160,7 @@ func (m *model) carryOut(r *request, protocol uint8) error {
 			return err
 		}
 		return m.putRoute(kernelRoute{
-			dst: r.dst, metric: r.metric, nextHop: r.id, protocol: protocol, hops: r.hops, options: r.options,
+			dst: r.dst, metric: r.metric, nextHop: r.id, protocol: protocol, drops: r.drops, hops: r.hops, options: r.options,
 		}, r.op == opCreateRoute)
 	default:
 		if err := m.refuse[r.dst]; err != nil {
@@ -249,23 +249,25 @@ func (m *model) putRoute(r kernelRoute, exclusive bool) error {
 			return unix.EINVAL
 		}
 	}
-	at := len(m.list)
 	for i := range m.list {
 		x := &m.list[i]
 		if x.dst != r.dst || x.metric != r.metric {
 			continue
 		}
 		alike := x.nextHop == r.nextHop && sameGateways(x.hops, r.hops) // which is all that IPv6 looks at
-		if exclusive || alike && (r.dst.Addr().Is6() || x.protocol == r.protocol && x.options == r.options) {
+		if exclusive || alike && (r.dst.Addr().Is6() || x.protocol == r.protocol && x.options == r.options && x.drops == r.drops) {
 			return unix.EEXIST
 		}
-		if r.dst.Addr().Is6() && x.nextHop == 0 && r.nextHop == 0 {
+		if r.dst.Addr().Is6() && len(x.hops) > 0 && len(r.hops) > 0 {
 			x.hops = append(slices.Clone(x.hops), r.hops...) // becomes one multipath route
 			m.routeW++
 			m.emit(event{kind: routeAdded, third: true, inTable: true, route: *x})
 			return nil
 		}
-		at = i + 1
+	}
+	at := slices.IndexFunc(m.list, func(x kernelRoute) bool { return x.dst == r.dst && x.metric > r.metric })
+	if at < 0 {
+		at = len(m.list)
 	}
 	m.list = slices.Insert(m.list, at, r)
 	m.routeW++
@@ -276,7 +278,7 @@ func (m *model) putRoute(r kernelRoute, exclusive bool) error {
 func (m *model) cutRoute(r *request, protocol uint8) bool {
 	for i := range m.list {
 		x := &m.list[i]
-		other := x.options != r.options && r.options != (options{}) && x.dst.Addr().Is4()
+		other := x.dst.Addr().Is4() && (x.options != r.options && r.options != (options{}) || r.drops && !x.drops)
 		if x.dst != r.dst || x.metric != r.metric || x.protocol != protocol || x.nextHop != r.id || other {
 			continue
 		}

@@ -105,7 +105,7 @@ func (m *model) linkDown(name string, admin bool) {
 		return
 	}
 	m.dropRoutes(func(r kernelRoute) bool {
-		return r.nextHop == 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return m.up(g.link) })
+		return len(r.hops) > 0 && !slices.ContainsFunc(r.hops, func(g gateway) bool { return m.up(g.link) })
 	})
 	for i := range m.list {
 		if r := &m.list[i]; r.dst.Addr().Is6() && r.nextHop == 0 {

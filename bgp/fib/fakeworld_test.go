@@ -100,7 +100,10 @@ func (f *fake) kernelRoute(r spec) kernelRoute {
 	if r.metric == 0 && dst.Addr().Is6() {
 		r.metric = 1024 // IPv6's default
 	}
-	k := kernelRoute{dst: dst, metric: uint32(r.metric), nextHop: r.nextHop, protocol: uint8(r.protocol)}
+	k := kernelRoute{dst: dst, metric: uint32(r.metric), nextHop: r.nextHop, protocol: uint8(r.protocol), drops: r.drops == "blackhole"}
+	if r.via == "" && r.link != "" {
+		k.hops = []gateway{{link: f.links[r.link].index}}
+	}
 	for _, via := range []string{r.via, r.also} {
 		if via != "" && r.pinned {
 			k.hops = append(k.hops, gateway{pin(netip.MustParseAddr(via), r.link), f.links[r.link].index})
@@ -207,7 +210,11 @@ func (f *fake) routes(_ *testing.T, protocol int) []string {
 			via = append(via, plain(h.addr).String())
 		}
 		slices.Sort(via)
-		all = append(all, fmt.Sprintf("%s metric %d via %s", r.dst, r.metric, strings.Join(via, " "))+r.options.text())
+		text := fmt.Sprintf("%s metric %d via %s", r.dst, r.metric, strings.Join(via, " "))
+		if r.drops {
+			text = fmt.Sprintf("%s metric %d blackhole", r.dst, r.metric)
+		}
+		all = append(all, text+r.options.text())
 	}
 	slices.Sort(all)
 	return all

@@ -112,6 +112,7 @@ type Outcome struct {
 type Stats struct {
 	Routes, Installed, Failed, Conflicts, Adopted int
 	NextHops, Groups                              int
+	Discards                                      int // discard routes in the kernel; Routes and the others are without them
 
 	Operations    uint64 // requests the kernel was asked to carry out
 	Errors        uint64 // requests it refused

@@ -42,7 +42,7 @@ func (t *Table) write(ctx context.Context) error {
 	t.markConcerned(t.returned)
 	t.returned = nil
 	p.take()
-	steps := []func() error{p.moveGroups, p.writeHops, p.writeGroups, p.writeRoutes, p.writeLateGroups, p.deleteObjects}
+	steps := []func() error{p.moveGroups, p.writeHops, p.writeGroups, p.writeDiscards, p.writeRoutes, p.writeLateGroups, p.deleteObjects}
 	for _, step := range steps {
 		if failed != nil {
 			t.reread = true // what was asked may have happened or not

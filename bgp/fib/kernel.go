@@ -70,6 +70,7 @@ const (
 // request is one change. It is a value so that thousands of them need one allocation.
 type request struct {
 	op      op
+	drops   bool         // a discard route
 	id      uint32       // next-hop object; for a route the one it names, 0 for inline next hops
 	metric  uint32       // routes
 	dst     netip.Prefix // routes
@@ -105,6 +106,7 @@ type kernelRoute struct {
 	nextHop  uint32
 	protocol uint8
 	tos      uint8
+	drops    bool // a blackhole that names no next-hop object
 	hops     []gateway
 	options  options
 }

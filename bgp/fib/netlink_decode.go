@@ -127,6 +127,7 @@ func (m *routeMessage) decode(body []byte) bool {
 	m.route.dst = netip.PrefixFrom(dst, int(body[1]))
 	m.link, m.direct = single.link, !single.addr.IsValid() && paths == nil
 	single.addr = unpinned(single.addr, m.flags)
+	m.route.drops = m.drops()
 	switch {
 	case m.route.nextHop != 0 || m.kind != unix.RTN_UNICAST:
 	case paths == nil:
@@ -136,6 +137,9 @@ func (m *routeMessage) decode(body []byte) bool {
 	}
 	return m.route.dst.IsValid()
 }
+
+// drops says whether the route is a blackhole of its own, not of a next-hop object.
+func (m *routeMessage) drops() bool { return m.kind == unix.RTN_BLACKHOLE && m.route.nextHop == 0 }
 
 func decodeHops(hops []gateway, paths []byte) []gateway {
 	for len(paths) >= unix.SizeofRtNexthop {

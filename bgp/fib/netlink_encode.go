@@ -169,6 +169,9 @@ func (e *encoder) route(r *request, kind, flags uint16, key routeKey) int {
 	if kind == unix.RTM_DELROUTE {
 		scope, typ = unix.RT_SCOPE_NOWHERE, unix.RTN_UNSPEC // any
 	}
+	if r.drops {
+		typ = unix.RTN_BLACKHOLE
+	}
 	e.buf = append(e.buf, family(r.dst.Addr()), uint8(r.dst.Bits()), 0, r.tos,
 		shortTable(key.table), uint8(key.protocol), scope, typ)
 	flags4 := uint32(0)

@@ -7,7 +7,7 @@ import (
 )
 
 // Prune deletes the routes of ours that nobody desires, then the next-hop objects of ours that
-// no route needs, and returns how many prefixes lost their route. The caller calls it only once
+// no route needs, and returns how many prefixes lost their route, or their discard route. The caller calls it only once
 // everything desired has been said (after the speaker has converged). It reads the kernel first.
 // What could not be deleted is retried by Run.
 func (t *Table) Prune(ctx context.Context) (int, error) {
@@ -27,6 +27,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 			gone = append(gone, e)
 		}
 	}
+	discards := t.pruneDiscards()
 	for _, g := range t.groups {
 		g.kept = false
 		if g.routes == 0 {
@@ -46,6 +47,13 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 			removed++
 		} else if e.outcome.Status == Failed {
 			bad.add(fmt.Errorf("route %s: %s", e.dst, e.outcome.Reason))
+		}
+	}
+	for _, dst := range discards {
+		if d := t.discards[dst]; d == nil {
+			removed++
+		} else {
+			bad.add(fmt.Errorf("discard route %s: %s", dst, t.discardState(d).Reason))
 		}
 	}
 	if err := t.deleteStrays(ctx); err != nil {
@@ -117,6 +125,9 @@ func (t *Table) Cleanup(ctx context.Context) (int, error) {
 	}
 	routes := make([]request, 0, len(r.ours)+len(r.nextHops))
 	var groups, single []request
+	for _, dst := range r.discards {
+		routes = append(routes, request{op: opDeleteRoute, drops: true, dst: dst, metric: DiscardMetric})
+	}
 	for _, x := range r.ours {
 		routes = append(routes, request{op: opDeleteRoute, dst: x.dst, metric: x.metric, id: x.nextHop, hops: x.hops, tos: x.tos, options: x.options})
 	}

@@ -11,7 +11,8 @@ import (
 type reading struct {
 	t        *Table
 	nextHops []kernelNextHop
-	ours     []kernelRoute // with our mark, and not what we knew anyway
+	ours     []kernelRoute  // with our mark, and not what we knew anyway
+	discards []netip.Prefix // of our discard routes
 
 	all     bool // foreign routes are collected, not only compared
 	foreign []alien
@@ -39,6 +40,10 @@ func (r *reading) take(k *kernelRoute) {
 	if e != nil && e.usual != nil && !e.seen && k.nextHop == e.usual.id && k.metric == uint32(t.cfg.Metric) && k.tos == 0 &&
 		k.options == t.options(k.dst) {
 		e.seen = true
+		return
+	}
+	if isDiscard(k) {
+		r.discards = append(r.discards, k.dst)
 		return
 	}
 	known := *k
@@ -106,6 +111,7 @@ func (r *reading) absorb() {
 	if r.all {
 		r.absorbForeign()
 	}
+	r.absorbDiscards()
 	for _, e := range t.entries.All() {
 		if t.differs(e) {
 			t.markDirty(e)

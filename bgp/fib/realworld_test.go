@@ -230,6 +230,7 @@ func (l *linux) steal(dst string, id uint32) {
 
 // shown is what `ip -j route` tells of a route.
 type shown struct {
+	Type         string
 	Dst, Gateway string
 	PrefSrc      string
 	Metric       int
@@ -270,6 +271,9 @@ func (r shown) text() string {
 		r.Dst += map[bool]string{true: "/128", false: "/32"}[strings.Contains(r.Dst, ":")]
 	}
 	text := strings.TrimSpace(fmt.Sprintf("%s metric %d via %s", r.Dst, r.Metric, strings.Join(via, " ")))
+	if r.Type == "6" { // RTN_BLACKHOLE
+		text = fmt.Sprintf("%s metric %d blackhole", r.Dst, r.Metric)
+	}
 	if r.PrefSrc != "" {
 		text += " src " + r.PrefSrc
 	}

@@ -74,11 +74,12 @@ func (t *Table) step(ctx context.Context) time.Duration {
 		t.overflow()
 	}
 	t.retry(now)
+	t.retryDiscards(now)
 	if err := t.work(ctx, now); err != nil && ctx.Err() == nil {
 		t.log.WithError(err).Warn("kernel routes could not be repaired; trying again")
 		t.reread = true
 	}
-	if t.reread || t.recheck || t.factsNews || len(t.troubled) > 0 || t.ruleDue {
+	if t.reread || t.recheck || t.factsNews || len(t.troubled) > 0 || t.ruleDue || t.discardsWait() {
 		return tick
 	}
 	return max(tick, t.period()-time.Since(t.lastRead))
@@ -133,7 +134,7 @@ func (t *Table) work(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("resync: %w", err)
 		}
 	}
-	if len(t.dirty) == 0 && len(t.stale) == 0 && len(t.touched) == 0 && len(t.idleGroups) == 0 && len(t.returned) == 0 {
+	if len(t.dirty) == 0 && len(t.stale) == 0 && len(t.touched) == 0 && len(t.idleGroups) == 0 && len(t.returned) == 0 && !t.discardsDue {
 		return nil
 	}
 	return t.flush(ctx)

@@ -72,6 +72,7 @@ func (t *Table) Stats() Stats {
 	s.Routes, s.Groups = t.entries.Len(), len(t.groups)
 	s.Installed, s.Failed = t.tally.installed, t.tally.failed
 	s.Conflicts, s.Adopted = t.tally.conflict, t.tally.adopted
+	s.Discards = t.countDiscards()
 	return s
 }
 
@@ -145,7 +146,10 @@ func (t *Table) publish(e *entry, o *Outcome) {
 
 // later has e tried again after a while, each time a longer one.
 func (t *Table) later(e *entry, now time.Time) {
-	tr := t.trouble(e)
+	t.trouble(e).later(now)
+}
+
+func (tr *trouble) later(now time.Time) {
 	wait := retryLast
 	if tr.attempts < 6 {
 		wait = retryFirst << tr.attempts
@@ -156,9 +160,11 @@ func (t *Table) later(e *entry, now time.Time) {
 
 func (t *Table) calm(e *entry) {
 	if tr := e.trouble(); tr != nil {
-		tr.attempts, tr.retry = 0, time.Time{}
+		tr.calm()
 	}
 }
+
+func (tr *trouble) calm() { tr.attempts, tr.retry = 0, time.Time{} }
 
 func (t *Table) trouble(e *entry) *trouble {
 	x := t.extra(e)

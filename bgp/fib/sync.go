@@ -11,7 +11,7 @@ import (
 
 // Adopt reads what is ours from the kernel and returns how many prefixes have routes of ours. They
 // stay and carry traffic: an Ensure that wants the same writes nothing, and those never asked for
-// go at Prune. Called once at start; a second call reads again.
+// go at Prune. Discard routes are adopted too and not counted: they carry none. Called once at start; a second call reads again.
 func (t *Table) Adopt(ctx context.Context) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

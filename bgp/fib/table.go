@@ -85,6 +85,9 @@ type Table struct {
 	passes               uint64
 	closed               bool
 
+	discards    map[netip.Prefix]*discard // nil while there was never one
+	discardsDue bool                      // the next pass looks at some
+
 	// What is said of many prefixes, and memory that is used again.
 	nothing, absent *Outcome
 	slab            []entry
@@ -177,6 +180,7 @@ func (t *Table) reset() {
 	t.rivalled = map[*entry]struct{}{}
 	t.hopsChanged()
 	t.returned, t.quiet, t.lastSet = nil, nil, nil
+	t.discards, t.discardsDue = nil, false
 	t.known = false
 }
 
