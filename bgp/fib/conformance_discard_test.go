@@ -317,4 +317,27 @@ var discarding = []conformanceCase{
 		s.eventually()
 		s.eventuallyDiscards()
 	}},
+	{name: "says whether others have routes to parts of a prefix", body: func(s *scene) {
+		inside := func(prefix string) bool {
+			yes, err := s.RoutedInside(p(prefix))
+			require.NoError(s.t, err)
+			return yes
+		}
+		s.addAddr(s.t, "fab1", "10.20.7.1/24")
+		s.add(s.t, spec{dst: "10.20.8.5/32", link: "fab1", protocol: static}) // a pod of this node
+		s.add(s.t, spec{dst: "10.20.9.0/24", drops: "blackhole", protocol: static})
+		s.add(s.t, spec{dst: pool, via: n2, protocol: static}) // it is as long itself
+		s.add(s.t, spec{dst: "10.0.0.0/8", via: n2, protocol: static})
+		s.add(s.t, spec{dst: "fd00:20:1::/48", via: x2, protocol: static})
+		s.ensure(to(pods, n2), to(pods6, x2))
+		require.False(s.t, inside(pool))
+		require.False(s.t, inside(pool6))
+		require.True(s.t, inside("10.0.0.0/8"))
+		s.add(s.t, spec{dst: "10.20.10.0/24", via: n3, protocol: static})
+		s.add(s.t, spec{dst: "fd00:20:0:9::/64", via: x3, protocol: static})
+		require.True(s.t, inside(pool))
+		require.True(s.t, inside(pool6))
+		_, err := s.RoutedInside(p("10.20.0.1/16"))
+		require.ErrorIs(s.t, err, errNotPrefix)
+	}},
 }

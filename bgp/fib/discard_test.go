@@ -129,6 +129,8 @@ func TestDiscardRoutesAreNotTouchedAfterClose(t *testing.T) {
 	s.discard(pool, pool6)
 	require.NoError(t, s.Close())
 	require.ErrorIs(t, s.Discard(t.Context(), nil), ErrClosed)
+	_, err := s.RoutedInside(p(pool))
+	require.ErrorIs(t, err, ErrClosed)
 	require.Equal(t, []string{pool + drop, pool6 + drop}, l.routes(t, ourMark))
 }
 

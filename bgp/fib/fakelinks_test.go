@@ -170,6 +170,25 @@ func (m *model) around(links []int) (s surroundings, err error) {
 
 func (m *model) close() error { return nil }
 
+// routedInside: all links of the model lead to pods, as a veth does; so only gateways count.
+func (m *model) routedInside(prefix netip.Prefix) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.list {
+		if r.protocol == ourMark || r.dst.Bits() <= prefix.Bits() || !prefix.Contains(r.dst.Addr()) {
+			continue
+		}
+		hops := r.hops
+		if r.nextHop != 0 {
+			hops = m.gateways(r.nextHop)
+		}
+		if slices.ContainsFunc(hops, func(g gateway) bool { return g.addr.IsValid() }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (m *model) rules() (all []rule, families []bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -37,6 +37,12 @@ type host interface {
 type system interface {
 	host
 	ruler
+	surveyor
+}
+
+// surveyor looks over the routes of all tables. It is safe to use from any goroutine.
+type surveyor interface {
+	routedInside(prefix netip.Prefix) (bool, error)
 }
 
 // surroundings are the names of links, sorted, without those that have gone, and the tables that the rules of each

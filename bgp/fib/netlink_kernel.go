@@ -23,6 +23,7 @@ type netlinkKernel struct {
 	addrs   addressList
 	witness *witness
 	handle  *netlink.Handle
+	survey  survey
 	table   uint32
 	proto   uint32
 	objects bool
@@ -44,13 +45,21 @@ func openNetlink(table, proto int) (*netlinkKernel, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open netlink handle: %w", err), cmd.close(), mon.close())
 	}
-	return &netlinkKernel{cmd: cmd, mon: mon, handle: handle, witness: newWitness(), table: uint32(table), proto: uint32(proto)}, nil
+	look, err := newSocket()
+	if err != nil {
+		handle.Close()
+		return nil, errors.Join(err, cmd.close(), mon.close())
+	}
+	return &netlinkKernel{
+		cmd: cmd, mon: mon, handle: handle, survey: survey{socket: look}, witness: newWitness(),
+		table: uint32(table), proto: uint32(proto),
+	}, nil
 }
 
 func (k *netlinkKernel) close() error {
 	k.handle.Close()
 	k.witness.close()
-	return errors.Join(k.cmd.close(), k.mon.close())
+	return errors.Join(k.cmd.close(), k.mon.close(), k.survey.close())
 }
 
 // probe finds out by trying whether the kernel has next-hop objects and lets us write.

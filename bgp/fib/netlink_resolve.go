@@ -204,23 +204,11 @@ func (k *netlinkKernel) unfold(addr netip.Addr, f *found) (ask []netip.Addr, err
 
 // expand replaces the object that a route names by what the object says.
 func (k *netlinkKernel) expand(f *found) error {
-	top, err := k.object(f.object)
+	hops, err := k.cmd.gateways(f.object)
 	if err != nil {
 		return err
 	}
-	all := []kernelNextHop{top}
-	for _, id := range top.members {
-		member, err := k.object(id)
-		if err != nil {
-			return err
-		}
-		all = append(all, member)
-	}
-	for _, o := range all {
-		if o.gateway.link != 0 {
-			f.hops = append(f.hops, o.gateway)
-		}
-	}
+	f.hops = append(f.hops, hops...)
 	switch {
 	case len(f.hops) == 0:
 		f.err = errOddRoute // a blackhole, or gone meanwhile
@@ -230,15 +218,37 @@ func (k *netlinkKernel) expand(f *found) error {
 	return nil
 }
 
+// gateways are those that a next-hop object or group says.
+func (s *socket) gateways(id uint32) (all []gateway, err error) {
+	top, err := s.object(id)
+	if err != nil {
+		return nil, err
+	}
+	objects := []kernelNextHop{top}
+	for _, id := range top.members {
+		member, err := s.object(id)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, member)
+	}
+	for _, o := range objects {
+		if o.gateway.link != 0 {
+			all = append(all, o.gateway)
+		}
+	}
+	return all, nil
+}
+
 // object reads one next-hop object; the zero one when there is none.
-func (k *netlinkKernel) object(id uint32) (kernelNextHop, error) {
-	seq := k.cmd.nextSeq()
-	k.cmd.enc.getNextHop(id, seq)
-	if err := k.cmd.send(); err != nil {
+func (s *socket) object(id uint32) (kernelNextHop, error) {
+	seq := s.nextSeq()
+	s.enc.getNextHop(id, seq)
+	if err := s.send(); err != nil {
 		return kernelNextHop{}, err
 	}
 	var n kernelNextHop
-	return n, k.cmd.receive(func(m message) (bool, error) {
+	return n, s.receive(func(m message) (bool, error) {
 		if m.seq != seq {
 			return false, nil
 		}

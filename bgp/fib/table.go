@@ -17,14 +17,15 @@ import (
 // Table is our part of one kernel routing table. All methods may be called from any goroutine;
 // those that talk to the kernel wait for each other.
 type Table struct {
-	cfg    Config
-	log    logrus.FieldLogger
-	mode   Mode
-	kernel kernel
-	host   host
-	ruler  ruler
-	queue  *queue
-	names  protocolNames
+	cfg      Config
+	log      logrus.FieldLogger
+	mode     Mode
+	kernel   kernel
+	host     host
+	ruler    ruler
+	surveyor surveyor
+	queue    *queue
+	names    protocolNames
 
 	changed      chan struct{}
 	factsChanged chan struct{}
@@ -145,7 +146,7 @@ func Open(c Config) (*Table, error) {
 
 func newTable(c Config, mode Mode, k kernel, h system) *Table {
 	t := &Table{
-		cfg: c, log: c.Log, mode: mode, kernel: k, host: h, ruler: h,
+		cfg: c, log: c.Log, mode: mode, kernel: k, host: h, ruler: h, surveyor: h,
 		queue:        newQueue(),
 		names:        readProtocolNames(),
 		changed:      make(chan struct{}, 1),
