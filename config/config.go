@@ -28,6 +28,7 @@ type Config struct {
 type Cluster struct {
 	Name     string         // a DNS-1123 label
 	ID       uint32         // unique in the mesh, never 0
+	Networks []string       // the routable networks that its nodes are in, sorted; never empty
 	Region   string         // where it is, for preference; empty: not said
 	Zone     string         // likewise, of all its nodes
 	PodCIDRs []netip.Prefix // all that this cluster may advertise; empty: nothing
@@ -108,6 +109,7 @@ type Peer struct {
 	Port         int
 	LocalAddress netip.Addr     // the zero Addr: chosen by the kernel
 	Passive      bool           // wait for the peer to connect
+	Network      string         // that it is a gateway of; empty: it is none, and in ours. See Border
 	Clusters     []string       // remote clusters that may be learned from it; empty: every declared one
 	Client       bool           // iBGP: it is our route reflector client (RFC 4456)
 	Region       string         // where it is, for preference; empty with Zone: not said
@@ -187,6 +189,7 @@ const (
 type RemoteCluster struct {
 	Name         string
 	ID           uint32
+	Networks     []string       // the routable networks that its nodes are in, sorted; never empty
 	PodCIDRs     []netip.Prefix // never empty
 	PrefixLength PrefixLength
 	MaxPrefixes  int
@@ -214,7 +217,8 @@ type Kernel struct {
 	Resolve     Resolve
 	MTU         int // of our routes; 0: that of the link
 	Source      Source
-	Rule        int // priority of the rule that leads to Table; 0: none of ours
+	Rule        int      // priority of the rule that leads to Table; 0: none of ours
+	Blackhole   Tristate // whether a gateway discards what is for pods of its cluster that no route leads to
 }
 
 // Source are the source addresses that our routes prefer for what the node itself sends; the zero Addr: the kernel chooses.

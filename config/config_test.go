@@ -122,7 +122,7 @@ func TestParse(t *testing.T) {
 		require.Equal(t, 90*time.Second, c.BGP.HoldTime)
 		require.Equal(t, 120*time.Second, c.BGP.GracefulRestart.RestartTime)
 		require.False(t, c.BGP.RouterID.IsValid(), "chosen by the daemon")
-		require.Equal(t, config.Kernel{Table: 254, Protocol: 200, Metric: 512, MaxNextHops: 16, Resolve: config.ResolveNever}, c.Kernel)
+		require.Equal(t, config.Kernel{Table: 254, Protocol: 200, Metric: 512, MaxNextHops: 16, Resolve: config.ResolveNever, Blackhole: config.Auto}, c.Kernel)
 		require.Equal(t, config.Auto, c.Kubernetes.Enabled)
 		require.Equal(t, "/run/underlayd", c.Runtime.Directory)
 	})

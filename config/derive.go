@@ -47,6 +47,9 @@ func (r *reader) derivePeer(c *Config, p *Peer, path string) {
 		// loopback address.
 		p.Hops = 1
 	}
+	if !r.given(join(path, "clusters")) && c.Border(*p) {
+		p.Clusters = c.beyond(p.Network)
+	}
 	if !r.given(join(path, "passOn")) && p.Client {
 		p.PassOn = clusterNames(c) // what a client of a reflector is there for
 	}
@@ -91,6 +94,7 @@ func bounds(ranges []netip.Prefix, family func(netip.Addr) bool) (shortest, long
 func (c *Config) canonical() {
 	sortPrefixes(c.Cluster.PodCIDRs)
 	sortPrefixes(c.Cluster.Reserved)
+	slices.Sort(c.Cluster.Networks)
 	sortPrefixes(c.Node.PodCIDRs)
 	slices.Sort(c.Node.Labels)
 	slices.SortFunc(c.BGP.ListenAddresses, netip.Addr.Compare)
@@ -98,6 +102,7 @@ func (c *Config) canonical() {
 	sortWithin([]Peer{c.BGP.NodePeers.Defaults})
 	for _, remote := range c.Clusters {
 		sortPrefixes(remote.PodCIDRs)
+		slices.Sort(remote.Networks)
 		slices.SortFunc(remote.Advertise, netip.Prefix.Compare)
 	}
 }

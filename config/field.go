@@ -16,6 +16,7 @@ type key struct {
 	required bool
 	filled   bool     // of a required list: must not be empty either
 	choice   []string // of a list of sections: the keys of which each element needs one
+	lone     bool     // of a list: a single value may be written without brackets, and is
 	effect   Effect   // of a change
 
 	// The rest is set by the constructors below.
@@ -63,6 +64,9 @@ func list[S any, T comparable](k key, of kind[T], at func(*S) *[]T) field[S] {
 	return field[S]{
 		key: k,
 		read: func(r *reader, path string, n *yaml.Node, into *S) {
+			if k.lone {
+				n = r.bracketed(n)
+			}
 			values := readList(r, path, n, of)
 			switch empty := n != nil && len(values) == 0 && !r.failed[path]; {
 			case empty && k.filled:
@@ -72,7 +76,12 @@ func list[S any, T comparable](k key, of kind[T], at func(*S) *[]T) field[S] {
 			}
 			*at(into) = values
 		},
-		write: func(from *S) *yaml.Node { return writeList(*at(from), of) },
+		write: func(from *S) *yaml.Node {
+			if values := *at(from); k.lone && len(values) == 1 {
+				return writeScalar(values[0], of)
+			}
+			return writeList(*at(from), of)
+		},
 	}
 }
 

@@ -104,6 +104,7 @@ func (c *Config) PlaceFrom() (region, zone string) {
 func (c *Config) LabelsMatter() bool {
 	nodes := c.BGP.NodePeers
 	return nodes.Enabled && (nodes.Hubs != "" || c.Node.Reflector == Auto) || Selective(c.BGP.Peers) ||
+		c.Node.Gateway == Auto && slices.ContainsFunc(c.Clusters, c.ThroughGateways) ||
 		slices.ContainsFunc(c.Clusters, func(r RemoteCluster) bool { return r.NodeSelector != "" })
 }
 

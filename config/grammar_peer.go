@@ -41,9 +41,12 @@ func peerKeys() []field[Peer] {
 // peerRouteKeys say what is learned from a peer and what it gets.
 func peerRouteKeys() []field[Peer] {
 	return []field[Peer]{
-		list(key{name: "clusters", shown: "every one declared",
+		list(key{name: "clusters", shown: "every one declared; with network: those in it",
 			doc: "the remote clusters that may be learned from this peer"},
 			text[string]("name"), func(p *Peer) *[]string { return &p.Clusters }),
+		scalar(key{name: "network", shown: "ours",
+			doc: "the network, another one than ours, that the peer is a gateway of: only gateways have a session with it, and it gets our cluster's pod CIDRs as a whole"},
+			label().or(""), func(p *Peer) *string { return &p.Network }),
 		scalar(key{name: "client", fallback: "false", effect: ResetsPeer,
 			doc: "iBGP: the peer is our route reflector client (RFC 4456)"},
 			boolean(), func(p *Peer) *bool { return &p.Client }),

@@ -40,8 +40,8 @@ func (r relations) peerSelections() {
 	for i, p := range r.BGP.Peers {
 		r.insidePool(peerPath(i, "advertise"), p.Advertise)
 		for j, c := range p.Communities {
-			if own := fmt.Sprintf("%d:", r.BGP.ASN); strings.HasPrefix(string(c), own+"1:") || strings.HasPrefix(string(c), own+"2:") {
-				r.fail(element(peerPath(i, "communities"), j), string(c), "is the daemon's own: "+own+"1 and "+own+"2 say which cluster a prefix is of, and which ones it is for")
+			if own := fmt.Sprintf("%d:", r.BGP.ASN); strings.HasPrefix(string(c), own+"1:") || strings.HasPrefix(string(c), own+"2:") || strings.HasPrefix(string(c), own+"3:") {
+				r.fail(element(peerPath(i, "communities"), j), string(c), "is the daemon's own: "+own+"1, "+own+"2 and "+own+"3 say which cluster a prefix is of, which ones it is for, and whose gateways it leads through")
 			}
 		}
 		for j, c := range p.Refuse {

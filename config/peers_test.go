@@ -91,7 +91,7 @@ func TestPeers(t *testing.T) {
 		{"a crooked path of a password is refused", peer("passwordFile: /etc/../tor-a"), one("bgp.peers[0].passwordFile: /etc/../tor-a: must be a plain path: write /tor-a")},
 		{"an empty path of a password is refused", peer(`passwordFile: ""`), one(`bgp.peers[0].passwordFile: "": must not be empty: leave the key out for none`)},
 		{"a password in place of its file is refused, and not shown", peer("password: Fabr1c"),
-			one("bgp.peers[0].password: unknown key (known here: name, address, interface, asn, port, localAddress, passive, nodeSelector, clusters, client, region, zone, passOn, nextHop, advertise, communities, require, refuse, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, addPaths, passwordFile, maxPrefixes, bfd)")},
+			one("bgp.peers[0].password: unknown key (known here: name, address, interface, asn, port, localAddress, passive, nodeSelector, clusters, network, client, region, zone, passOn, nextHop, advertise, communities, require, refuse, hops, multihop, holdTime, families, extendedNextHop, allowOwnAS, asOverride, removePrivateAS, addPaths, passwordFile, maxPrefixes, bfd)")},
 		{"a limit of prefixes may be none", peer("maxPrefixes: 0"), nil},
 		{"a limit of prefixes may be left to the daemon", peer("maxPrefixes: auto"), nil},
 		{"a negative limit of prefixes is refused", peer("maxPrefixes: -1"), one("bgp.peers[0].maxPrefixes: -1: must be auto, 0 for no limit, or 1 to 10000000")},

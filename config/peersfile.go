@@ -185,8 +185,8 @@ func (c *Config) withPeers(all []Peer) (whole *Config, kept []int, errs Errors) 
 	var more []Peer
 	var at []int
 	for i, p := range all {
-		if c.on.has(p.NodeSelector) {
-			more, at = append(more, p), append(at, i)
+		if c.on.has(p.NodeSelector) && c.reaches(p) {
+			more, at = append(more, c.asGateway(p)), append(at, i)
 		}
 	}
 	paths := make([]string, len(more))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -54,13 +55,13 @@ func LoadPlaces(path string, o Overrides) (*Config, Places, error) {
 
 // LoadPeersPlaces is LoadPeers for those who want to point at values: it returns the configuration with the peers, and the
 // places of both.
-func LoadPeersPlaces(path string, base *Config, of Places) (*Config, Places, error) {
+func LoadPeersPlaces(path string, base *Config, of Places, own func(netip.Addr) bool) (*Config, Places, error) {
 	in, err := os.Open(path)
 	if err != nil {
 		return nil, Places{}, fmt.Errorf("read peers: %w", err)
 	}
 	defer in.Close()
-	f, err := parsePeers(in, path, base, nil)
+	f, err := parsePeers(in, path, base, own)
 	if err != nil {
 		return nil, Places{}, err
 	}

@@ -43,6 +43,7 @@ func (r relations) peers() {
 	}
 	r.peerClusters()
 	r.passingOn()
+	r.borders()
 	r.peerSelections()
 }
 

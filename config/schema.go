@@ -42,6 +42,9 @@ func (k key) jsonSchema() schema {
 		if k.filled {
 			s["minItems"] = 1
 		}
+		if k.lone {
+			s = schema{"anyOf": []schema{k.schema, s}}
+		}
 	case sectionShape, templateShape:
 		s = sectionSchema(k.keys)
 	case sectionsShape:
@@ -55,7 +58,7 @@ func (k key) jsonSchema() schema {
 		}
 		s = schema{"type": "array", "items": items}
 	}
-	if k.shape != scalarShape && !k.required && !k.filled {
+	if k.shape != scalarShape && !k.required && !k.filled && !k.lone {
 		s["type"] = []any{s["type"], "null"} // a key whose lines are all commented out
 	}
 	s["description"] = k.doc

@@ -27,7 +27,7 @@ func TestSelections(t *testing.T) {
 		{"a name and its number are the same", peer(`communities: [no-export, "65535:65281"]`),
 			one("bgp.peers[0].communities[1]: no-export: is listed twice: also at bgp.peers[0].communities[0]")},
 		{"a large one that the daemon gives itself is refused", peer(`communities: ["64512:1:2"]`),
-			one("bgp.peers[0].communities[0]: 64512:1:2: is the daemon's own: 64512:1 and 64512:2 say which cluster a prefix is of, and which ones it is for")},
+			one("bgp.peers[0].communities[0]: 64512:1:2: is the daemon's own: 64512:1, 64512:2 and 64512:3 say which cluster a prefix is of, which ones it is for, and whose gateways it leads through")},
 		{"but not the plain one", peer(`communities: ["64512:1"]`), nil},
 		{"what is required can't be refused", peer(`require: ["65000:1"], refuse: ["65000:1"]`),
 			one("bgp.peers[0].refuse[0]: 65000:1: is in require too: nothing of this peer could be accepted")},

@@ -99,7 +99,7 @@ func (n *Node) readPeers(find func(inside string) string) error {
 		return fmt.Errorf("bgp.peersFile: %s is not among the binds", inside)
 	}
 	var err error
-	if n.Config, n.Places, err = config.LoadPeersPlaces(path, n.Config, n.Places); err != nil {
+	if n.Config, n.Places, err = config.LoadPeersPlaces(path, n.Config, n.Places, n.Has); err != nil {
 		return err
 	}
 	return n.selectByLabels()

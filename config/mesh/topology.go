@@ -89,20 +89,18 @@ func loadTopology(path string) (*Mesh, error) {
 	names := slices.Sorted(maps.Keys(t.Topology.Nodes))
 	for _, name := range names {
 		n := t.under(name)
-		node, err := n.node(name, filepath.Dir(path))
+		// A container in the network of another one has its addresses and its links.
+		host, shares := strings.CutPrefix(n.NetworkMode, "container:")
+		if !shares {
+			host = name
+		}
+		node, err := n.node(name, filepath.Dir(path), t.under(host).addresses(filepath.Dir(path)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("topology %s: node %s: %w", path, name, err))
 		}
 		if node == nil {
 			continue
 		}
-		// A container in the network of another one has its addresses and its links.
-		host, shares := strings.CutPrefix(n.NetworkMode, "container:")
-		if !shares {
-			host = name
-		}
-		node.Addresses = t.under(host).addresses(filepath.Dir(path))
-		node.Complete = len(node.Addresses) > 0
 		node.Reaches = slices.ContainsFunc(t.under(host).Exec, farLine.MatchString)
 		m.Nodes = append(m.Nodes, node)
 		ends[name], ends[host] = End{Node: node}, End{Node: node}
@@ -128,8 +126,8 @@ func loadTopology(path string) (*Mesh, error) {
 	return m, errors.Join(errs...)
 }
 
-// node is a node that runs underlayd, as its cmd says or its image; nil: it does not.
-func (t nodeText) node(name, folder string) (*Node, error) {
+// node is a node that runs underlayd, as its cmd says or its image, and has these addresses; nil: it does not.
+func (t nodeText) node(name, folder string, addresses []netip.Prefix) (*Node, error) {
 	words := strings.Fields(t.Cmd)
 	at := slices.Index(words, "run")
 	if ours := imageOf(t.Image) == "underlayd" && at <= 0; !ours && (at < 1 || filepath.Base(words[at-1]) != "underlayd") {
@@ -153,7 +151,7 @@ func (t nodeText) node(name, folder string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Shared = false
+	n.Shared, n.Addresses, n.Complete = false, addresses, len(addresses) > 0
 	return n, n.readPeers(func(inside string) string { return t.outside(inside, folder) })
 }
 
