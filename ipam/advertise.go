@@ -76,7 +76,7 @@ func (p *Plan) Imports(peerName string) []Range {
 		out = p.PoolRanges()
 	}
 	for i := range p.contracts {
-		if !from.allowed[i] {
+		if !from.allowed[i] || from.border && !p.contracts[i].gateways {
 			continue
 		}
 		out = append(out, p.contracts[i].imports()...)
@@ -90,6 +90,22 @@ func (p *Plan) Imports(peerName string) []Range {
 	return slices.Compact(out)
 }
 
+// ImportsMarked is what of that the speaker may let through only with the mark of our own gateways: clusters of other
+// networks, of which the peer is no gateway. What is kept out must not be the best path either, and passed on inside.
+func (p *Plan) ImportsMarked(peerName string) []Range {
+	from, known := p.peers[peerName]
+	if !known || from.border || from.internal {
+		return nil
+	}
+	var out []Range
+	for i := range p.contracts {
+		if c := &p.contracts[i]; from.allowed[i] && !c.direct {
+			out = append(out, c.imports()...)
+		}
+	}
+	return out
+}
+
 // imports are the ranges of a contract.
 func (c *Contract) imports() []Range {
 	var out []Range
@@ -101,6 +117,9 @@ func (c *Contract) imports() []Range {
 		r := Range{Prefix: x.Masked(), Min: max(l.Min, x.Bits(), 2), Max: min(l.Max, x.Addr().BitLen())}
 		if r.Min <= r.Max {
 			out = append(out, r)
+		}
+		if c.gateways && r.Prefix.Bits() < r.Min {
+			out = append(out, Range{Prefix: r.Prefix, Min: r.Prefix.Bits(), Max: r.Prefix.Bits()}) // as gateways announce it
 		}
 	}
 	return out

@@ -15,6 +15,7 @@ type Claim struct {
 	ClusterIDs []uint32   // claimed by large communities ASN:1:id (RFC 8092) whose ASN is OriginASN; may be empty
 	Blackhole  bool       // it carries the community BLACKHOLE (RFC 7999)
 	NotForUs   bool       // it names the clusters it is for (ASN:2:id), and ours is not among them
+	OurGateway bool       // it says that it leads through a gateway of our own cluster (ASN:3:id)
 }
 
 // Verdict is the answer to a claim.
@@ -48,7 +49,10 @@ func (p *Plan) Judge(c Claim) Verdict {
 		return refuse(PeerNotAllowed, contract.Cluster, "%s lies inside the range %s of cluster %s, which peer %s may not announce (its list of clusters does not name it)",
 			c.Prefix, s.prefix, contract.Cluster, c.Peer)
 	}
-	if l := contract.lengths(c.Prefix); c.Prefix.Bits() < l.Min || c.Prefix.Bits() > l.Max {
+	if !contract.comesBy(c, from) {
+		return p.otherNetwork(c, contract, from)
+	}
+	if l := contract.lengths(c.Prefix); !l.has(c.Prefix) && !(contract.gateways && c.Prefix == s.prefix) {
 		return refuse(PrefixLength, contract.Cluster, "%s has length %d, cluster %s may send lengths %d to %d",
 			c.Prefix, c.Prefix.Bits(), contract.Cluster, l.Min, l.Max)
 	}

@@ -11,14 +11,20 @@ import (
 // allows nothing that is of use (only /0, which is never accepted).
 type Lengths struct{ Min, Max int }
 
+func (l Lengths) has(p netip.Prefix) bool { return p.Bits() >= l.Min && p.Bits() <= l.Max }
+
 // Contract is what one remote cluster may send.
 type Contract struct {
 	Cluster     string
-	ID          uint32 // 0: not known, any id but our own is taken
+	ID          uint32   // 0: not known, any id but our own is taken
+	Networks    []string // those that its nodes are in, sorted
 	Prefixes    []netip.Prefix
 	IPv4, IPv6  Lengths
 	MaxPrefixes int  // of both families together; 0 allows none
 	RequireID   bool // paths without ID are refused; with ID 0, those without any
+
+	direct   bool // it shares a network with us
+	gateways bool // its networks are not just ours: it is reached through gateways
 }
 
 // Peer is a BGP neighbour as far as the plan cares.
@@ -26,6 +32,8 @@ type Peer struct {
 	Address  netip.Addr
 	Clusters []string // which contracts may be learned from it; empty: all of them
 	Client   bool     // it is our route reflector client: our own cluster's prefixes are learned from it, to be passed on
+	Border   bool     // it is a gateway of another network
+	Internal bool     // it is of our own AS
 	// ExtendedNextHop says that IPv4 prefixes may come with IPv6 next hops (RFC 8950).
 	ExtendedNextHop bool
 }
@@ -36,6 +44,7 @@ type Config struct {
 	Cluster   string
 	ID        uint32
 	ASN       uint32
+	Networks  []string       // those that our nodes are in, sorted
 	PodCIDRs  []netip.Prefix // the pool: what this cluster may advertise and nobody else may send
 	Reserved  []netip.Prefix
 	Contracts []Contract
@@ -54,6 +63,7 @@ type Facts struct {
 type Plan struct {
 	cluster string
 	id, asn uint32
+	network []string // those that our nodes are in
 
 	// guarded is the union of special, own, nodes and reserved: one look tells the healthy case.
 	guarded                      bart.Lite
@@ -81,6 +91,8 @@ type peer struct {
 	address  netip.Addr
 	allowed  []bool // by index of the contract
 	client   bool
+	border   bool
+	internal bool
 	extended bool // IPv4 prefixes may have IPv6 next hops
 }
 
@@ -88,7 +100,7 @@ type peer struct {
 // The slices and maps given are not kept.
 func New(c Config, f Facts) *Plan {
 	p := &Plan{
-		cluster: c.Cluster, id: c.ID, asn: c.ASN,
+		cluster: c.Cluster, id: c.ID, asn: c.ASN, network: slices.Clone(c.Networks),
 		special: newGuard(), own: newGuard(), nodes: newGuard(), reserve: newGuard(),
 		addresses: make(map[netip.Addr]struct{}, len(f.Addresses)),
 		names:     make(map[uint32]string, len(c.Contracts)),
@@ -145,6 +157,7 @@ func (p *Plan) addFacts(f Facts) {
 func (p *Plan) addContracts(contracts []Contract) {
 	for i, c := range contracts {
 		c.Prefixes = slices.Clone(c.Prefixes)
+		c.direct, c.gateways = meet(p.network, c.Networks), !slices.Equal(p.network, c.Networks)
 		p.contracts = append(p.contracts, c)
 		if _, taken := p.names[c.ID]; !taken {
 			p.names[c.ID] = c.Cluster
@@ -167,7 +180,7 @@ func (p *Plan) addPeers(peers map[string]Peer) {
 	for name, declared := range peers {
 		q := &peer{
 			address: declared.Address.Unmap(), allowed: make([]bool, len(p.contracts)), extended: declared.ExtendedNextHop,
-			client: declared.Client,
+			client: declared.Client, border: declared.Border, internal: declared.Internal,
 		}
 		for i, c := range p.contracts {
 			q.allowed[i] = len(declared.Clusters) == 0 || slices.Contains(declared.Clusters, c.Cluster)

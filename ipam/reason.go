@@ -36,6 +36,8 @@ const (
 	Blackhole Reason = "Blackhole"
 	// PeerNotAllowed: its cluster may not be learned from this peer.
 	PeerNotAllowed Reason = "PeerNotAllowed"
+	// OtherNetwork: it did not come by the way that its cluster is reached: through gateways, or directly.
+	OtherNetwork Reason = "OtherNetwork"
 	// PrefixLength: inside its contract, but shorter or longer than the contract allows.
 	PrefixLength Reason = "PrefixLength"
 	// OwnClusterID: it carries our own cluster's id though it is another cluster's: two clusters use one id.
@@ -90,7 +92,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		InvalidPrefix, DefaultRoute, Special, OwnPrefix, NodeAddress, Reserved,
-		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID, NotForUs,
+		UnknownPeer, CoversContract, NoContract, Blackhole, PeerNotAllowed, OtherNetwork, PrefixLength, OwnClusterID, ClusterMismatch, NoClusterID, NotForUs,
 		NextHopInvalid, NextHopFamily, NextHopOurs, NextHopInPodRange, NextHopNotOnLink, NextHopUnresolved,
 		Overlap, TooManyPrefixes, Community, ClusterLoop, ASLoop,
 	}
