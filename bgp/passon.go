@@ -20,6 +20,10 @@ type Passage struct {
 	RequireID bool
 	// Internal has what was learned outside our AS stay here too.
 	Internal bool
+	// Through has traffic come through us, whatever the peer's PassNextHop: the cluster is not reached otherwise. The paths get
+	// the communities.
+	Through     bool
+	Communities []string
 }
 
 // NextHopMode says which next hop a peer gets with what is passed on.
@@ -67,15 +71,19 @@ func passRules(p Peer, v6 bool, asn uint32) []passRule {
 	var rules []passRule
 	for _, passage := range p.PassOn {
 		r := passRule{
-			Passage: passage, ranges: rangesOf(passage.Ranges, v6), outside: p.ASN != asn, communities: p.Communities,
-			loops: p.ASOverride,
+			Passage: passage, ranges: rangesOf(passage.Ranges, v6), outside: p.ASN != asn, loops: p.ASOverride,
+			communities: slices.Concat(p.Communities, passage.Communities),
+		}
+		mode := p.PassNextHop
+		if passage.Through {
+			mode = NextHopSelf
 		}
 		if len(r.ranges) == 0 {
 			continue
 		}
 		for _, id := range passage.conditions() {
 			r.id = id
-			rules = append(rules, r.hops(p.PassNextHop, self, unfit)...)
+			rules = append(rules, r.hops(mode, self, unfit)...)
 		}
 	}
 	return rules
@@ -264,16 +272,17 @@ func (b *policyBuilder) detours(peers []Peer, key *strings.Builder) {
 
 // sameImport says whether two peers are heard in the same way.
 func sameImport(a, b Peer) bool {
-	return a.LocalPref == b.LocalPref && slices.Equal(a.Import, b.Import) && slices.Equal(a.Detour, b.Detour) && slices.Equal(a.Require, b.Require) &&
+	return a.LocalPref == b.LocalPref && slices.Equal(a.Import, b.Import) && slices.Equal(a.Marked, b.Marked) && slices.Equal(a.Detour, b.Detour) && slices.Equal(a.Require, b.Require) &&
 		slices.Equal(a.Refuse, b.Refuse)
 }
 
 // sameExport says whether two peers get the same.
 func sameExport(a, b Peer) bool {
 	same := func(x, y Passage) bool {
-		return x.ClusterID == y.ClusterID && x.RequireID == y.RequireID && x.Internal == y.Internal && slices.Equal(x.Ranges, y.Ranges)
+		return x.ClusterID == y.ClusterID && x.RequireID == y.RequireID && x.Internal == y.Internal && x.Through == y.Through &&
+			slices.Equal(x.Ranges, y.Ranges) && slices.Equal(x.Communities, y.Communities)
 	}
 	return a.NextHop4 == b.NextHop4 && a.NextHop6 == b.NextHop6 && a.ExtendedNextHop == b.ExtendedNextHop && a.PassNextHop == b.PassNextHop &&
-		slices.EqualFunc(a.PassOn, b.PassOn, same) && a.Restricted == b.Restricted && slices.Equal(a.Advertise, b.Advertise) &&
+		slices.EqualFunc(a.PassOn, b.PassOn, same) && a.Restricted == b.Restricted && slices.Equal(a.Advertise, b.Advertise) && slices.Equal(a.Withhold, b.Withhold) &&
 		slices.Equal(a.Communities, b.Communities)
 }

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -20,6 +21,15 @@ const functionCluster = 1
 // functionFor is the function field of the large community that names a cluster which a route is for: ASN:2:clusterID. A
 // route without any is for everybody.
 const functionFor = 2
+
+// functionGateway is the function field of the large community that says through whose gateways a route leads:
+// ASN:3:clusterID. A gateway adds it to what it learned of other networks and passes on.
+const functionGateway = 3
+
+// GatewayMark is the community that a gateway of a cluster marks with what it passes on.
+func GatewayMark(asn, clusterID uint32) string {
+	return fmt.Sprintf("%d:%d:%d", asn, functionGateway, clusterID)
+}
 
 // gracefulShutdown is the community GRACEFUL_SHUTDOWN, 65535:0: the path is about to go (RFC 8326).
 const gracefulShutdown = 0xffff0000
@@ -63,6 +73,8 @@ type Path struct {
 	Blackhole bool
 	// NotForUs says that its origin names the clusters it is for (large community ASN:2:id), and ours is not among them.
 	NotForUs bool
+	// OurGateway says that it leads through a gateway of our own cluster (large community ASN:3:id).
+	OurGateway bool
 	// ClusterLoop says that our own CLUSTER_ID is in its CLUSTER_LIST: we, or another reflector with our id, reflected it
 	// before, and it is to be ignored (RFC 4456, section 8).
 	ClusterLoop bool
@@ -157,6 +169,8 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 	for _, c := range r.communities {
 		// A path of a cluster with our own AS number has lost it where the AS was overridden, but not the community.
 		switch {
+		case c.LocalData1 == functionGateway: // our nodes may have several AS numbers; a gateway's is in the path
+			p.OurGateway = p.OurGateway || c.LocalData2 == r.cluster && (c.ASN == r.ownASN || p.Looped(c.ASN))
 		case c.ASN != origin && c.ASN != r.ownASN:
 		case c.LocalData1 == functionCluster:
 			r.ids = append(r.ids, c.LocalData2)
@@ -197,5 +211,5 @@ func (p Path) AsGoodAs(q Path) bool {
 // Equal says whether two paths are alike in all that is read of them.
 func (p Path) Equal(q Path) bool {
 	return p.Peer == q.Peer && p.ID == q.ID && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
-		p.ClusterLoop == q.ClusterLoop && p.NotForUs == q.NotForUs && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
+		p.ClusterLoop == q.ClusterLoop && p.NotForUs == q.NotForUs && p.OurGateway == q.OurGateway && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

@@ -110,6 +110,9 @@ func (p *Path) appendKey(b []byte) []byte {
 	if p.NotForUs {
 		flags |= 8
 	}
+	if p.OurGateway {
+		flags |= 16
+	}
 	return append(b, flags)
 }
 

@@ -17,6 +17,8 @@ type Peer struct {
 	// Import is what may be learned from this peer; nothing else is. A change re-evaluates what the
 	// peer has sent already and leaves the session alone.
 	Import []Range
+	// Marked is what of that is learned only with the mark of our own cluster's gateways (GatewayMark), of whatever AS.
+	Marked []Range
 	// Detour is what of that counts less than what any other peer says, and nothing while it is about to go (RFC 8326).
 	Detour []Range
 	// LocalPref is what its paths count (RFC 4271, section 5.1.5), 2 or more; 0 leaves it at what they bring along, 100 from
@@ -28,6 +30,8 @@ type Peer struct {
 	// Restricted has only those own prefixes be sent that lie in Advertise; else all are.
 	Restricted bool
 	Advertise  []Range
+	// Withhold are own prefixes that are not sent, whatever else is said.
+	Withhold []Range
 	// Communities are added to all that is sent, as text.
 	Communities []string
 	// PassOn is what was learned from others and is sent to this peer too; nothing else is. With PassNextHop it says which

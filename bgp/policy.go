@@ -96,7 +96,7 @@ func (s *Speaker) dropPolicies(ctx context.Context, old policies) {
 type policyBuilder struct {
 	policies
 	imports, exports []*api.Statement
-	asn              uint32
+	asn, clusterID   uint32
 	leaving          bool
 }
 
@@ -111,7 +111,7 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 	b := &policyBuilder{policies: policies{
 		generation: generation,
 		names:      []string{fmt.Sprintf("import-%d", generation), fmt.Sprintf("export-%d", generation)},
-	}, asn: s.cfg.ASN, leaving: s.leaving}
+	}, asn: s.cfg.ASN, clusterID: s.cfg.ClusterID, leaving: s.leaving}
 	// Own advertisements pass the import policy too.
 	b.imports = append(b.imports, &api.Statement{
 		Name:       b.names[0] + "-local",
@@ -128,7 +128,7 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 	b.detours(peers, &key)
 	b.lowerLeaving()
 	b.refuseBlackholes()
-	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import, p.Require, p.Refuse) }) {
+	for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(p.Import, p.Marked, p.Require, p.Refuse) }) {
 		fmt.Fprintln(&key, "import", g.key, g.addresses)
 		b.importFrom(g.addresses, g.peer)
 	}

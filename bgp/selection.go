@@ -19,6 +19,12 @@ func (b *policyBuilder) importFrom(peers []string, p Peer) {
 		b.imported(c, api.RouteAction_ROUTE_ACTION_REJECT)
 	}
 	for _, v6 := range []bool{false, true} {
+		if marked := rangesOf(p.Marked, v6); len(marked) > 0 {
+			b.imported(&api.Conditions{
+				NeighborSet: neighbors, PrefixSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.prefixSet(marked)},
+				LargeCommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_INVERT, Name: b.markSet()},
+			}, api.RouteAction_ROUTE_ACTION_REJECT)
+		}
 		family := rangesOf(p.Import, v6)
 		if len(family) == 0 {
 			continue
@@ -33,6 +39,14 @@ func (b *policyBuilder) importFrom(peers []string, p Peer) {
 			b.imported(c, api.RouteAction_ROUTE_ACTION_ACCEPT)
 		}
 	}
+}
+
+// markSet defines the set of paths that lead through a gateway of our own cluster. It is made once.
+func (b *policyBuilder) markSet() string {
+	return b.once(&api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_LARGE_COMMUNITY, Name: b.names[0] + "-mark",
+		List: []string{fmt.Sprintf("^[0-9]+:%d:%d$", functionGateway, b.clusterID)},
+	})
 }
 
 func (b *policyBuilder) imported(c *api.Conditions, action api.RouteAction) {
@@ -93,11 +107,12 @@ type ownRule struct {
 	nextHop     string // "self" or an address; empty: they get none
 	restricted  bool   // to the ranges
 	ranges      []Range
+	withhold    []Range
 	communities []string
 }
 
 func ownRuleOf(p Peer, v6 bool) ownRule {
-	r := ownRule{nextHop: exportNextHop(p, v6), restricted: p.Restricted, communities: p.Communities}
+	r := ownRule{nextHop: exportNextHop(p, v6), restricted: p.Restricted, communities: p.Communities, withhold: rangesOf(p.Withhold, v6)}
 	if p.Restricted {
 		if r.ranges = rangesOf(p.Advertise, v6); len(r.ranges) == 0 {
 			return ownRule{}
@@ -115,9 +130,26 @@ func (b *policyBuilder) exportOwn(peers []Peer, key *strings.Builder) {
 				continue // no next hop of this family: nothing of it is advertised to these peers
 			}
 			fmt.Fprintln(key, "export", v6, g.key, g.addresses)
+			b.keepFrom(g.addresses, r.withhold)
 			b.exportTo(g.addresses, v6, r)
 		}
 	}
+}
+
+// keepFrom keeps own prefixes from the peers. It goes before what lets others out.
+func (b *policyBuilder) keepFrom(peers []string, ranges []Range) {
+	if len(ranges) == 0 {
+		return
+	}
+	b.exports = append(b.exports, &api.Statement{
+		Name: fmt.Sprintf("%s-%d", b.names[1], len(b.exports)),
+		Conditions: &api.Conditions{
+			RouteType:   api.Conditions_ROUTE_TYPE_LOCAL,
+			NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.neighborSet(peers)},
+			PrefixSet:   &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.prefixSet(ranges)},
+		},
+		Actions: &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
+	})
 }
 
 // exportTo lets own prefixes of one family out to the peers by a rule.
