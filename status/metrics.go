@@ -96,6 +96,10 @@ func (c collector) collectDaemon(e emitter) {
 	}
 	e.gauge("config_refused", "1 if the last reload was refused and an older configuration is in force.", oneIf(c.ConfigProblem != ""))
 	e.gauge("advertised_prefixes", "Pod CIDRs of this node that are advertised.", float64(len(c.Advertised)))
+	if c.Gateway != nil {
+		e.gauge("gateway_advertised_prefixes", "Ranges of this cluster that are advertised to other networks.", float64(len(c.Gateway.Advertised)))
+		e.gauge("gateway_blackhole_routes", "Blackhole routes for these ranges that are in the kernel.", float64(c.Gateway.installed()))
+	}
 	e.gauge("not_advertised_prefixes", "Pod CIDRs of this node that may not be advertised.", float64(len(c.NotAdvertised)))
 }
 

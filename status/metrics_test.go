@@ -32,7 +32,7 @@ func (d *daemon) scrape(t *testing.T) (int, string) {
 }
 
 func TestMetricsLookLikeTheGoldenFiles(t *testing.T) {
-	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{"east", 1}, Phase: Starting}} {
+	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, Phase: Starting}} {
 		t.Run(name, func(t *testing.T) {
 			code, text := serve(t, s).scrape(t)
 			require.Equal(t, http.StatusOK, code, text)

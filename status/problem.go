@@ -160,7 +160,8 @@ func (s *Snapshot) ownProblems() []Problem {
 	case len(s.Clusters) == 0:
 		say(Warning, "configuration", "no remote clusters are declared: everything learned is refused")
 	}
-	if len(s.Advertised) == 0 {
+	out = append(out, s.Gateway.problems()...)
+	if len(s.Advertised) == 0 && !s.Gateway.tells() {
 		why := "this node has none"
 		if s.Kubernetes.Enabled && !s.Kubernetes.Synced {
 			why = "this node's object has not been read from the Kubernetes API yet"

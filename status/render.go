@@ -176,6 +176,9 @@ func (p *page) facts(s *Snapshot) {
 	p.line("")
 	t := p.table()
 	t.row("Advertised", cmp.Or(few(s.Advertised), "nothing"))
+	if s.Gateway != nil {
+		t.row("Gateway", s.Gateway.sentence())
+	}
 	k := s.Kernel
 	t.row("Kernel", fmt.Sprintf("%s in table %d (protocol %d, metric %d, next hops %s), %s, %s, %s",
 		count(k.Routes, "route", "routes"), k.Table, k.Protocol, k.Metric, k.Mode,

@@ -48,7 +48,7 @@ func kernel(r *Route, status, reason string) *Route {
 func healthy() *Snapshot {
 	received, advertised := 4, 2
 	return &Snapshot{
-		Version: "v0.1.0", Node: "east-1", Cluster: Cluster{"east", 1}, ASN: 64512, RouterID: addr("172.16.0.10"), PID: 4711,
+		Version: "v0.1.0", Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, ASN: 64512, RouterID: addr("172.16.0.10"), PID: 4711,
 		Started: ago(50 * time.Hour), Time: now, Phase: Ready,
 		Conditions: []Condition{{"UnderlayRoutesReady", "True", "RoutesInstalled", "all accepted routes are in the kernel"}},
 		Sessions: []Session{{
@@ -94,6 +94,10 @@ func sample() *Snapshot {
 	s.Clusters = append(s.Clusters, RemoteCluster{
 		Name: "south", ID: 3, State: Unreachable, Reason: "nothing was learned", PodCIDRs: []netip.Prefix{prefix("10.30.0.0/16")}, Routable: []netip.Prefix{}, MaxPrefixes: 1000,
 	})
+	s.Gateway = &Gateway{
+		Networks: []string{"dc2"}, Advertised: []netip.Prefix{prefix("10.10.0.0/16"), prefix("fd00:10::/48")},
+		Blackholes: []Blackhole{{Prefix: prefix("10.10.0.0/16"), Status: Installed}, {Prefix: prefix("fd00:10::/48"), Status: Failed, Reason: "operation not permitted"}},
+	}
 	s.NotAdvertised = []Refusal{{prefix("10.96.1.0/24"), "Reserved", "10.96.1.0/24 lies inside the reserved range 10.96.0.0/16"}}
 	s.Kernel.Repairs, s.Kernel.Errors, s.Kernel.Conflicts = 2, 1, 1
 	s.Kubernetes.LastError = "the API server does not answer: connection refused"
@@ -132,7 +136,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 func TestAnswersLookLikeTheGoldenFiles(t *testing.T) {
-	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{"east", 1}, Phase: Starting}} {
+	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, Phase: Starting}} {
 		for _, format := range []Format{Table, JSON} {
 			o := Options{Format: format, Now: now.Add(time.Second)}
 			t.Run(name+" "+string(format), func(t *testing.T) {

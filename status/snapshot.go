@@ -51,6 +51,7 @@ type Snapshot struct {
 	Sessions      []Session       `json:"sessions"`
 	Clusters      []RemoteCluster `json:"clusters"`
 	Advertised    []netip.Prefix  `json:"advertised"`
+	Gateway       *Gateway        `json:"gateway,omitempty"` // nil: the node is none
 	NotAdvertised []Refusal       `json:"notAdvertised,omitempty"`
 	Kernel        Kernel          `json:"kernel"`
 	Kubernetes    Kubernetes      `json:"kubernetes"`
@@ -64,8 +65,9 @@ type Snapshot struct {
 
 // Cluster is the cluster this node belongs to.
 type Cluster struct {
-	Name string `json:"name"`
-	ID   uint32 `json:"id"`
+	Name     string   `json:"name"`
+	ID       uint32   `json:"id"`
+	Networks []string `json:"networks,omitempty"` // that its nodes are in
 }
 
 // Place is where the node is, and what says so: a key of the configuration, or a label.
@@ -146,6 +148,8 @@ const (
 type RemoteCluster struct {
 	Name        string         `json:"name"`
 	ID          uint32         `json:"id"`
+	Networks    []string       `json:"networks,omitempty"` // that its nodes are in
+	Gateways    bool           `json:"gateways,omitempty"` // these are not just ours: it is reached through gateways
 	State       ClusterState   `json:"state"`
 	Reason      string         `json:"reason,omitempty"` // why it is not Reachable
 	PodCIDRs    []netip.Prefix `json:"podCIDRs"`         // what its contract covers

@@ -70,10 +70,8 @@ func (a *agent) advertise(ctx context.Context) {
 	}
 	own, refusals := a.plan.Advertise(cidrs)
 	announced := announcements(a.config, own)
-	want := make([]netip.Prefix, len(announced))
-	for i := range announced {
-		want[i] = announced[i].Prefix
-	}
+	whole := a.wholesToTell()
+	want := announcedPrefixes(announced)
 	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
 		a.log.WithField("prefixes", want).Info("advertising")
 		for _, r := range refusals {
@@ -81,7 +79,11 @@ func (a *agent) advertise(ctx context.Context) {
 		}
 	}
 	a.advertised, a.refusals = want, refusals
-	if err := a.speaker.Announce(ctx, announced); err != nil {
+	a.tellWholes(ctx, announcedPrefixes(whole))
+	if err := a.speaker.Announce(ctx, together(announced, whole)); err != nil {
 		a.failed(err)
+		return
 	}
+	a.border.told = announcedPrefixes(whole)
+	a.discard(ctx, a.border.told)
 }

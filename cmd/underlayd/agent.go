@@ -89,6 +89,7 @@ type agent struct {
 	memory        memory
 
 	advertised  []netip.Prefix
+	border      border
 	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
 	podsKnown   bool
 	podsProblem string // what the Node has beside pod CIDRs
@@ -214,6 +215,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.followProbation(ctx, time.Now())
 	a.releaseKept(ctx)
 	a.followHold(ctx, time.Now())
+	a.followBorder(ctx, sessions, time.Now())
 	a.converge(ctx)
 	if !a.peersSet {
 		a.setPeers(ctx)

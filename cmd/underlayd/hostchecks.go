@@ -38,7 +38,10 @@ type hostChecks struct {
 
 	mu    sync.Mutex // guards what follows: the agent tells uses, the status socket asks for found
 	uses  families
+	pools []netip.Prefix // of which it matters whether something is routed inside
 	found []finding
+	// routed are those pools inside of which somebody else has had a route to another host.
+	routed map[netip.Prefix]bool
 }
 
 // families are those in which the configuration has pod CIDRs, ours or others'.
@@ -55,7 +58,7 @@ func familiesOf(c *config.Config) (f families) {
 }
 
 func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) *hostChecks {
-	return &hostChecks{kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), uses: familiesOf(c)}
+	return &hostChecks{kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), uses: familiesOf(c), pools: announcedPrefixes(aggregates(c)), routed: map[netip.Prefix]bool{}}
 }
 
 // use takes a new configuration in. Nil checks nothing.
@@ -64,7 +67,7 @@ func (h *hostChecks) use(c *config.Config) {
 		return
 	}
 	h.mu.Lock()
-	h.uses = familiesOf(c)
+	h.uses, h.pools = familiesOf(c), announcedPrefixes(aggregates(c))
 	h.mu.Unlock()
 	poke(h.again)
 }
@@ -90,7 +93,35 @@ func (h *hostChecks) Run(ctx context.Context) error {
 	}
 }
 
+// routedInside says whether pods of other nodes were seen to be routed inside a pool.
+func (h *hostChecks) routedInside(pool netip.Prefix) bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.routed[pool]
+}
+
+// lookInside looks for what is routed inside the pools, until it has seen it.
+func (h *hostChecks) lookInside() {
+	h.mu.Lock()
+	pools := slices.DeleteFunc(slices.Clone(h.pools), func(p netip.Prefix) bool { return h.routed[p] })
+	h.mu.Unlock()
+	for _, pool := range pools {
+		routed, err := h.kernel.RoutedInside(pool)
+		if err != nil {
+			h.log.WithError(err).Warn("routes to pods of other nodes could not be read; looking again later")
+			return
+		}
+		h.mu.Lock()
+		h.routed[pool] = routed
+		h.mu.Unlock()
+	}
+}
+
 func (h *hostChecks) look() {
+	h.lookInside()
 	host, err := h.kernel.Inspect()
 	if err != nil {
 		h.log.WithError(err).Warn("the host's settings could not be read; looking again later")

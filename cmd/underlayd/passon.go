@@ -21,9 +21,9 @@ func passOn(c *config.Config, plan *ipam.Plan, p config.Peer, peer *bgp.Peer) {
 	}[p.NextHop]
 	for _, name := range p.PassOn {
 		ranges, id, requireID := plan.Passage(name)
-		peer.PassOn = append(peer.PassOn, bgp.Passage{
-			Ranges: speakerRanges(ranges), ClusterID: id, RequireID: requireID, Internal: name == c.Cluster.Name,
-		})
+		passage := bgp.Passage{Ranges: speakerRanges(ranges), ClusterID: id, RequireID: requireID, Internal: name == c.Cluster.Name}
+		passThrough(c, p, name, &passage)
+		peer.PassOn = append(peer.PassOn, passage)
 	}
 }
 

@@ -45,6 +45,7 @@ func (a *agent) speakerPeers() []bgp.Peer {
 	for i := range peers {
 		peers[i].Refused = cmp.Or(a.missing[peers[i].Name], peers[i].Refused)
 	}
+	peers = asGateway(a.config, a.border.told, a.advertised, peers)
 	return asReflector(a.config, a.routerID, a.drain.stage >= withdrawn, peers)
 }
 

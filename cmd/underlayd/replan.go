@@ -43,6 +43,7 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.view = newView(a.config, a.plan, a.away, a.through)
 	a.hold = holdTime(a.config)
 	a.counted.keep(a.config.BGP.Peers)
+	a.host.use(a.config)
 	clear(a.verdicts)
 	clear(a.owners)
 	a.stale = true
@@ -70,7 +71,6 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 		return
 	}
 	setLevel(a.log, a.config.Log.Level)
-	a.host.use(a.config)
 	a.takePlan(a.facts)
 	a.kernel.SetResolve(resolution(a.config))
 	a.replan(ctx)

@@ -24,10 +24,10 @@ func (a *agent) publish() {
 	}
 	s := &status.Snapshot{
 		Version: buildVersion(), Node: a.config.Node.Name,
-		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID},
+		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID, Networks: a.config.Cluster.Networks},
 		Roles:   roles(a.config), Place: placeStatus(a.config),
 		ASN: a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
-		ConfigProblem: a.configProblem(), Advertised: a.advertised, Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
+		ConfigProblem: a.configProblem(), Advertised: a.advertised, Gateway: a.gatewayStatus(), Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
 	for _, r := range a.refusals {
@@ -141,7 +141,7 @@ func (a *agent) clusterStatus(sessions []bgp.Session) []status.RemoteCluster {
 	out := make([]status.RemoteCluster, 0, len(a.config.Clusters))
 	for _, c := range a.config.Clusters {
 		r := status.RemoteCluster{
-			Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs, MaxPrefixes: c.MaxPrefixes,
+			Name: c.Name, ID: c.ID, Networks: c.Networks, Gateways: a.config.ThroughGateways(c), PodCIDRs: c.PodCIDRs, MaxPrefixes: c.MaxPrefixes,
 		}
 		t := a.book.tally(c.Name)
 		r.Accepted, r.Refused, r.Installed, r.Kept = t.accepted, t.refused, t.routable, t.kept

@@ -121,7 +121,7 @@ func (o *observed) node(i int, s *status.Snapshot) {
 	at := slices.IndexFunc(o.p.Clusters, func(c picture.Cluster) bool { return c.Name == s.Cluster.Name })
 	if at < 0 {
 		at = len(o.p.Clusters)
-		o.p.Clusters = append(o.p.Clusters, picture.Cluster{Name: s.Cluster.Name, ID: s.Cluster.ID})
+		o.p.Clusters = append(o.p.Clusters, picture.Cluster{Name: s.Cluster.Name, ID: s.Cluster.ID, Networks: picture.Networks(s.Cluster.Networks)})
 	}
 	o.ids[i] = s.Cluster.Name + "/" + s.Node
 	o.p.Clusters[at].Nodes = append(o.p.Clusters[at].Nodes, picture.Node{ID: o.ids[i], Name: s.Node, ASN: s.ASN, PodCIDRs: s.Advertised})

@@ -38,19 +38,19 @@ func kernelConfig(c *config.Config, log logrus.FieldLogger) fib.Config {
 // newPlan makes the plan of a configuration and of what the node is at present.
 func newPlan(c *config.Config, facts fib.Facts) *ipam.Plan {
 	plan := ipam.Config{
-		Cluster: c.Cluster.Name, ID: c.Cluster.ID, ASN: c.BGP.ASN,
+		Cluster: c.Cluster.Name, ID: c.Cluster.ID, ASN: c.BGP.ASN, Networks: c.Cluster.Networks,
 		PodCIDRs: c.Cluster.PodCIDRs, Reserved: c.Cluster.Reserved,
 		Peers: make(map[string]ipam.Peer, len(c.BGP.Peers)),
 	}
 	for _, p := range c.BGP.Peers {
 		plan.Peers[p.Name] = ipam.Peer{
 			Address: p.Address, Clusters: p.Clusters, ExtendedNextHop: p.Address.Is6() && p.ExtendedNextHop != config.False,
-			Client: p.Client,
+			Client: p.Client, Border: c.Border(p), Internal: c.BGP.Internal(p),
 		}
 	}
 	for _, r := range c.Clusters {
 		plan.Contracts = append(plan.Contracts, ipam.Contract{
-			Cluster: r.Name, ID: r.ID, Prefixes: r.PodCIDRs, MaxPrefixes: r.MaxPrefixes, RequireID: r.RequireID,
+			Cluster: r.Name, ID: r.ID, Networks: r.Networks, Prefixes: r.PodCIDRs, MaxPrefixes: r.MaxPrefixes, RequireID: r.RequireID,
 			IPv4: ipam.Lengths(r.PrefixLength.IPv4), IPv6: ipam.Lengths(r.PrefixLength.IPv6),
 		})
 	}
@@ -87,7 +87,7 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 				peer.Refused = cmp.Or(key.problem, "password file: not read")
 			}
 		}
-		peer.Import = speakerRanges(plan.Imports(p.Name))
+		peer.Import, peer.Marked = speakerRanges(plan.Imports(p.Name)), speakerRanges(plan.ImportsMarked(p.Name))
 		selectFor(c, p, &peer)
 		passOn(c, plan, p, &peer)
 		if _, v4, v6, err := locate(p.Address); err == nil {

@@ -51,7 +51,7 @@ func newView(c *config.Config, plan *ipam.Plan, gone *away, through *gateways) *
 func (v *view) judge(prefix netip.Prefix, p *bgp.Path) ipam.Verdict {
 	verdict := v.plan.Judge(ipam.Claim{
 		Prefix: prefix, Peer: v.names[p.Peer], NextHop: p.NextHop, OriginASN: p.Origin(v.asn), ClusterIDs: p.ClusterIDs,
-		Blackhole: p.Blackhole, NotForUs: p.NotForUs,
+		Blackhole: p.Blackhole, NotForUs: p.NotForUs, OurGateway: p.OurGateway,
 	})
 	switch {
 	case p.ClusterLoop && (verdict.Accepted || verdict.Reason == ipam.PassedOn):
