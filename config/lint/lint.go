@@ -83,6 +83,7 @@ func Check(m *mesh.Mesh) *Report {
 	c.identities()
 	c.ranges()
 	c.contracts()
+	c.networks()
 	c.peers()
 	c.paths()
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })

@@ -106,8 +106,11 @@ func brings(s mesh.Session, cluster string, reached map[*mesh.Node]bool) bool {
 	if p := s.Peer(); len(p.Clusters) > 0 && !slices.Contains(p.Clusters, cluster) {
 		return false
 	}
-	if s.To == nil || s.Back < 0 || s.To.Config.Cluster.Name == cluster {
+	if s.To == nil || s.Back < 0 {
 		return true // of a session that only one side knows of, PeerOneSided speaks
+	}
+	if s.To.Config.Cluster.Name == cluster {
+		return s.From.Config.Border(s.Peer()) || meet(s.From.Config.Cluster.Networks, s.To.Config.Cluster.Networks)
 	}
 	return reached[s.To] && passesOn(s.BackPeer(), cluster)
 }

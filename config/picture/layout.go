@@ -167,7 +167,7 @@ func (d *drawing) addRouters() {
 func (d *drawing) rankFrames() {
 	outward := d.outward()
 	for _, c := range d.Clusters {
-		f := &frame{title: c.Name, note: strings.TrimPrefix(fmt.Sprintf("%s · id %d", asn(c.asn()), c.ID), " · "), below: true}
+		f := &frame{title: c.Name, note: c.note(), below: true}
 		f.ranges = strings.Join(shorten(c.PodCIDRs), "  ")
 		var front, rest []*box
 		for _, n := range c.Nodes {

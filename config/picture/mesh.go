@@ -47,7 +47,7 @@ func (b *builder) node(n *mesh.Node) {
 	at := slices.IndexFunc(b.p.Clusters, func(k Cluster) bool { return k.Name == c.Name })
 	if at < 0 {
 		at = len(b.p.Clusters)
-		b.p.Clusters = append(b.p.Clusters, Cluster{Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs})
+		b.p.Clusters = append(b.p.Clusters, Cluster{Name: c.Name, ID: c.ID, PodCIDRs: c.PodCIDRs, Networks: Networks(c.Networks)})
 	}
 	id := c.Name + "/" + n.Name
 	for _, other := range b.nodes {

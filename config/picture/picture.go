@@ -23,6 +23,7 @@ type Cluster struct {
 	Name     string         `json:"name"`
 	ID       uint32         `json:"id"`
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
+	Networks []string       `json:"networks,omitempty"` // unless it is the default one
 	Nodes    []Node         `json:"nodes"`
 }
 

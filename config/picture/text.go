@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/underlayd/underlayd/config"
 )
 
 // WriteDOT writes the picture for Graphviz.
@@ -92,4 +94,21 @@ func asn(number uint32) string {
 		return ""
 	}
 	return fmt.Sprintf("AS %d", number)
+}
+
+// note is what is said of a cluster beside its name.
+func (c Cluster) note() string {
+	note := strings.TrimPrefix(fmt.Sprintf("%s · id %d", asn(c.asn()), c.ID), " · ")
+	if len(c.Networks) > 0 {
+		note += " · network " + strings.Join(c.Networks, ", ")
+	}
+	return note
+}
+
+// Networks are those worth telling: where nobody says anything all are in one.
+func Networks(of []string) []string {
+	if len(of) == 1 && of[0] == config.DefaultNetwork {
+		return nil
+	}
+	return of
 }
