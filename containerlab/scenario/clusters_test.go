@@ -152,7 +152,8 @@ func want(node string, without ...string) []string {
 	return routes
 }
 
-// kernelRoutes returns the daemon's routes in a node's main table as "prefix via gateway gateway", sorted.
+// kernelRoutes returns the daemon's routes in a node's main table as "prefix via gateway gateway" or "blackhole prefix",
+// sorted.
 func kernelRoutes(ctx context.Context, n *containerlab.Node) ([]string, error) {
 	var routes []string
 	for _, family := range []string{"-4", "-6"} {
@@ -161,8 +162,8 @@ func kernelRoutes(ctx context.Context, n *containerlab.Node) ([]string, error) {
 			return nil, err
 		}
 		var list []struct {
-			Dst, Gateway string
-			Nexthops     []struct{ Gateway string }
+			Type, Dst, Gateway string
+			Nexthops           []struct{ Gateway string }
 		}
 		if out = strings.TrimSpace(out); out != "" {
 			if err := json.Unmarshal([]byte(out), &list); err != nil {
@@ -170,6 +171,10 @@ func kernelRoutes(ctx context.Context, n *containerlab.Node) ([]string, error) {
 			}
 		}
 		for _, r := range list {
+			if r.Type != "" {
+				routes = append(routes, r.Type+" "+r.Dst)
+				continue
+			}
 			via := []string{}
 			if r.Gateway != "" {
 				via = append(via, r.Gateway)

@@ -31,7 +31,16 @@ type state struct {
 		Reason string `json:"reason"`
 	} `json:"clusters"`
 	Advertised []string `json:"advertised"`
-	Kernel     struct {
+	Gateway    *struct {
+		Networks   []string `json:"networks"`
+		Advertised []string `json:"advertised"`
+		Isolated   bool     `json:"isolated"`
+		Blackholes []struct {
+			Prefix string `json:"prefix"`
+			Status string `json:"status"`
+		} `json:"blackholes"`
+	} `json:"gateway"`
+	Kernel struct {
 		Routes    int    `json:"routes"`
 		Repairs   uint64 `json:"repairs"`
 		Conflicts int    `json:"conflicts"`
