@@ -164,6 +164,12 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 		}
 	}
 	p.ASPath = r.asns
+	r.say(&p)
+	return p
+}
+
+// say reads what the large communities say.
+func (r *pathReader) say(p *Path) {
 	origin := p.Origin(r.ownASN)
 	named, us := false, false
 	for _, c := range r.communities {
@@ -179,7 +185,6 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 		}
 	}
 	p.ClusterIDs, p.NotForUs = r.ids, named && !us
-	return p
 }
 
 // nextHop is where to send what a next hop in MP_REACH_NLRI is for. It says all but for a session between link-local

@@ -207,3 +207,14 @@ func splitList(text string) []*yaml.Node {
 	}
 	return items
 }
+
+// bracketed makes a list of a single value.
+func (r *reader) bracketed(n *yaml.Node) *yaml.Node {
+	if n == nil || !fromFile(n) || r.exhausted() {
+		return n
+	}
+	if v := r.follow(n); v.Kind != yaml.ScalarNode || isNull(v) {
+		return n
+	}
+	return &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
+}

@@ -32,7 +32,7 @@ func (c *Config) ThroughGateways(remote RemoteCluster) bool {
 // Border says whether a peer is a gateway of another network, with which only our gateways have sessions. While we are in
 // two networks it may be one of these.
 func (c *Config) Border(p Peer) bool {
-	return p.Network != "" && !(len(c.Cluster.Networks) == 1 && c.Cluster.Networks[0] == p.Network)
+	return p.Network != "" && (len(c.Cluster.Networks) != 1 || c.Cluster.Networks[0] != p.Network)
 }
 
 // reaches says whether a node has a session with a peer, as far as networks go: gateways alone have those across a border.

@@ -207,17 +207,6 @@ func (r *reader) items(path string, n *yaml.Node) []*yaml.Node {
 	return n.Content
 }
 
-// bracketed makes a list of a single value.
-func (r *reader) bracketed(n *yaml.Node) *yaml.Node {
-	if n == nil || !fromFile(n) || r.exhausted() {
-		return n
-	}
-	if v := r.follow(n); v.Kind != yaml.ScalarNode || isNull(v) {
-		return n
-	}
-	return &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
-}
-
 // isA checks that a node is of the wanted sort and without a tag, which could make anything of it.
 func (r *reader) isA(path string, n *yaml.Node, sort yaml.Kind, want string) bool {
 	switch {

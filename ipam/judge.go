@@ -52,7 +52,7 @@ func (p *Plan) Judge(c Claim) Verdict {
 	if !contract.comesBy(c, from) {
 		return p.otherNetwork(c, contract, from)
 	}
-	if l := contract.lengths(c.Prefix); !l.has(c.Prefix) && !(contract.gateways && c.Prefix == s.prefix) {
+	if l := contract.lengths(c.Prefix); !l.has(c.Prefix) && (!contract.gateways || c.Prefix != s.prefix) {
 		return refuse(PrefixLength, contract.Cluster, "%s has length %d, cluster %s may send lengths %d to %d",
 			c.Prefix, c.Prefix.Bits(), contract.Cluster, l.Min, l.Max)
 	}
