@@ -1,0 +1,282 @@
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"go4.org/netipx"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// A transaction is one message to the kernel, however large: 100,000 ranges take some 6 MiB.
+	sendBuffer = 256 << 20
+	// Of the answers to it there is one for each part.
+	replyBuffer = 16 << 20
+	watchBuffer = 16 << 20
+	// A part has a length of 16 bits.
+	partRanges = 512
+	// Netlink answers before the request returns: whoever waits waits for something that will not come.
+	replyTimeout = 10 * time.Second
+)
+
+// kernel is the netlink side. It stays in the network namespace of the thread that opened it. Not for concurrent use.
+type kernel struct {
+	shape *shape
+	conn  *nftables.Conn
+	raw   *netlink.Conn
+	port  uint32
+}
+
+func openKernel(table string) (*kernel, error) {
+	k := &kernel{shape: newShape(table)}
+	var err error
+	k.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(k.prepare))
+	if err != nil {
+		return nil, explain(fmt.Errorf("open netlink socket: %w", err))
+	}
+	if _, _, err = k.table(); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
+}
+
+// prepare makes room for large transactions, if we may, and notes the port by which the kernel calls what we do.
+func (k *kernel) prepare(conn *netlink.Conn) error {
+	k.raw = conn
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		setBuffer(int(fd), unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer)
+		setBuffer(int(fd), unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, replyBuffer)
+		// An answer need not repeat what was asked.
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+		var name unix.Sockaddr
+		name, failed = unix.Getsockname(int(fd))
+		if name, ok := name.(*unix.SockaddrNetlink); ok {
+			k.port = name.Pid
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// setBuffer sets the size of a buffer: beyond net.core's limits only with CAP_NET_ADMIN in the first user namespace.
+func setBuffer(fd, force, polite, size int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, polite, size)
+	}
+}
+
+func (k *kernel) close() error {
+	if err := k.conn.CloseLasting(); err != nil {
+		return fmt.Errorf("close netlink socket: %w", err)
+	}
+	return nil
+}
+
+// talk is a conversation: with a limit, and leaving no answer behind for the next one.
+func (k *kernel) talk(f func() error) error {
+	err := k.raw.SetReadDeadline(time.Now().Add(replyTimeout))
+	if err == nil {
+		err = f()
+	}
+	if err != nil {
+		k.drain()
+	}
+	return err
+}
+
+func (k *kernel) drain() {
+	raw, err := k.raw.SyscallConn()
+	if err != nil {
+		return
+	}
+	buf := make([]byte, 1<<16)
+	_ = raw.Control(func(fd uintptr) {
+		for {
+			_, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+			if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
+				return
+			}
+		}
+	})
+}
+
+// table returns the table of our name, and false if there is none.
+func (k *kernel) table() (t *nftables.Table, there bool, err error) {
+	err = k.talk(func() error {
+		t, err = k.conn.ListTableOfFamily(k.shape.table.Name, nftables.TableFamilyINet)
+		return err
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, explain(fmt.Errorf("read table %s: %w", k.shape.table.Name, err))
+	}
+	return t, true, nil
+}
+
+// found is what there is of our table.
+type found struct {
+	there   bool  // the table
+	whole   bool  // it is as it should be, but for what is in its sets
+	strange error // why it is not
+	contents
+}
+
+// read reads all of the table. What is missing or looks strange makes it not whole and is no error.
+func (k *kernel) read() (found, error) {
+	var f found
+	t, there, err := k.table()
+	if err != nil || !there {
+		return f, err
+	}
+	f.there = true
+	if !k.shape.hasTable(t) {
+		f.strange = errOther
+		return f, nil
+	}
+	if err := k.talk(func() error { return k.readWhole(&f.contents) }); err != nil {
+		f.strange = err
+		return f, nil
+	}
+	f.whole = true
+	return f, nil
+}
+
+var errOther = errors.New("not as we write it")
+
+// readWhole reads what is in the sets of a table that is as it should be. The library hides most error numbers, but whatever
+// it is that cannot be read, to make the table anew is the answer.
+func (k *kernel) readWhole(c *contents) error {
+	chain, err := k.conn.ListChain(k.shape.table, chainName)
+	if err != nil {
+		return fmt.Errorf("chain: %w", err)
+	}
+	rules, err := k.conn.GetRules(k.shape.table, k.shape.chain)
+	if err != nil {
+		return fmt.Errorf("rules: %w", err)
+	}
+	if !k.shape.hasChain(chain) || !k.shape.hasRules(rules) {
+		return errOther
+	}
+	for i, name := range setNames() {
+		set, err := k.conn.GetSetByName(k.shape.table, name)
+		if err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+		if !k.shape.hasSet(i, set) {
+			return errOther
+		}
+		all, err := k.conn.GetSetElements(set)
+		if err == nil {
+			c[i], err = ranges(all)
+		}
+		if err != nil {
+			return fmt.Errorf("elements of set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// rebuild replaces whatever there is by a new table: a packet meets the one or the other.
+func (k *kernel) rebuild(there bool, c *contents) error {
+	err := k.commit(func() error {
+		if there {
+			k.conn.DelTable(k.shape.table)
+		}
+		k.conn.AddTable(k.shape.table)
+		for i, set := range k.shape.sets {
+			if err := k.conn.AddSet(set, nil); err != nil {
+				return err
+			}
+			if err := inParts(c[i], set, k.conn.SetAddElements); err != nil {
+				return err
+			}
+		}
+		k.conn.AddChain(k.shape.chain)
+		for _, r := range k.shape.rules() {
+			k.conn.AddRule(r)
+		}
+		return nil
+	})
+	if !there {
+		return explain(err)
+	}
+	return err
+}
+
+// update changes what is in the sets.
+func (k *kernel) update(old, new *contents) error {
+	return k.commit(func() error {
+		for i, set := range k.shape.sets {
+			gone, added := difference(old[i], new[i])
+			named := *set
+			named.ID = 0 // it is there already and goes by its name
+			// What is gone first: the new ranges may overlap with them.
+			if err := inParts(gone, &named, k.conn.SetDeleteElements); err != nil {
+				return err
+			}
+			if err := inParts(added, &named, k.conn.SetAddElements); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// inParts makes messages of a size that they can have.
+func inParts(all []netipx.IPRange, set *nftables.Set, add func(*nftables.Set, []nftables.SetElement) error) error {
+	for len(all) > 0 {
+		n := min(len(all), partRanges)
+		if err := add(set, elements(all[:n])); err != nil {
+			return fmt.Errorf("set %s: %w", set.Name, err)
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// remove deletes the table; absent is fine.
+func (k *kernel) remove() error {
+	err := k.commit(func() error {
+		k.conn.DelTable(k.shape.table)
+		return nil
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// commit sends what f asks for as one transaction.
+func (k *kernel) commit(f func() error) error {
+	err := k.talk(func() error {
+		return errors.Join(f(), k.conn.Flush())
+	})
+	if err != nil {
+		return fmt.Errorf("write table %s: %w", k.shape.table.Name, err)
+	}
+	return nil
+}
+
+// ErrUnsupported is the cause of what fails for want of something in the kernel.
+var ErrUnsupported = errors.New("this kernel has no NAT by nftables for both address families (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT; Linux 5.2)")
+
+// explain tells what the kernel lacks, of an error that is about nothing that could be missing but a part of it.
+func explain(err error) error {
+	for _, lacks := range []syscall.Errno{unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT} {
+		if errors.Is(err, lacks) {
+			return fmt.Errorf("%w: %w", ErrUnsupported, err)
+		}
+	}
+	return err
+}

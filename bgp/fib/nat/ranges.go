@@ -1,0 +1,155 @@
+package nat
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"go4.org/netipx"
+)
+
+// The four sets, as indexes of contents.
+const (
+	local4 = iota
+	remote4
+	local6
+	remote6
+	numSets
+)
+
+// contents is what the sets hold: ranges that neither overlap nor touch each other, in order.
+type contents [numSets][]netipx.IPRange
+
+// unite makes the contents of prefixes in any order that may overlap.
+func unite(local, remote []netip.Prefix) (contents, error) {
+	var c contents
+	for i, side := range [][]netip.Prefix{local, remote} {
+		var b netipx.IPSetBuilder
+		for _, p := range side {
+			if !p.IsValid() || p.Addr().Is4In6() {
+				return contents{}, fmt.Errorf("prefix %s: must be a valid IPv4 or IPv6 prefix", p)
+			}
+			b.AddPrefix(p)
+		}
+		set, err := b.IPSet()
+		if err != nil {
+			return contents{}, fmt.Errorf("unite prefixes: %w", err)
+		}
+		ranges := set.Ranges() // IPv4 before IPv6
+		first6, _ := slices.BinarySearchFunc(ranges, true, func(r netipx.IPRange, _ bool) int {
+			if r.From().Is6() {
+				return 0
+			}
+			return -1
+		})
+		c[local4+i], c[local6+i] = ranges[:first6:first6], ranges[first6:]
+	}
+	return c, nil
+}
+
+// idle says whether no packet can match.
+func (c *contents) idle() bool {
+	return (len(c[local4]) == 0 || len(c[remote4]) == 0) && (len(c[local6]) == 0 || len(c[remote6]) == 0)
+}
+
+// prefixes are the contents as prefixes.
+func (c *contents) prefixes() (local, remote []netip.Prefix) {
+	for i, ranges := range c {
+		for _, r := range ranges {
+			if i == local4 || i == local6 {
+				local = r.AppendPrefixes(local)
+			} else {
+				remote = r.AppendPrefixes(remote)
+			}
+		}
+	}
+	return local, remote
+}
+
+func (c *contents) equal(d *contents) bool {
+	for i := range c {
+		if !slices.Equal(c[i], d[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// difference returns which ranges are in old only and which are in new only.
+func difference(old, new []netipx.IPRange) (gone, added []netipx.IPRange) {
+	for len(old) > 0 && len(new) > 0 {
+		switch order := old[0].From().Compare(new[0].From()); {
+		case old[0] == new[0]:
+			old, new = old[1:], new[1:]
+		case order <= 0:
+			gone, old = append(gone, old[0]), old[1:]
+		default:
+			added, new = append(added, new[0]), new[1:]
+		}
+	}
+	return append(gone, old...), append(added, new...)
+}
+
+// elements are ranges as the kernel has them: where each begins, and where it has ended. One that goes on to the last
+// address there is has no end.
+func elements(ranges []netipx.IPRange) []nftables.SetElement {
+	out := make([]nftables.SetElement, 0, 2*len(ranges))
+	for _, r := range ranges {
+		out = append(out, nftables.SetElement{Key: r.From().AsSlice()})
+		if end := r.To().Next(); end.IsValid() {
+			out = append(out, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
+		}
+	}
+	return out
+}
+
+var errNoRanges = errors.New("elements that are no ranges")
+
+// ranges are what elements of the kernel, in whatever order, stand for. Ranges that touch each other stay two: that is
+// not how we write them.
+func ranges(all []nftables.SetElement) ([]netipx.IPRange, error) {
+	slices.SortFunc(all, func(a, b nftables.SetElement) int {
+		// Where one range ends and the next begins, the end is first.
+		return cmp.Or(bytes.Compare(a.Key, b.Key), compareBool(b.IntervalEnd, a.IntervalEnd))
+	})
+	var out []netipx.IPRange
+	var from netip.Addr
+	for i, e := range all {
+		addr, ok := netip.AddrFromSlice(e.Key)
+		switch {
+		case !ok:
+			return nil, errNoRanges
+		case e.IntervalEnd && from.IsValid():
+			out, from = append(out, netipx.IPRangeFrom(from, addr.Prev())), netip.Addr{}
+		case !e.IntervalEnd && !from.IsValid():
+			from = addr
+		case e.IntervalEnd && i == 0: // nft's own mark that a set begins with a gap
+		default:
+			return nil, errNoRanges
+		}
+	}
+	if from.IsValid() {
+		out = append(out, netipx.IPRangeFrom(from, last(from)))
+	}
+	return out, nil
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// last is the last address of a family.
+func last(of netip.Addr) netip.Addr {
+	return netipx.PrefixLastIP(netip.PrefixFrom(of, 0).Masked())
+}
