@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"syscall"
@@ -63,8 +64,26 @@ func (k *kernel) prepare(conn *netlink.Conn) error {
 		if name, ok := name.(*unix.SockaddrNetlink); ok {
 			k.port = name.Pid
 		}
+		failed = errors.Join(failed, readLargely(int(fd)))
 	})
 	return errors.Join(err, failed)
+}
+
+// readLargely has the kernel answer in pieces as large as it makes them, by reading one answer into as large a buffer: it
+// goes through a set from its beginning for each piece of a dump, and the library reads into small ones.
+func readLargely(fd int) error {
+	noop := make([]byte, unix.SizeofNlMsghdr)
+	binary.NativeEndian.PutUint32(noop, uint32(len(noop)))
+	binary.NativeEndian.PutUint16(noop[4:], unix.NLMSG_NOOP)
+	binary.NativeEndian.PutUint16(noop[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	if err := unix.Sendto(fd, noop, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("ask for nothing: %w", err)
+	}
+	// The answer is there already.
+	if _, _, err := unix.Recvfrom(fd, make([]byte, 64<<10), 0); err != nil {
+		return fmt.Errorf("read no answer: %w", err)
+	}
+	return nil
 }
 
 // setBuffer sets the size of a buffer: beyond net.core's limits only with CAP_NET_ADMIN in the first user namespace.

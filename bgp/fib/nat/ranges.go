@@ -28,27 +28,41 @@ type contents [numSets][]netipx.IPRange
 func unite(local, remote []netip.Prefix) (contents, error) {
 	var c contents
 	for i, side := range [][]netip.Prefix{local, remote} {
-		var b netipx.IPSetBuilder
 		for _, p := range side {
 			if !p.IsValid() || p.Addr().Is4In6() {
 				return contents{}, fmt.Errorf("prefix %s: must be a valid IPv4 or IPv6 prefix", p)
 			}
-			b.AddPrefix(p)
-		}
-		set, err := b.IPSet()
-		if err != nil {
-			return contents{}, fmt.Errorf("unite prefixes: %w", err)
-		}
-		ranges := set.Ranges() // IPv4 before IPv6
-		first6, _ := slices.BinarySearchFunc(ranges, true, func(r netipx.IPRange, _ bool) int {
-			if r.From().Is6() {
-				return 0
+			at := local4 + i
+			if p.Addr().Is6() {
+				at = local6 + i
 			}
-			return -1
-		})
-		c[local4+i], c[local6+i] = ranges[:first6:first6], ranges[first6:]
+			c[at] = append(c[at], netipx.RangeOfPrefix(p))
+		}
+	}
+	for i := range c {
+		c[i] = merge(c[i])
 	}
 	return c, nil
+}
+
+// merge makes as few ranges of some of one family as there are for all of their addresses.
+func merge(all []netipx.IPRange) []netipx.IPRange {
+	slices.SortFunc(all, func(a, b netipx.IPRange) int { return a.From().Compare(b.From()) })
+	out := all[:0]
+	for _, r := range all {
+		if len(out) == 0 {
+			out = append(out, r)
+			continue
+		}
+		before := &out[len(out)-1]
+		switch end := before.To().Next(); {
+		case end.IsValid() && end.Less(r.From()): // there is a gap
+			out = append(out, r)
+		case before.To().Less(r.To()):
+			*before = netipx.IPRangeFrom(before.From(), r.To())
+		}
+	}
+	return out
 }
 
 // idle says whether no packet can match.

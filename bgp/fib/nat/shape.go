@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"encoding/binary"
 	"reflect"
 	"slices"
 
@@ -78,7 +79,16 @@ func (s *shape) rule(family byte, at addresses, sets []*nftables.Set) *nftables.
 }
 
 // hasTable says whether a table of the kernel is whole and works: with one chain and four sets.
-func (s *shape) hasTable(t *nftables.Table) bool { return t.Flags&dormant == 0 && t.Use == 1+numSets }
+func (s *shape) hasTable(t *nftables.Table) bool {
+	return network(t.Flags)&dormant == 0 && network(t.Use) == 1+numSets
+}
+
+// network reads a number in the order of the network that the library has read in the order of the machine.
+func network(n uint32) uint32 {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], n)
+	return binary.BigEndian.Uint32(b[:])
+}
 
 func (s *shape) hasChain(c *nftables.Chain) bool {
 	return c.Type == s.chain.Type && c.Hooknum != nil && *c.Hooknum == *s.chain.Hooknum &&

@@ -65,6 +65,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{sources: map[uint64]netip.Addr{}}
 	for _, ns := range []*netns.NsHandle{&w.pod, &w.node, &w.far} {
 		*ns = newNamespace(t)
+		w.sh(t, *ns, "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0")
 	}
 	w.sh(t, w.node, `
 		sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -91,7 +92,9 @@ func newWorld(t testing.TB) *world {
 }
 
 // path is a name of a namespace for a program that this process starts.
-func (w *world) path(ns netns.NsHandle) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(ns)) }
+func (w *world) path(ns netns.NsHandle) string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(ns))
+}
 
 func newNamespace(t testing.TB) (ns netns.NsHandle) {
 	done := make(chan error)
@@ -238,16 +241,31 @@ func (w *world) send(t testing.TB, conn net.Conn) (number uint64) {
 	return number
 }
 
+// until waits for something, without another goroutine.
+func until(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	tick, deadline := time.NewTicker(time.Millisecond), time.NewTimer(patience)
+	defer tick.Stop()
+	defer deadline.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			require.Fail(t, "in vain: "+what)
+		}
+	}
+}
+
 // source is where a packet came from, once it has come.
 func (w *world) source(t testing.TB, number uint64) string {
 	t.Helper()
 	var from netip.Addr
-	require.Eventually(t, func() bool {
+	until(t, "a packet", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		from = w.sources[number]
 		return from.IsValid()
-	}, patience, time.Millisecond, "the packet did not arrive")
+	})
 	return from.String()
 }
 
@@ -295,4 +313,15 @@ func (w *world) dialFrom(t testing.TB, network, from, to string) string {
 	_, err := io.ReadFull(conn, answer[:])
 	require.NoError(t, err)
 	return netip.AddrFrom16(answer).Unmap().String()
+}
+
+// numbered sends a packet with a number of its own to an address.
+func (w *world) numbered(t testing.TB, from net.PacketConn, to netip.Addr) (number uint64) {
+	w.mu.Lock()
+	w.asked++
+	number = w.asked
+	w.mu.Unlock()
+	_, err := from.WriteTo(binary.BigEndian.AppendUint64(nil, number), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 7)))
+	require.NoError(t, err)
+	return number
 }
