@@ -65,6 +65,7 @@ func TestChanges(t *testing.T) {
 		{"what routes look like needs a restart", with("kernel: {mtu: 1400, source: {ipv4: 192.0.2.7}}"), []string{
 			"kernel.mtu: 0 to 1400 (NeedsRestart)", "kernel.source.ipv4: auto to 192.0.2.7 (NeedsRestart)",
 		}},
+		{"the NAT exemption works at once", with("natExemption: false"), []string{"natExemption: true to false (Live)"}},
 		{"a table needs a restart", with("kernel: {table: 100}"), []string{"kernel.table: 254 to 100 (NeedsRestart)"}},
 		{"a kubeconfig needs a restart", with("kubernetes: {kubeconfig: /k}"), []string{"kubernetes.kubeconfig: nothing to /k (NeedsRestart)"}},
 		{"a listen address needs a restart", []string{"asn: 64512", "asn: 64512\n  listenAddresses: [\"::\"]"}, []string{"bgp.listenAddresses: nothing to :: (NeedsRestart)"}},

@@ -48,6 +48,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectClusters(e)
 	c.collectRoutes(e)
 	c.collectKernel(e)
+	c.collectExemption(e)
 	c.collectKubernetes(e)
 	c.collectProblems(e)
 }

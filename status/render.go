@@ -183,6 +183,7 @@ func (p *page) facts(s *Snapshot) {
 	t.row("Kernel", fmt.Sprintf("%s in table %d (protocol %d, metric %d, next hops %s), %s, %s, %s",
 		count(k.Routes, "route", "routes"), k.Table, k.Protocol, k.Metric, k.Mode,
 		count(k.Operations, "operation", "operations"), count(k.Repairs, "repair", "repairs"), count(k.Errors, "error", "errors")))
+	t.row("NAT exemption", s.NATExemption.sentence())
 	for _, n := range k.Notes {
 		t.row("Host", n)
 	}

@@ -61,9 +61,10 @@ func healthy() *Snapshot {
 			Routable: []netip.Prefix{prefix("10.20.1.0/24"), prefix("10.20.2.0/24"), prefix("fd00:20:0:1::/64")},
 			Peers:    1, PeersUp: 1, Accepted: 3, Installed: 3, MaxPrefixes: 1000,
 		}},
-		Advertised: []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
-		Kernel:     Kernel{Mode: "objects", Table: 254, Protocol: 200, Metric: 512, Routes: 3, Operations: 12},
-		Kubernetes: Kubernetes{Enabled: true, Synced: true, Writes: 1},
+		Advertised:   []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
+		Kernel:       Kernel{Mode: "objects", Table: 254, Protocol: 200, Metric: 512, Routes: 3, Operations: 12},
+		NATExemption: NATExemption{State: NATActive, Table: "underlayd-200", Local: 2, Remote: 1, Repairs: 1},
+		Kubernetes:   Kubernetes{Enabled: true, Synced: true, Writes: 1},
 		Table: (*RouteTable)(nil).With([]Row{
 			accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
 			accepted("10.20.2.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
@@ -99,6 +100,8 @@ func sample() *Snapshot {
 		Blackholes: []Blackhole{{Prefix: prefix("10.10.0.0/16"), Status: Installed}, {Prefix: prefix("fd00:10::/48"), Status: Failed, Reason: "operation not permitted"}},
 	}
 	s.NotAdvertised = []Refusal{{prefix("10.96.1.0/24"), "Reserved", "10.96.1.0/24 lies inside the reserved range 10.96.0.0/16"}}
+	s.NATExemption = NATExemption{State: NATFailed, Table: "underlayd-200", Local: 2, Remote: 2}
+	s.Problems = append(s.Problems, Problem{Severity: Error, Subject: "NAT exemption", Message: "write table underlayd-200: no such device"})
 	s.Kernel.Repairs, s.Kernel.Errors, s.Kernel.Conflicts = 2, 1, 1
 	s.Kubernetes.LastError = "the API server does not answer: connection refused"
 	both := accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513), path("tor-b", "172.16.0.2", 65000, 64513))

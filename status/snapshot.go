@@ -54,6 +54,7 @@ type Snapshot struct {
 	Gateway       *Gateway        `json:"gateway,omitempty"` // nil: the node is none
 	NotAdvertised []Refusal       `json:"notAdvertised,omitempty"`
 	Kernel        Kernel          `json:"kernel"`
+	NATExemption  NATExemption    `json:"natExemption"`
 	Kubernetes    Kubernetes      `json:"kubernetes"`
 	// Routes and Problems are derived from the rest by the server when it is asked; Problems that the agent
 	// already put here come first.

@@ -79,6 +79,7 @@ func (a *agent) advertise(ctx context.Context) {
 		}
 	}
 	a.advertised, a.refusals = want, refusals
+	a.exemptMore(ctx)
 	a.tellWholes(ctx, announcedPrefixes(whole))
 	if err := a.speaker.Announce(ctx, together(announced, whole)); err != nil {
 		a.failed(err)

@@ -37,24 +37,25 @@ const (
 
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
 type agent struct {
-	log      *logrus.Logger
-	file     *config.Config // with the peers of all sources
-	config   *config.Config // the same in force, with the addresses of unnumbered peers
-	finder   *neighbor.Finder
-	missing  map[string]string // why there is none, by peer
-	links    map[string]string // of unnumbered peers, by peer
-	started  time.Time
-	updates  <-chan config.Update
-	board    *status.Board
-	reporter *reporter
-	kernel   *fib.Table
-	host     *hostChecks
-	speaker  *bgp.Speaker
-	bfd      *bfd.Monitor
-	node     *k8s.Node // nil outside Kubernetes
-	peering  *peering
-	routerID netip.Addr
-	holder   string // who listened on our port before we did
+	log       *logrus.Logger
+	file      *config.Config // with the peers of all sources
+	config    *config.Config // the same in force, with the addresses of unnumbered peers
+	finder    *neighbor.Finder
+	missing   map[string]string // why there is none, by peer
+	links     map[string]string // of unnumbered peers, by peer
+	started   time.Time
+	updates   <-chan config.Update
+	board     *status.Board
+	reporter  *reporter
+	kernel    *fib.Table
+	host      *hostChecks
+	exemption *exemption
+	speaker   *bgp.Speaker
+	bfd       *bfd.Monitor
+	node      *k8s.Node // nil outside Kubernetes
+	peering   *peering
+	routerID  netip.Addr
+	holder    string // who listened on our port before we did
 
 	keeper      *keeper
 	memo        memo                // what the next run is to know
@@ -152,6 +153,7 @@ func (a *agent) Run(ctx context.Context) error {
 	a.observe(a.kernel.Drain()) // what was adopted
 	a.beginProbation(time.Now())
 	a.stayDrained(ctx)
+	a.exempt(ctx)
 	a.advertise(ctx)
 	a.setPeers(ctx)
 	a.publish()
@@ -177,6 +179,8 @@ func (a *agent) Run(ctx context.Context) error {
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
 			a.reconsider(ctx)
+		case <-a.exemption.changed():
+			a.stale = true
 		case <-a.kernel.NextHopsChanged():
 			a.followHops(ctx)
 		case <-a.passwords.changed:
@@ -217,6 +221,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.followHold(ctx, time.Now())
 	a.followBorder(ctx, sessions, time.Now())
 	a.converge(ctx)
+	a.exempt(ctx)
 	if !a.peersSet {
 		a.setPeers(ctx)
 	}

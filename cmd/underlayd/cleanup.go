@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/underlayd/underlayd/bgp/fib"
+	"github.com/underlayd/underlayd/bgp/fib/nat"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
@@ -18,8 +19,8 @@ func newCleanup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove everything underlayd left on this node",
-		Long: `Remove everything that carries underlayd's mark: its routes, its next-hop objects and, in a Kubernetes
-cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.
+		Long: `Remove everything that carries underlayd's mark: its routes, its next-hop objects, its nftables table and, in a
+Kubernetes cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.
 It needs CAP_NET_ADMIN.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,7 +28,7 @@ It needs CAP_NET_ADMIN.`,
 			if err != nil {
 				return err
 			}
-			if err := confine(netAdmin, map[capabilities]string{netAdmin: "to remove routes and next-hop objects"}); err != nil {
+			if err := confine(netAdmin, map[capabilities]string{netAdmin: "to remove routes, next-hop objects and the nftables table"}); err != nil {
 				return fmt.Errorf("privileges: %w", err)
 			}
 			lock, err := status.AcquireLock(cfg.Runtime.Directory, time.Now())
@@ -35,7 +36,7 @@ It needs CAP_NET_ADMIN.`,
 				return fmt.Errorf("stop the daemon first: %w", err)
 			}
 			defer func() { _ = lock.Release() }()
-			return errors.Join(cleanKernel(cmd, cfg), cleanNode(cmd, cfg), newKeeper(cfg.Runtime.Directory).remove(),
+			return errors.Join(cleanKernel(cmd, cfg), cleanExemption(cmd, cfg), cleanNode(cmd, cfg), newKeeper(cfg.Runtime.Directory).remove(),
 				removeOrder(cfg.Runtime.Directory), removeCrash(cfg.Runtime.Directory))
 		},
 	}
@@ -52,6 +53,23 @@ func cleanKernel(cmd *cobra.Command, cfg *config.Config) error {
 	defer func() { _ = table.Close() }()
 	removed, err := table.Cleanup(cmd.Context())
 	fmt.Fprintf(cmd.OutOrStdout(), "kernel: %d routes and next-hop objects removed\n", removed)
+	return err
+}
+
+// cleanExemption removes the table of the NAT exemption. A kernel that can't have one has none.
+func cleanExemption(cmd *cobra.Command, cfg *config.Config) error {
+	exemption, err := nat.Open(nat.Config{Protocol: cfg.Kernel.Protocol, Log: newLog(cmd.ErrOrStderr(), cfg.Log)})
+	if errors.Is(err, nat.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = exemption.Close() }()
+	removed, err := exemption.Remove(cmd.Context())
+	if removed && err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "kernel: nftables table inet %s removed\n", exemption.State().Table)
+	}
 	return err
 }
 

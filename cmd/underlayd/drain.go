@@ -138,6 +138,7 @@ func (a *agent) leaveKernel(ctx context.Context) {
 		a.log.WithError(err).Warn("drain: not all routes are gone from the kernel")
 	}
 	a.converged = true
+	a.exempt(ctx)
 }
 
 // farewell is what the peers' operators read, 128 bytes at most.

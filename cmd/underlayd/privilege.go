@@ -18,7 +18,7 @@ type capabilities uint64
 // The capabilities that the daemon has a use for. To read files it has root's ordinary rights; TCP_MD5SIG, the TTL
 // options and socket filters need none.
 const (
-	netAdmin       capabilities = 1 << unix.CAP_NET_ADMIN        // routes and next-hop objects, large receive buffers
+	netAdmin       capabilities = 1 << unix.CAP_NET_ADMIN        // routes, next-hop objects, nftables, large buffers
 	netBindService capabilities = 1 << unix.CAP_NET_BIND_SERVICE // a listening port below 1024
 )
 

@@ -42,8 +42,10 @@ func (a *agent) publish() {
 		session.Client, session.PassOn = a.passesOn(p.Peer)
 		s.Sessions = append(s.Sessions, session)
 	}
+	exemption, exemptionProblems := a.exemptionStatus()
+	s.NATExemption = exemption
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),
-		a.peering.problems(), a.members.problems(),
+		a.peering.problems(), a.members.problems(), exemptionProblems,
 		identityProblems(sessions, a.routerID), contestProblems(sessions), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)

@@ -146,6 +146,7 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 		return errors.Join(err, group.Wait())
 	}
 	defer func() { _ = a.kernel.Close() }()
+	defer a.exemption.close()
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return a.reporter.Run(ctx) })
 	group.Go(func() error { return from.config.Run(ctx) })
@@ -201,6 +202,8 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	group.Go(func() error { return a.kernel.Run(ctx) })
+	a.exemption = openExemption(a.config, a.log)
+	group.Go(func() error { return a.exemption.Run(ctx) })
 	a.host = newHostChecks(a.kernel, a.config, a.log)
 	group.Go(func() error { return a.host.Run(ctx) })
 	a.recall()
