@@ -96,7 +96,9 @@ func (x *exemption) ask(ctx context.Context, want sides) {
 		x.log.WithError(err).Warn("what pods send to other clusters may be masqueraded; it is tried again")
 		return
 	}
-	x.log.WithFields(logrus.Fields{"local": want.local, "remote": want.remote}).Info("exempt from NAT")
+	if len(want.local) > 0 {
+		x.log.WithFields(logrus.Fields{"local": want.local, "remote": want.remote}).Info("pods keep their address towards other clusters")
+	}
 }
 
 // exempt has the kernel exempt what is to be exempt, and no more.

@@ -45,6 +45,13 @@ type state struct {
 		Repairs   uint64 `json:"repairs"`
 		Conflicts int    `json:"conflicts"`
 	} `json:"kernel"`
+	NATExemption struct {
+		State   string `json:"state"`
+		Table   string `json:"table"`
+		Local   int    `json:"local"`
+		Remote  int    `json:"remote"`
+		Repairs uint64 `json:"repairs"`
+	} `json:"natExemption"`
 	Problems []problem `json:"problems"`
 }
 
