@@ -179,8 +179,6 @@ func (a *agent) Run(ctx context.Context) error {
 		case <-a.kernel.Changed():
 			a.observe(a.kernel.Drain())
 			a.reconsider(ctx)
-		case <-a.exemption.changed():
-			a.stale = true
 		case <-a.kernel.NextHopsChanged():
 			a.followHops(ctx)
 		case <-a.passwords.changed:
@@ -232,7 +230,7 @@ func (a *agent) tick(ctx context.Context) {
 	a.refused.poll(ctx, a.speaker, a.view)
 	a.memory.settle()
 	// Time alone changes the condition, and repairs leave no trace but their count.
-	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen {
+	if a.judgeCondition(a.speaker.Sessions()) != a.condition || a.kernel.Stats() != a.kernelSeen || a.exemption.news() {
 		a.stale = true
 	}
 }

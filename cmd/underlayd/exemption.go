@@ -76,12 +76,17 @@ func (x *exemption) close() {
 	}
 }
 
-// changed is nil, which never is ready, without a kernel that can do it.
-func (x *exemption) changed() <-chan struct{} {
+// news says whether its state has changed since it was asked last.
+func (x *exemption) news() bool {
 	if x.nat == nil {
-		return nil
+		return false
 	}
-	return x.nat.Changed()
+	select {
+	case <-x.nat.Changed():
+		return true
+	default:
+		return false
+	}
 }
 
 // ask has the kernel exempt these and no others.
