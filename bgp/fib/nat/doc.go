@@ -17,7 +17,7 @@
 // nftables and of both kinds of iptables are in one order.
 //
 // The table is of the family inet, whose NAT chains came with Linux 5.2: both address families are one transaction, one
-// thing to adopt, and one to see and to remove. Its name carries the route protocol number, as the routes do. That name is
+// thing to adopt, and one to see and to remove. A kernel that runs with IPv6 disabled takes it all the same. Its name carries the route protocol number, as the routes do. That name is
 // the mark of ownership: whatever is in the table is ours.
 //
 // # Which packets
@@ -56,7 +56,8 @@
 //
 // The sets hold the union of what was asked for, as the fewest ranges that there are for it: prefixes that overlap or touch
 // each other are one range. The kernel's interval sets take no overlaps, and of the ways to merge in the kernel none is
-// exact. A change sends the ranges that are new and those that are gone, in one transaction, and nothing else.
+// exact. A change sends the ranges that are new and those that are gone, in one transaction, and nothing else. The kernel looks
+// at each element of a set that changes, for those that have expired, though none does here: 17 ms for 100,000 ranges.
 //
 // # What is promised
 //

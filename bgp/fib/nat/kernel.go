@@ -38,7 +38,7 @@ func openKernel(table string) (*kernel, error) {
 	var err error
 	k.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(k.prepare))
 	if err != nil {
-		return nil, explain(fmt.Errorf("open netlink socket: %w", err))
+		return nil, explain(fmt.Errorf("open netlink socket: %w", plain(err)))
 	}
 	if _, _, err = k.table(); err != nil {
 		return nil, errors.Join(err, k.close())
@@ -204,9 +204,18 @@ func (k *kernel) commit(f func() error) error {
 		return errors.Join(f(), k.conn.Flush())
 	})
 	if err != nil {
-		return fmt.Errorf("write table %s: %w", k.shape.table.Name, err)
+		return fmt.Errorf("write table %s: %w", k.shape.table.Name, plain(err))
 	}
 	return nil
+}
+
+// plain is the kernel's word for an error, or the first of several: the library has one for each part of a transaction.
+func plain(err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number
+	}
+	return err
 }
 
 // ErrUnsupported is the cause of what fails for want of something in the kernel.

@@ -18,7 +18,7 @@ func (k *kernel) table() (t *nftables.Table, there bool, err error) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, explain(fmt.Errorf("read table %s: %w", k.shape.table.Name, err))
+		return nil, false, explain(fmt.Errorf("read table %s: %w", k.shape.table.Name, plain(err)))
 	}
 	return t, true, nil
 }

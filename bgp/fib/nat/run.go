@@ -90,9 +90,11 @@ func (x *Exemption) mend(now time.Time) time.Duration {
 	if err == nil {
 		x.disturbed = nil
 	}
+	if err != nil && err.Error() != x.State().Problem { // said once
+		x.log.WithError(err).Warn("the table is not as it should be; trying again")
+	}
 	x.note(err, repairs)
 	if err != nil {
-		x.log.WithError(err).Warn("trying again")
 		return retryFirst
 	}
 	return x.fight.remembered(now)
