@@ -12,16 +12,17 @@ import (
 // are masked, addresses unmapped, lists of plain values sorted and without repeats, an empty list is nil.
 // It must not be changed by anyone who holds it; a reload makes a new one.
 type Config struct {
-	Cluster  Cluster
-	Node     Node
-	BGP      BGP
-	Clusters []RemoteCluster // the contracts, in the order of the file
-	Kernel   Kernel
+	Cluster    Cluster
+	Node       Node
+	BGP        BGP
+	Clusters   []RemoteCluster // the contracts, in the order of the file
+	Kernel     Kernel
+	Kubernetes Kubernetes
+	Log        Log
+	Runtime    Runtime
+
 	// NATExemption is whether pods of this node keep their address on the way to the PodCIDRs of Clusters.
 	NATExemption bool
-	Kubernetes   Kubernetes
-	Log          Log
-	Runtime      Runtime
 
 	on *nodeLabels // nil: for all nodes, as written
 }

@@ -37,25 +37,26 @@ const (
 
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
 type agent struct {
-	log       *logrus.Logger
-	file      *config.Config // with the peers of all sources
-	config    *config.Config // the same in force, with the addresses of unnumbered peers
-	finder    *neighbor.Finder
-	missing   map[string]string // why there is none, by peer
-	links     map[string]string // of unnumbered peers, by peer
-	started   time.Time
-	updates   <-chan config.Update
-	board     *status.Board
-	reporter  *reporter
-	kernel    *fib.Table
-	host      *hostChecks
-	exemption *exemption
-	speaker   *bgp.Speaker
-	bfd       *bfd.Monitor
-	node      *k8s.Node // nil outside Kubernetes
-	peering   *peering
-	routerID  netip.Addr
-	holder    string // who listened on our port before we did
+	log      *logrus.Logger
+	file     *config.Config // with the peers of all sources
+	config   *config.Config // the same in force, with the addresses of unnumbered peers
+	finder   *neighbor.Finder
+	missing  map[string]string // why there is none, by peer
+	links    map[string]string // of unnumbered peers, by peer
+	started  time.Time
+	updates  <-chan config.Update
+	board    *status.Board
+	reporter *reporter
+	kernel   *fib.Table
+	host     *hostChecks
+	speaker  *bgp.Speaker
+	bfd      *bfd.Monitor
+	node     *k8s.Node // nil outside Kubernetes
+	peering  *peering
+	routerID netip.Addr
+	holder   string // who listened on our port before we did
+
+	exemption *exemption // of our pods' addresses from NAT
 
 	keeper      *keeper
 	memo        memo                // what the next run is to know
