@@ -359,7 +359,9 @@ func refuseNetfilter() error {
 		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: skip}
 	}
 	prog := []unix.SockFilter{
-		load(0), unless(unix.SYS_SOCKET, 3), load(protocol), unless(unix.NETLINK_NETFILTER, 1),
+		load(0), unless(unix.SYS_SOCKET, 5),
+		load(16), unless(unix.AF_NETLINK, 3), // the first argument
+		load(protocol), unless(unix.NETLINK_NETFILTER, 1),
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0x00050000 | uint32(unix.EPROTONOSUPPORT)}, // SECCOMP_RET_ERRNO
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},                                // SECCOMP_RET_ALLOW
 	}
