@@ -89,7 +89,7 @@ pictures: ## draw topology.svg beside each topology again, and the drawings that
 	@go test ./config/picture -count=1 -update
 
 .PHONY: mesh
-mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU of a daemon; ARGS='-nodes 20 -bfd 300ms' (root, 6 GB)
+mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU; ARGS='-reflectors 2 -nodes 100', '-nodes 20 -bfd 300ms' (root, 6 GB)
 	@.ci/prepare ip
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/mesh $(ARGS)

@@ -23,19 +23,27 @@ type mesh struct {
 	lab    *containerlab.Lab
 	hosts  []*host
 	report report
+	faults []error // what must not be and was
 }
 
 // host is a node of the mesh.
 type host struct {
-	cluster int // 0: east, 1: west
-	number  int // from 1
-	extra   int // pod CIDRs added to the first one
-	node    *containerlab.Node
-	daemon  *containerlab.Process
-	kernel  *kernel.Monitor
+	cluster   int  // 0: east, 1: west
+	number    int  // from 1
+	reflector bool // of its cluster
+	extra     int  // pod CIDRs added to the first one
+	dead      bool
+	node      *containerlab.Node
+	daemon    *containerlab.Process
+	kernel    *kernel.Monitor
 }
 
-func (h *host) String() string { return fmt.Sprintf("%s-%d", clusterName(h.cluster), h.number) }
+func (h *host) String() string {
+	if h.reflector {
+		return fmt.Sprintf("%s-rr-%d", clusterName(h.cluster), h.number)
+	}
+	return fmt.Sprintf("%s-%d", clusterName(h.cluster), h.number)
+}
 
 func clusterName(cluster int) string { return [...]string{"east", "west"}[cluster] }
 
@@ -59,6 +67,9 @@ func (h *host) podCIDRs() []string {
 	return all
 }
 
+// pod is the address of a pod: the node answers in its place.
+func (h *host) pod() string { return fmt.Sprintf("10.%d.%d.1", network(h.cluster), h.number) }
+
 // watched are the routes to all pods there are and will be.
 func (m *mesh) watched() func(kernel.Key) bool {
 	keys := map[kernel.Key]bool{}
@@ -77,7 +88,7 @@ func raise(ctx context.Context, o options, folder string) (*mesh, error) {
 	m := &mesh{options: o, folder: folder}
 	for cluster := range 2 {
 		for i := range o.nodes {
-			m.hosts = append(m.hosts, &host{cluster: cluster, number: i + 1})
+			m.hosts = append(m.hosts, &host{cluster: cluster, number: i + 1, reflector: i < o.reflectors})
 		}
 	}
 	path := filepath.Join(folder, "mesh.clab.yml")
@@ -110,13 +121,14 @@ func (m *mesh) topology() string {
 	text.WriteString("name: mesh\ntopology:\n  nodes:\n    ether:\n      kind: bridge\n")
 	for _, h := range m.hosts {
 		run := "underlayd run --config /etc/underlayd/config.yaml"
-		if m.profile != "" && h == m.hosts[len(m.hosts)-1] {
+		if m.profile != "" && h == m.profiled() {
 			run += " --cpu-profile " + m.profile
 		}
 		fmt.Fprintf(&text, "    %s:\n      kind: linux\n      network-mode: none\n      cmd: %s\n", h, run)
 		fmt.Fprintf(&text, "      sysctls: {net.ipv4.ip_forward: 1, net.ipv6.conf.all.forwarding: 1}\n")
 		fmt.Fprintf(&text, "      binds: [%q, %q]\n", m.underlayd+":/usr/local/bin/underlayd:ro", filepath.Join(m.folder, h.String())+":/etc/underlayd:ro")
 		fmt.Fprintf(&text, "      exec:\n        - ip addr add %s/16 dev eth1\n        - ip -6 addr add %s/32 dev eth1 nodad\n", h.address(), h.address6())
+		fmt.Fprintf(&text, "        - ip addr add %s/32 dev lo\n", h.pod())
 		fmt.Fprintf(&links, "    - endpoints: [%q, %q]\n", h.String()+":eth1", "ether:"+h.String())
 	}
 	return text.String() + "  links:\n" + links.String()
@@ -129,10 +141,10 @@ func (m *mesh) configure(h *host) error {
 	fmt.Fprintf(&text, "cluster: {name: %s, id: %d, podCIDRs: [10.%d.0.0/16, \"fd00:%d::/48\"]}\n", clusterName(h.cluster), h.cluster+1, network(h.cluster), network(h.cluster))
 	fmt.Fprintf(&text, "node: {name: %s, podCIDRs: [%s]}\n", h, "\""+strings.Join(h.podCIDRs(), "\", \"")+"\"")
 	fmt.Fprintf(&text, "clusters: [{name: %s, id: %d, podCIDRs: [10.%d.0.0/16, \"fd00:%d::/48\"]}]\n", clusterName(other), other+1, network(other), network(other))
-	fmt.Fprintf(&text, "bgp:\n  asn: %d\n  holdTime: %s\n  peers:\n", asn(h.cluster), m.hold)
+	fmt.Fprintf(&text, "bgp:\n  asn: %d\n  holdTime: %s\n  connectRetry: %s\n  peers:\n", asn(h.cluster), m.hold, m.retry)
 	for _, peer := range m.hosts {
-		if peer.cluster == other {
-			fmt.Fprintf(&text, "  - {name: %s, address: %s, asn: %d, bfd: {interval: %s}}\n", peer, peer.address(), asn(other), m.bfd)
+		if m.peers(h, peer) {
+			fmt.Fprintf(&text, "  - {name: %s, address: %s, asn: %d, bfd: {interval: %s}%s}\n", peer, peer.address(), asn(peer.cluster), m.bfd, role(h, peer))
 		}
 	}
 	folder := filepath.Join(m.folder, h.String())
@@ -168,21 +180,22 @@ func (m *mesh) open() error {
 		}
 	}
 	for _, h := range m.hosts {
-		if err := h.node.Do(func() error { return h.introduce(cards) }); err != nil {
+		if err := h.node.Do(func() error { return m.introduce(h, cards) }); err != nil {
 			return fmt.Errorf("%s: %w", h, err)
 		}
 	}
 	return nil
 }
 
-// introduce tells a node's kernel the hardware addresses of the other cluster's nodes. It runs in the node's network.
-func (h *host) introduce(cards map[*host]net.HardwareAddr) error {
+// introduce tells a node's kernel the hardware addresses of its peers and of the other cluster's nodes. It runs in the
+// node's network.
+func (m *mesh) introduce(h *host, cards map[*host]net.HardwareAddr) error {
 	link, err := netlink.LinkByName("eth1")
 	if err != nil {
 		return err
 	}
 	for other, card := range cards {
-		if other.cluster == h.cluster {
+		if other.cluster == h.cluster && !m.peers(h, other) {
 			continue
 		}
 		for _, address := range []string{other.address(), other.address6()} {
@@ -201,10 +214,10 @@ func (h *host) introduce(cards map[*host]net.HardwareAddr) error {
 func (m *mesh) down() error {
 	var errs []error
 	if m.profile != "" {
-		if last := m.hosts[len(m.hosts)-1].daemon; last != nil {
+		if daemon := m.profiled().daemon; daemon != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), m.patience)
 			defer cancel()
-			errs = append(errs, last.Stop(ctx)) // which completes the profile
+			errs = append(errs, daemon.Stop(ctx)) // which completes the profile
 		}
 	}
 	errs = append(errs, m.lab.Down())

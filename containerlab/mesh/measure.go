@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,18 +17,20 @@ import (
 	"github.com/underlayd/underlayd/containerlab/bench/kernel"
 )
 
+// step is a part of the measurement.
+type step struct {
+	what string
+	f    func(context.Context) error
+}
+
 // measure takes all figures, one after the other.
 func (m *mesh) measure(ctx context.Context) error {
-	for _, step := range []struct {
-		what string
-		f    func(context.Context) error
-	}{
-		{"start", m.start},
-		{"connections", m.countConnections},
-		{"rest", m.idleness},
-		{"change", m.change},
-		{"death", m.death},
-	} {
+	steps := []step{{"start", m.start}, {"connections", m.countConnections}, {"rest", m.idleness}, {"change", m.change}}
+	if m.reflectors > 0 {
+		steps = append(steps, m.reflectorSteps()...)
+	}
+	before := loadAverage()
+	for _, step := range append(steps, step{"death", m.death}) {
 		limited, cancel := context.WithTimeout(ctx, m.patience)
 		err := step.f(limited)
 		cancel()
@@ -38,13 +38,25 @@ func (m *mesh) measure(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%s: %w", step.what, err), m.explain())
 		}
 	}
-	return nil
+	m.report.add("load of the machine, before and after", before+", "+loadAverage())
+	return errors.Join(m.faults...)
 }
 
-// explain says of the first node that is not complete what it logged last.
+// wanted is how many routes a node should have.
+func (m *mesh) wanted(h *host) int {
+	n := 0
+	for _, other := range m.hosts {
+		if other.cluster != h.cluster && !other.dead {
+			n += len(other.podCIDRs())
+		}
+	}
+	return n
+}
+
+// explain says of the first node that is not as it should be what it logged last.
 func (m *mesh) explain() error {
 	for _, h := range m.hosts {
-		if h.daemon != nil && (!h.daemon.Running() || h.kernel.Routes() < 2*m.nodes) {
+		if h.daemon != nil && (!h.daemon.Running() || !h.dead && h.kernel.Routes() != m.wanted(h)) {
 			return fmt.Errorf("%s has %d routes; its log ends:\n%s", h, h.kernel.Routes(), h.daemon.LogTail(20))
 		}
 	}
@@ -66,25 +78,28 @@ func (m *mesh) start(ctx context.Context) error {
 		return err
 	}
 	m.report.add("all daemons started", seconds(time.Since(began)))
-	last, err := m.await(ctx, m.hosts, func(*host) int { return 2 * m.nodes })
+	last, err := m.await(ctx, m.hosts)
 	if err != nil {
 		return err
 	}
 	m.report.add("all routes in all kernels", seconds(last.Sub(began)))
-	used, _, err := m.cpu()
-	m.report.add("… CPU time of a daemon", seconds(used/time.Duration(len(m.hosts))))
+	used, err := m.cpu()
+	for _, k := range m.kinds() {
+		m.report.add("… CPU time of "+k.name, seconds(k.mean(used)))
+	}
 	return err
 }
 
-// await waits until the kernels have so many routes, and returns when the last one had.
-func (m *mesh) await(ctx context.Context, hosts []*host, routes func(*host) int) (time.Time, error) {
+// await waits until the kernels have the routes that they should have, and returns when the last one had.
+func (m *mesh) await(ctx context.Context, hosts []*host) (time.Time, error) {
 	times := make([]time.Time, len(hosts))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, h := range hosts {
+		wanted := m.wanted(h)
 		group.Go(func() (err error) {
-			times[i], err = h.kernel.Await(ctx, func(k *kernel.Model) bool { return k.Routes() == routes(h) })
+			times[i], err = h.kernel.Await(ctx, func(k *kernel.Model) bool { return k.Routes() == wanted })
 			if err != nil {
-				return fmt.Errorf("%s: %w", h, err)
+				return fmt.Errorf("%s has %d routes and not %d: %w", h, h.kernel.Routes(), wanted, err)
 			}
 			return nil
 		})
@@ -102,17 +117,17 @@ func (m *mesh) await(ctx context.Context, hosts []*host, routes func(*host) int)
 // countConnections waits until each session has one connection. Where one side was late with its turn both may have
 // dialled, and one of the two connections goes.
 func (m *mesh) countConnections(ctx context.Context) error {
-	first := 0
+	first, sessions := 0, m.sessions()
 	err := containerlab.Until(ctx, "one connection for each session", func(context.Context) error {
 		ends, err := m.ends()
 		first = max(first, ends)
-		if err == nil && ends != 2*m.nodes*m.nodes {
-			err = fmt.Errorf("there are %d ends of connections and not %d", ends, 2*m.nodes*m.nodes)
+		if err == nil && ends != 2*sessions {
+			err = fmt.Errorf("there are %d ends of connections and not %d", ends, 2*sessions)
 		}
 		return err
 	})
-	m.report.add("sessions, with one connection each", fmt.Sprint(m.nodes*m.nodes))
-	m.report.add("… and connections that were too many", fmt.Sprint(max(0, first/2-m.nodes*m.nodes)))
+	m.report.add("sessions, with one connection each", fmt.Sprint(sessions))
+	m.report.add("… and connections that were too many", fmt.Sprint(max(0, first/2-sessions)))
 	return err
 }
 
@@ -140,7 +155,7 @@ func (m *mesh) idleness(ctx context.Context) error {
 	if err := pause(ctx, m.rest); err != nil {
 		return err
 	}
-	before, each, err := m.cpu()
+	before, err := m.cpu()
 	if err != nil {
 		return err
 	}
@@ -148,17 +163,22 @@ func (m *mesh) idleness(ctx context.Context) error {
 	if err := pause(ctx, m.idle); err != nil {
 		return err
 	}
-	after, now, err := m.cpu()
+	used, err := m.cpu()
 	if err != nil {
 		return err
 	}
 	span := time.Since(began)
-	var most time.Duration
-	for i := range now {
-		most = max(most, now[i]-each[i])
+	for h := range used {
+		used[h] -= before[h]
 	}
-	m.report.add("idle, CPU of a daemon", percent(after-before, span*time.Duration(len(m.hosts))))
-	m.report.add("… of the busiest", percent(most, span))
+	for _, k := range m.kinds() {
+		var most time.Duration
+		for _, h := range k.hosts {
+			most = max(most, used[h])
+		}
+		m.report.add("idle, CPU of "+k.name, percent(k.mean(used), span))
+		m.report.add("… of the busiest", percent(most, span))
+	}
 	return m.noteMemory()
 }
 
@@ -175,7 +195,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // change adds pod CIDRs to one node, one after the other, and takes the time until each is everywhere.
 func (m *mesh) change(ctx context.Context) error {
-	h := m.hosts[0]
+	h := m.hosts[m.reflectors]
 	var took []time.Duration
 	for i := range m.changes {
 		h.extra = i + 1
@@ -186,7 +206,7 @@ func (m *mesh) change(ctx context.Context) error {
 		if err := h.daemon.Signal(syscall.SIGHUP); err != nil {
 			return err
 		}
-		last, err := m.await(ctx, m.others(0), func(*host) int { return 2*m.nodes + i + 1 })
+		last, err := m.await(ctx, m.others(h))
 		if err != nil {
 			return err
 		}
@@ -198,20 +218,22 @@ func (m *mesh) change(ctx context.Context) error {
 }
 
 // others are the nodes of the other cluster.
-func (m *mesh) others(cluster int) []*host {
-	if cluster == 0 {
+func (m *mesh) others(h *host) []*host {
+	if h.cluster == 0 {
 		return m.hosts[m.nodes:]
 	}
 	return m.hosts[:m.nodes]
 }
 
-// death cuts a node off and takes the time until nobody sends to it any more.
+// death cuts a node off, none of the reflectors, and takes the time until nobody sends to it any more.
 func (m *mesh) death(ctx context.Context) error {
+	h := m.hosts[m.reflectors]
+	h.dead = true
 	began := time.Now()
-	if err := m.hosts[0].node.LinkDown("eth1"); err != nil {
+	if err := h.node.LinkDown("eth1"); err != nil {
 		return err
 	}
-	last, err := m.await(ctx, m.others(0), func(*host) int { return 2 * (m.nodes - 1) })
+	last, err := m.await(ctx, m.others(h))
 	if err != nil {
 		return err
 	}
@@ -219,53 +241,16 @@ func (m *mesh) death(ctx context.Context) error {
 	return nil
 }
 
-// cpu is the CPU time of all daemons, user and system, and of each.
-func (m *mesh) cpu() (sum time.Duration, each []time.Duration, err error) {
+// cpu is the CPU time of each daemon, user and system.
+func (m *mesh) cpu() (map[*host]time.Duration, error) {
+	used := make(map[*host]time.Duration, len(m.hosts))
 	for _, h := range m.hosts {
 		var t unix.Timespec
 		// The CPU clock of another process, see MAKE_PROCESS_CPUCLOCK in linux/posix-timers.h.
 		if err := unix.ClockGettime(int32(^h.daemon.PID())<<3|2, &t); err != nil {
-			return 0, nil, fmt.Errorf("CPU time of %s: %w", h, err)
+			return nil, fmt.Errorf("CPU time of %s: %w", h, err)
 		}
-		each = append(each, time.Duration(t.Nano()))
-		sum += time.Duration(t.Nano())
+		used[h] = time.Duration(t.Nano())
 	}
-	return sum, each, nil
-}
-
-// noteMemory reports the resident memory of the daemons, and the part of it that a daemon has for itself.
-func (m *mesh) noteMemory() error {
-	var all, own, most float64
-	for _, h := range m.hosts {
-		rss, private, err := memory(h.daemon.PID())
-		if err != nil {
-			return err
-		}
-		all, own, most = all+rss, own+private, max(most, rss)
-	}
-	n := float64(len(m.hosts))
-	m.report.add("memory of a daemon (RSS)", mebibytes(all/n))
-	m.report.add("… of the largest", mebibytes(most))
-	m.report.add("… of its own (without the program's pages)", mebibytes(own/n))
-	return nil
-}
-
-// memory is the resident memory of a process in KiB, and what of it no file backs.
-func memory(pid int) (rss, private float64, err error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		key, value, _ := strings.Cut(lines.Text(), ":")
-		into := map[string]*float64{"VmRSS": &rss, "RssAnon": &private}[key]
-		if into == nil {
-			continue
-		}
-		if _, err := fmt.Sscan(value, into); err != nil {
-			return 0, 0, err
-		}
-	}
-	return rss, private, nil
+	return used, nil
 }

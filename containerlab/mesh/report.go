@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -36,4 +38,14 @@ func percent(part, whole time.Duration) string {
 func median(all []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[len(sorted)/2]
+}
+
+// loadAverage is that of the last minute: what these figures share the machine with is in it.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err.Error()
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
