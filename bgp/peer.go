@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -130,6 +131,7 @@ func (s *Speaker) SetPeers(ctx context.Context, peers []Peer) error {
 	}
 	s.wanted = want
 	s.table.setReflector(reflectorOf(peers))
+	s.table.setRelaying(slices.ContainsFunc(peers, func(p Peer) bool { return len(p.PassOn) > 0 }))
 	s.notePreferred(peers)
 	err := s.applyPolicies(ctx, peers)
 	if s.started {

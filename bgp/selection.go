@@ -123,6 +123,13 @@ func ownRuleOf(p Peer, v6 bool) ownRule {
 
 // exportOwn lets own prefixes out to the peers.
 func (b *policyBuilder) exportOwn(peers []Peer, key *strings.Builder) {
+	b.exports = append(b.exports, &api.Statement{ // see withdrawAgain
+		Name: b.names[1] + "-gone",
+		Conditions: &api.Conditions{
+			RouteType: api.Conditions_ROUTE_TYPE_LOCAL, CommunitySet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: b.staySet(false)},
+		},
+		Actions: &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
+	})
 	for _, v6 := range []bool{false, true} {
 		for _, g := range group(peers, func(p Peer) string { return fmt.Sprint(ownRuleOf(p, v6)) }) {
 			r := ownRuleOf(g.peer, v6)

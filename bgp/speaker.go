@@ -167,6 +167,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	background.Go(func() { s.followSpares(ctx) })
 	background.Go(func() { s.followTurns(ctx) })
 	background.Go(func() { s.followLoops(ctx) })
+	background.Go(func() { s.followRelay(ctx) })
 	background.Go(func() { s.tend(ctx) })
 	defer func() {
 		cancel()

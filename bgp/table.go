@@ -30,6 +30,8 @@ type table struct {
 	fallen   bool         // a session ended since the agent asked last
 	turned   []netip.Addr // whose session.plain became another
 	unseen   uint64       // changes that did not show in the best paths
+	relaying bool         // what is learned is passed on to somebody
+	gone     map[netip.Prefix]struct{}
 	reader   pathReader
 	scratch  []Path
 }
@@ -41,6 +43,8 @@ type learned struct {
 	spare  *PathSet // the next best, as far as known
 	mark   mark
 	lost   bool // the last path was not withdrawn, its session was disconnected
+	// several says that it has had paths of several peers, or several of one
+	several bool
 }
 
 type mark uint8
@@ -157,6 +161,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		t.prefixes.Set(prefix, l)
 		t.last = l
 	}
+	known := l.best != nil || l.mark != clean
 	at, count := l.best.from(event.PeerAddress, event.RemoteID), 0
 	paths := append(t.scratch[:0], l.best.All()...)
 	switch {
@@ -165,6 +170,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 	case event.Withdrawal:
 		paths, count = slices.Delete(paths, at, at+1), -1
 	case at < 0:
+		l.several = l.several || known
 		paths, count = append(paths, t.reader.read(event)), 1
 	default:
 		paths[at] = t.reader.read(event)
@@ -190,6 +196,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 		t.putSpare(l, nil)
 	}
 	l.best = best
+	t.noteGone(l)
 	l.lost = best == nil && s != nil && s.gone && (s.cause == Disconnected || s.cause == Restarting)
 	t.note(l, hold)
 }
