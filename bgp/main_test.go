@@ -13,6 +13,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(containerlab.InNamespace(m.Run,
 		netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("192.168.0.3"),
-		netip.MustParseAddr("192.168.0.4"), netip.MustParseAddr("192.168.0.5"),
+		netip.MustParseAddr("192.168.0.4"), netip.MustParseAddr("192.168.0.5"), netip.MustParseAddr("192.168.0.6"),
+		netip.MustParseAddr("192.168.0.7"),
 		netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")))
 }

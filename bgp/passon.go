@@ -283,6 +283,7 @@ func sameExport(a, b Peer) bool {
 			slices.Equal(x.Ranges, y.Ranges) && slices.Equal(x.Communities, y.Communities)
 	}
 	return a.NextHop4 == b.NextHop4 && a.NextHop6 == b.NextHop6 && a.ExtendedNextHop == b.ExtendedNextHop && a.PassNextHop == b.PassNextHop &&
-		slices.EqualFunc(a.PassOn, b.PassOn, same) && a.Restricted == b.Restricted && slices.Equal(a.Advertise, b.Advertise) && slices.Equal(a.Withhold, b.Withhold) &&
+		slices.EqualFunc(a.PassOn, b.PassOn, same) && slices.Equal(a.audience(), b.audience()) && a.Restricted == b.Restricted &&
+		slices.Equal(a.Advertise, b.Advertise) && slices.Equal(a.Withhold, b.Withhold) &&
 		slices.Equal(a.Communities, b.Communities)
 }

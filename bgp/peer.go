@@ -39,6 +39,9 @@ type Peer struct {
 	// next hop goes with that. A change of either leaves the session alone.
 	PassOn      []Passage
 	PassNextHop NextHopMode
+	// For are the ids of the clusters that the peer stands for: what is passed on and says whom it is for (ASN:2:id) goes to
+	// this peer only if it names one of them. Empty: all of it does. A change leaves the session alone.
+	For []uint32
 	// NextHop4 and NextHop6 are our addresses towards this peer. The one of the session's own family
 	// is not needed: GoBGP knows its end. The other one is what the peer gets as next hop for prefixes
 	// of the other family; without it these are not advertised to it.

@@ -133,6 +133,7 @@ func (s *Speaker) buildPolicies(peers []Peer) *policyBuilder {
 		b.importFrom(g.addresses, g.peer)
 	}
 	b.exportOwn(peers, &key)
+	b.audiences(peers, &key)
 	b.passOn(peers, &key)
 	fmt.Fprintln(&key, "leaving", s.leaving)
 	b.key = key.String()

@@ -19,11 +19,31 @@ func passOn(c *config.Config, plan *ipam.Plan, p config.Peer, peer *bgp.Peer) {
 	peer.PassNextHop = map[config.NextHopMode]bgp.NextHopMode{
 		config.NextHopSelf: bgp.NextHopSelf, config.NextHopUnchanged: bgp.NextHopUnchanged,
 	}[p.NextHop]
+	peer.For = audience(c, p)
 	for _, name := range p.PassOn {
 		ranges, id, requireID := plan.Passage(name)
 		passage := bgp.Passage{Ranges: speakerRanges(ranges), ClusterID: id, RequireID: requireID, Internal: name == c.Cluster.Name}
 		passThrough(c, p, name, &passage)
 		peer.PassOn = append(peer.PassOn, passage)
+	}
+}
+
+// audience are the ids of the clusters that a peer stands for; none if that is not known, or if it is a reflector of our own
+// cluster like us: that one has others to pass it on to.
+func audience(c *config.Config, p config.Peer) []uint32 {
+	var ids []uint32
+	for _, remote := range c.Clusters {
+		if slices.Contains(p.Clusters, remote.Name) {
+			ids = append(ids, remote.ID)
+		}
+	}
+	switch internal := c.BGP.Internal(p); {
+	case internal && slices.Contains(p.PassOn, c.Cluster.Name):
+		return nil
+	case p.Client, internal && len(ids) > 0:
+		return append(ids, c.Cluster.ID)
+	default:
+		return ids
 	}
 }
 

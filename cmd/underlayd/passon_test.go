@@ -51,11 +51,37 @@ func TestWhatAReflectorPassesOn(t *testing.T) {
 	require.Equal(t, id, node.Reflector, "auto is the router id")
 	require.False(t, tor.Reflector.IsValid())
 
+	require.Equal(t, []uint32{1}, node.For, "a client gets what is for our own cluster")
+	require.Empty(t, second.For, "who gets what our clients said may have others to pass it on to")
+	require.Empty(t, other.For, "it is not said which clusters are behind it")
+	require.Empty(t, tor.For)
+
 	c = parse(t, strings.Replace(reflecting, "asn: 64512\n", "asn: 64512\n  reflector: {clusterID: 0.0.0.9}\n", 1))
 	silent := asReflector(c, id, true, speakerPeers(c, newPlan(c, fib.Facts{}), nowhere, nil))
 	require.Equal(t, "0.0.0.9", silent[0].Reflector.String())
 	for _, p := range silent {
 		require.Empty(t, p.PassOn, "a node that has left passes nothing on")
+	}
+}
+
+// TestTheClustersThatAPeerStandsFor: what is passed on and says whom it is for goes to nobody else.
+func TestTheClustersThatAPeerStandsFor(t *testing.T) {
+	for _, test := range []struct {
+		says, peer string
+		ids        []uint32
+	}{
+		{"a spoke, for its cluster", "asn: 64513, clusters: [west], passOn: [east, north]", []uint32{2}},
+		{"a hub with several clusters behind it, for all of them", "asn: 64513, clusters: [north, west], passOn: [east]", []uint32{2, 3}},
+		{"a router that may announce anything, for anybody", "asn: 65000, passOn: [east]", nil},
+		{"a client with another cluster behind it, for that one too", "asn: 64512, client: true, clusters: [north]", []uint32{3, 1}},
+		{"another reflector of ours, for anybody", "asn: 64512, client: true, clusters: [west], passOn: [east, west]", nil},
+		{"an internal peer, for our own cluster and those behind it", "asn: 64512, clusters: [west], passOn: [north]", []uint32{2, 1}},
+		{"an internal peer of which nothing is said, for anybody", "asn: 64512, passOn: [north]", nil},
+	} {
+		t.Run(test.says, func(t *testing.T) {
+			c := parse(t, strings.Replace(reflecting, "asn: 64512, client: true}", test.peer+"}", 1))
+			require.Equal(t, test.ids, speakerPeers(c, newPlan(c, fib.Facts{}), nowhere, nil)[0].For)
+		})
 	}
 }
 
