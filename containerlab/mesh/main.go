@@ -65,7 +65,7 @@ func parseOptions(args []string) (options, error) {
 	f.DurationVar(&o.rest, "rest", 15*time.Second, "how long the mesh is left alone before memory and CPU time are read")
 	f.DurationVar(&o.idle, "idle", time.Minute, "how long CPU time is counted while nothing happens")
 	f.IntVar(&o.changes, "changes", 10, "how many pod CIDRs are added")
-	f.DurationVar(&o.patience, "patience", 3*time.Minute, "how long each step may take")
+	f.DurationVar(&o.patience, "patience", 6*time.Minute, "how long each step may take")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of one daemon, a reflector's if there are any, for as long as it runs, to this file")
 	if err := f.Parse(args); err != nil {
 		return o, err
