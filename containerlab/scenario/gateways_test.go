@@ -144,20 +144,27 @@ func TestGateways(t *testing.T) {
 		output(t, c.Node("west-gw-1"), "ip", "route", "del", "blackhole", "10.20.0.0/16", "proto", "200")
 		c.all(t, bordered())
 	})
-	step(t, "the daemons of all gateways are killed and started again", func(t *testing.T) {
+	step(t, "the daemons of a gateway on each side are killed and started again", func(t *testing.T) {
 		streams := c.across(t)
-		for _, name := range []string{"east-gw-1", "west-gw-1", "east-gw-2", "west-gw-2"} {
+		for _, name := range []string{"east-gw-1", "west-gw-2"} {
 			require.NoError(t, c.Node(name).Process("underlayd").Kill())
 			require.NoError(t, c.Node(name).Launch(t.Context()))
-			c.all(t, bordered())
 		}
+		c.all(t, bordered())
 		lossless(t, streams, 20)
 	})
 	step(t, "a gateway is drained and stays after all", func(t *testing.T) { leavesAndStays(t, c) })
 	step(t, "a gateway loses its way to the other network", func(t *testing.T) { cutOutside(t, c) })
 	step(t, "a gateway is cut off from its cluster", func(t *testing.T) { cutInside(t, c) })
 	step(t, "a gateway dies", func(t *testing.T) {
-		streams := c.across(t)[:3]
+		var streams []*stream // enough of them for some to lead through the one that dies
+		for i := 1; i <= 3; i++ {
+			streams = append(streams, startStream(t, c.Node("pod-east-1"), fmt.Sprintf("10.20.%d.10", i)),
+				startStream(t, c.Node("pod-east-1"), fmt.Sprintf("fd00:20:0:%d::10", i)))
+		}
+		for i := 2; i <= 3; i++ {
+			streams = append(streams, startStream(t, c.Node("pod-west-1"), fmt.Sprintf("10.10.%d.10", i)))
+		}
 		require.NoError(t, c.Node("east-gw-1").Kill())
 		becomesPart(t, c.Node("east-1"), wholeOf("west", 1, 2)...)
 		for _, name := range []string{"west-gw-1", "west-gw-2"} {
@@ -172,7 +179,7 @@ func TestGateways(t *testing.T) {
 // leavesAndStays drains a gateway under traffic and takes that back.
 func leavesAndStays(t *testing.T, c *clusters) {
 	streams := c.across(t)[:3] // its own pods go with it
-	output(t, c.Node("east-gw-1"), "underlayd", "drain", "--wait")
+	output(t, c.Node("east-gw-1"), "underlayd", "drain", "--wait", "--grace", "1s")
 	becomes(t, c.Node("east-gw-1"), patience, nil)
 	becomesPart(t, c.Node("east-1"), wholeOf("west", 1, 2)...)
 	becomesPart(t, c.Node("west-gw-1"), wholeOf("east", 9, 12)...)
