@@ -165,6 +165,9 @@ func TestGateways(t *testing.T) {
 		for i := 2; i <= 3; i++ {
 			streams = append(streams, startStream(t, c.Node("pod-west-1"), fmt.Sprintf("10.10.%d.10", i)))
 		}
+		for _, link := range []string{"eth1", "eth3"} { // a dead kernel forwards nothing
+			require.NoError(t, c.Node("east-gw-1").LinkDown(link))
+		}
 		require.NoError(t, c.Node("east-gw-1").Kill())
 		becomesPart(t, c.Node("east-1"), wholeOf("west", 1, 2)...)
 		for _, name := range []string{"west-gw-1", "west-gw-2"} {
