@@ -54,7 +54,16 @@ func (t *Table) Ensure(ctx context.Context, routes []Route) error {
 		}
 	}
 	t.asked = reusable(asked)
-	return bad.join()
+	return t.tried(bad)
+}
+
+// tried returns what failed, and then wakes Run, which may be resting until the next periodic reading.
+func (t *Table) tried(bad failures) error {
+	err := bad.join()
+	if err != nil {
+		t.queue.wake()
+	}
+	return err
 }
 
 // desire records one wish and returns its entry, nil when it is fulfilled already.

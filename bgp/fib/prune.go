@@ -62,7 +62,7 @@ func (t *Table) Prune(ctx context.Context) (int, error) {
 	if err := t.pruneRules(true); err != nil {
 		bad.add(err)
 	}
-	return removed, bad.join()
+	return removed, t.tried(bad)
 }
 
 // deleteStrays deletes the next-hop objects with our mark that are not of our making, except

@@ -63,6 +63,17 @@ func TestADeleteThatIsRefusedIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAFailureThatComesAloneIsTriedAgainSoon(t *testing.T) {
+	staged(t, func(t *testing.T, f *fake, s *scene) {
+		after(10 * time.Second) // nothing else wakes Run
+		f.change(func() { f.refuse[p(pods)] = unix.EPERM })
+		require.Error(t, s.Ensure(t.Context(), []Route{to(pods, n2)}))
+		f.change(func() { clear(f.refuse) })
+		after(2 * retryFirst)
+		s.wantRoutes(ours4 + n2)
+	})
+}
+
 func TestAPruneThatIsRefusedIsTriedAgain(t *testing.T) {
 	staged(t, func(t *testing.T, f *fake, s *scene) {
 		f.add(t, spec{dst: pods, via: n2, metric: 512, protocol: ourMark})
