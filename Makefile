@@ -18,7 +18,8 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 IMAGE   ?= ghcr.io/underlayd/underlayd
 DOCKER  ?= docker
 KEEP    ?=
-PKG     ?= ./...
+# Those that take longest go first, so that none of them is waited for alone in the end.
+PKG     ?= ./containerlab/scenario ./bgp ./containerlab/kubernetes ./k8s ./containerlab/faults ./...
 ARGS    ?=
 FUZZTIME ?= 1m
 

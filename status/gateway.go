@@ -13,7 +13,7 @@ type Gateway struct {
 	Networks []string `json:"networks"`
 	// Advertised is what these are told of our cluster, as a whole.
 	Advertised []netip.Prefix `json:"advertised"`
-	// Isolated says that nothing is advertised, since no node inside can be reached.
+	// Isolated says that nothing is advertised, since nobody in our own network can be reached.
 	Isolated bool `json:"isolated,omitempty"`
 	// Blackholes are the routes that discard what is for pods which are not there, as far as they are wanted.
 	Blackholes []Blackhole `json:"blackholes,omitempty"`
@@ -56,7 +56,7 @@ func (g *Gateway) problems() []Problem {
 		say(Warning, "this node is a gateway, but none of its peers is one of another network (bgp.peers[].network)")
 	}
 	if g.Isolated {
-		say(Error, "nothing is advertised to other networks: none of the sessions with nodes of our own cluster is established")
+		say(Error, "nothing is advertised to other networks: none of the sessions in our own network is established")
 	}
 	for _, b := range g.Blackholes {
 		if b.Status == "Failed" {

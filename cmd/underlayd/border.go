@@ -11,15 +11,15 @@ import (
 	"github.com/underlayd/underlayd/status"
 )
 
-// isolationTime is how long all sessions with nodes of our own cluster have to be lost for a gateway to think that it is cut
-// off from them, and not that a daemon is restarting.
+// isolationTime is how long all sessions in our own network have to be lost for a gateway to think that it is cut off from it,
+// and not that a daemon is restarting.
 const isolationTime = 5 * time.Second
 
 // border is what a gateway has to do with other networks.
 type border struct {
 	told      []netip.Prefix // ranges of our cluster that are advertised to them
 	discarded []netip.Prefix // those that have a blackhole route
-	inside    bool           // a session with a node of our own cluster was established
+	inside    bool           // a session in our own network was established
 	alone     time.Time      // since when none is; zero while one is
 	isolated  bool
 }
@@ -72,7 +72,7 @@ func (a *agent) followBorder(ctx context.Context, sessions []bgp.Session, now ti
 	}
 	if isolated := a.border.isolatedBy(a.insideStates(sessions), now); isolated != a.border.isolated {
 		a.border.isolated = isolated
-		a.log.WithField("isolated", isolated).Warn("gateway: reachability of the nodes of our own cluster has changed")
+		a.log.WithField("isolated", isolated).Warn("gateway: whether our own network can be reached has changed")
 		a.advertise(ctx)
 	}
 	if len(a.border.discarded) < len(a.border.told) && a.config.Kernel.Blackhole == config.Auto {
@@ -80,19 +80,23 @@ func (a *agent) followBorder(ctx context.Context, sessions []bgp.Session, now ti
 	}
 }
 
-// insideStates says of each session with a node of our own AS whether it is established.
+// insideStates says of each session in our own network whether it is established.
 func (a *agent) insideStates(sessions []bgp.Session) []bool {
+	across := map[string]bool{}
+	for _, p := range a.config.BGP.Peers {
+		across[p.Name] = a.config.Border(p)
+	}
 	var states []bool
 	for _, s := range sessions {
-		if s.ASN == a.config.BGP.ASN {
+		if !across[s.Peer] {
 			states = append(states, s.Established)
 		}
 	}
 	return states
 }
 
-// isolatedBy says whether the gateway is cut off from the nodes of its cluster: it had sessions with them, and has had none for
-// some time. It would attract traffic that it can't deliver, while another gateway may.
+// isolatedBy says whether the gateway is cut off from its network: it had sessions there, and has had none for some time. It
+// would attract traffic that it can't deliver, while another gateway may.
 func (b *border) isolatedBy(established []bool, now time.Time) bool {
 	switch {
 	case slices.Contains(established, true):

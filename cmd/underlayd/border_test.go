@@ -15,7 +15,7 @@ func TestAGatewayThatIsCutOff(t *testing.T) {
 		states [][]bool // one a second
 		want   bool
 	}{
-		{"a session with a node inside is up", [][]bool{down, up, up}, false},
+		{"a session inside is up", [][]bool{down, up, up}, false},
 		{"none has come up yet, which says nothing", [][]bool{down, down, down, down, down, down, down, down}, false},
 		{"all have just been lost, as when a daemon restarts", [][]bool{up, down, down, down, down}, false},
 		{"all have been lost for a while", [][]bool{up, down, down, down, down, down, down}, true},

@@ -213,7 +213,7 @@ func cutInside(t *testing.T, c *clusters) {
 	}
 	is(t, gateway, "isolated, and said to be", func(s state) error {
 		named := slices.ContainsFunc(s.Problems, func(p problem) bool {
-			return p.Subject == "gateway" && strings.Contains(p.Message, "of our own cluster")
+			return p.Subject == "gateway" && strings.Contains(p.Message, "in our own network")
 		})
 		if s.Gateway == nil || !s.Gateway.Isolated || len(s.Gateway.Advertised) > 0 || !named {
 			return fmt.Errorf("%+v, %+v", s.Gateway, s.Problems)
