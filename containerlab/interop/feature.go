@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// count has the node's kernel count the peer's BGP packets: all, those that are signed, and those that came from too far.
+// count has the node's kernel count the peer's BGP packets: all, those that are signed, and those that came from too far. A reset
+// by a kernel on which nobody listens yet is no part of a session.
 func (t *trial) count(ctx context.Context) error {
 	ttl := 256 - t.Cell.hops()
 	script := fmt.Sprintf(`nft -f - <<'END'
@@ -25,6 +26,7 @@ table inet count {
 		meta l4proto tcp th sport 179 jump bgp
 	}
 	chain bgp {
+		tcp flags & rst == rst return
 		counter name every
 		tcp option 19 exists counter name signed
 		meta nfproto ipv4 ip ttl < %[1]d counter name far
