@@ -14,6 +14,7 @@ import (
 // TestASPathsThatArePassedOn: what is said of the AS numbers in paths that are passed on to a peer, and that our own
 // prefixes keep ours, which is a private one.
 func TestASPathsThatArePassedOn(t *testing.T) {
+	t.Parallel()
 	const public = 3333
 	for name, row := range map[string]struct {
 		override bool

@@ -18,6 +18,7 @@ import (
 // TestANeighbourThatTurnsUsAwayIsRecognised: it answers each OPEN with Cease / Connection Collision Resolution, as one
 // does that has a session with our address already (RFC 4271, section 6.8).
 func TestANeighbourThatTurnsUsAwayIsRecognised(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	address := netip.MustParseAddr("192.168.0.2")
 	listener, err := net.Listen("tcp4", address.String()+":0")

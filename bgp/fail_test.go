@@ -61,6 +61,7 @@ func TestAPeerThatCantBeBuiltAnewIsAddedByTheNextSetPeers(t *testing.T) {
 
 // TestWhoIsBuiltAnewHasTimeIfItIsUp: only such a peer sends all of its routes again in a moment.
 func TestWhoIsBuiltAnewHasTimeIfItIsUp(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a := startRemote(t, "192.168.0.2", 65000, s)
 	away := a.peer("b-away")

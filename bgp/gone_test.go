@@ -35,6 +35,7 @@ func busy(t *testing.T, s *subject, source *remote, peers ...Peer) *raw {
 
 // TestNobodyKeepsWhatIsGone: a peer to which the last paths of a prefix wait to be sent has the withdrawal in the end.
 func TestNobodyKeepsWhatIsGone(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a, b := startRemote(t, "192.168.0.3", 65001, s), startRemote(t, "192.168.0.4", 65002, s)
 	far := busy(t, s, a, a.peer("a"), b.peer("b"))

@@ -11,6 +11,7 @@ import (
 
 // TestWhatIsPassedOnIsSentAgain: GoBGP may have forgotten something in the moment in which the session came up.
 func TestWhatIsPassedOnIsSentAgain(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a := startRemote(t, "192.168.0.3", 65001, s)
 	a.announce(west)

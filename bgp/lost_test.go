@@ -227,6 +227,7 @@ func TestWhatANewSessionAddsComesInOnePiece(t *testing.T) {
 
 // TestAPeerThatForgotGracefulRestartLeavesNothingBehind: GoBGP goes on waiting for an End-of-RIB that never comes.
 func TestAPeerThatForgotGracefulRestartLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a := startRemote(t, "192.168.0.2", 65000, s)
 	a.announce(west)

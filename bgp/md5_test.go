@@ -71,6 +71,7 @@ func withIPv6(c *Config) {
 
 // TestPasswords: both sides have the same key or there is no session, whoever connects, over either protocol.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	for _, host := range []string{"192.168.0.2", "fd00::2"} {
 		for _, dials := range []string{"we dial", "it dials"} {
 			t.Run(host+", "+dials, func(t *testing.T) {

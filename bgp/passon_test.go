@@ -212,6 +212,7 @@ func TestAPathThatComesBackToItsReflector(t *testing.T) {
 // TestAPathOfOursThatAReflectorSendsBack: RFC 4456, section 8: a path with our identifier as ORIGINATOR_ID is ignored, and
 // what it replaced is not kept.
 func TestAPathOfOursThatAReflectorSendsBack(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	reflector := startReflector(t, "192.168.0.3", netip.MustParseAddr("0.0.0.3"), s)
 	reflector.announce(west)

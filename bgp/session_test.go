@@ -14,6 +14,7 @@ import (
 )
 
 func TestLostSessionWithdrawsAndReturns(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	fabric := startRemote(t, "192.168.0.2", 65000, s)
 	peer := fabric.peer("fabric")
@@ -33,6 +34,7 @@ func TestLostSessionWithdrawsAndReturns(t *testing.T) {
 }
 
 func TestTransportChangeResetsOnlyItsSession(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a, b := startRemote(t, "192.168.0.2", 65000, s), startRemote(t, "192.168.0.3", 65001, s)
 	pa, pb := a.peer("a"), b.peer("b")

@@ -13,6 +13,7 @@ import (
 
 // TestASessionThatDoesNotComeUpIsStartedAgain: a peer says OPEN and nothing after, and GoBGP would wait for ever.
 func TestASessionThatDoesNotComeUpIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	silent := netip.MustParseAddr("192.168.0.2")
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{{Transport: Transport{

@@ -28,6 +28,7 @@ func passive(name, host string) Peer {
 
 // TestTooManyPrefixes: a peer that sends a million is stopped long before, parked, and let in again.
 func TestTooManyPrefixes(t *testing.T) {
+	t.Parallel()
 	for _, each := range []int{1, 500} {
 		t.Run(fmt.Sprintf("%d in an UPDATE", each), func(t *testing.T) {
 			s := start(t, func(c *Config) { c.Park = 4 * time.Second })
@@ -151,6 +152,7 @@ func TestPausesGrow(t *testing.T) {
 
 // TestAPeerThatReadsNothing keeps its own keepalives coming and takes nothing in.
 func TestAPeerThatReadsNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	p := passive("far", "192.168.0.2")
 	p.HoldTime = 6 * time.Second
@@ -177,6 +179,7 @@ func TestAPeerThatReadsNothing(t *testing.T) {
 
 // TestHoldTimes that a peer may ask for.
 func TestHoldTimes(t *testing.T) {
+	t.Parallel()
 	for _, hold := range []uint16{1, 2} {
 		t.Run(fmt.Sprintf("%d s is refused", hold), func(t *testing.T) {
 			s := start(t, nil)

@@ -48,6 +48,7 @@ func TestWhatWasNotReadIsToldFromWhatWasWithdrawn(t *testing.T) {
 
 // TestASessionWhoseUpdatesCantBeReadIsReset does what the log's record leads to.
 func TestASessionWhoseUpdatesCantBeReadIsReset(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	a := startRemote(t, "192.168.0.2", 65000, s)
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{a.peer("a")}))
