@@ -63,7 +63,7 @@ func healthy() *Snapshot {
 		}},
 		Advertised:   []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
 		Kernel:       Kernel{Mode: "objects", Table: 254, Protocol: 200, Metric: 512, Routes: 3, Operations: 12},
-		NATExemption: NATExemption{State: NATActive, Table: "underlayd-200", Local: 2, Remote: 1, Repairs: 1},
+		NATExemption: NATExemption{State: NATActive, Table: "underlayd-200", Local: 2, Remote: 1, Transit: 3, Far: 1, Repairs: 1},
 		Kubernetes:   Kubernetes{Enabled: true, Synced: true, Writes: 1},
 		Table: (*RouteTable)(nil).With([]Row{
 			accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),

@@ -64,7 +64,7 @@ func (a *agent) advertise(ctx context.Context) {
 	if !known {
 		return
 	}
-	a.podsKnown = true
+	a.podsKnown, a.own = true, cidrs
 	if a.drain.stage >= withdrawn {
 		cidrs = nil
 	}

@@ -91,6 +91,7 @@ type agent struct {
 	memory        memory
 
 	advertised  []netip.Prefix
+	own         []netip.Prefix // pod CIDRs of this node, advertised or not
 	border      border
 	refusals    []ipam.Refusal // own pod CIDRs that may not be advertised
 	podsKnown   bool

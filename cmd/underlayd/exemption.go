@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -27,17 +28,16 @@ type exemption struct {
 	log     logrus.FieldLogger
 	problem status.Problem // why
 
-	left, asked sides // by an earlier run; last
-	set         bool  // asked was
+	left, asked nat.Sides // by an earlier run; last
+	set         bool      // asked was
 }
 
-// sides are sorted and without repeats.
-type sides struct{ local, remote []netip.Prefix }
-
-func (s sides) with(t sides) sides { return sides{union(s.local, t.local), union(s.remote, t.remote)} }
-
-func (s sides) equal(t sides) bool {
-	return slices.Equal(s.local, t.local) && slices.Equal(s.remote, t.remote)
+// with are the sides together, sorted and without repeats.
+func with(s, t nat.Sides) nat.Sides {
+	return nat.Sides{
+		Local: union(s.Local, t.Local), Remote: union(s.Remote, t.Remote),
+		Transit: union(s.Transit, t.Transit), Far: union(s.Far, t.Far), Own: union(s.Own, t.Own),
+	}
 }
 
 func union(a, b []netip.Prefix) []netip.Prefix {
@@ -52,7 +52,7 @@ func openExemption(c *config.Config, log logrus.FieldLogger) *exemption {
 	var err error
 	x.nat, err = nat.Open(nat.Config{Protocol: c.Kernel.Protocol, Log: x.log})
 	if err == nil {
-		x.left.local, x.left.remote, err = x.nat.Adopt()
+		x.left, err = x.nat.Adopt()
 	}
 	if err != nil {
 		x.problem = status.Problem{Severity: status.Error, Subject: "NAT exemption", Message: err.Error(), Since: time.Now()}
@@ -90,30 +90,33 @@ func (x *exemption) news() bool {
 }
 
 // ask has the kernel exempt these and no others.
-func (x *exemption) ask(ctx context.Context, want sides) {
-	if x.nat == nil || x.set && x.asked.equal(want) {
+func (x *exemption) ask(ctx context.Context, want nat.Sides) {
+	if x.nat == nil || x.set && reflect.DeepEqual(x.asked, want) {
 		return
 	}
 	x.asked, x.set = want, true
 	ctx, cancel := context.WithTimeout(ctx, exemptPatience)
 	defer cancel()
-	if err := x.nat.Set(ctx, want.local, want.remote); err != nil {
+	if err := x.nat.Set(ctx, want); err != nil {
 		x.log.WithError(err).Warn("what pods send to other clusters may be masqueraded; it is tried again")
 		return
 	}
-	if len(want.local) > 0 {
-		x.log.WithFields(logrus.Fields{"local": want.local, "remote": want.remote}).Info("pods keep their address towards other clusters")
+	if len(want.Local) > 0 {
+		x.log.WithFields(logrus.Fields{"local": want.Local, "remote": want.Remote}).Info("pods keep their address towards other clusters")
+	}
+	if len(want.Far) > 0 {
+		x.log.WithFields(logrus.Fields{"transit": want.Transit, "far": want.Far, "own": want.Own}).Info("gateway: what passes through is not tracked")
 	}
 }
 
 // exempt has the kernel exempt what is to be exempt, and no more.
 func (a *agent) exempt(ctx context.Context) {
 	if a.converged {
-		a.exemption.left = sides{}
+		a.exemption.left = nat.Sides{}
 	}
 	switch {
 	case !a.config.NATExemption || a.drain.stage == drained:
-		a.exemption.ask(ctx, sides{})
+		a.exemption.ask(ctx, nat.Sides{})
 	case a.drain.stage < withdrawn: // between the two the routes are still there
 		a.exemption.ask(ctx, a.exempted())
 	}
@@ -122,16 +125,39 @@ func (a *agent) exempt(ctx context.Context) {
 // exemptMore has the kernel exempt what is to be exempt, and what has been.
 func (a *agent) exemptMore(ctx context.Context) {
 	if a.config.NATExemption && a.drain.stage < withdrawn {
-		a.exemption.ask(ctx, a.exempted().with(a.exemption.asked))
+		a.exemption.ask(ctx, with(a.exempted(), a.exemption.asked))
 	}
 }
 
-func (a *agent) exempted() sides {
-	want := sides{local: a.advertised}
+func (a *agent) exempted() nat.Sides {
+	want := nat.Sides{Local: a.advertised, Own: a.own}
 	for _, c := range a.config.Clusters {
-		want.remote = append(want.remote, c.PodCIDRs...)
+		want.Remote = append(want.Remote, c.PodCIDRs...)
 	}
-	return want.with(a.exemption.left)
+	if a.passesThrough() {
+		want.Transit, want.Far = passing(a.config)
+	}
+	return with(want, a.exemption.left)
+}
+
+// passesThrough says whether packets of pods of other nodes pass through this one, and can be told from those of its own: while
+// it is not known which these are, or a Node has none that is known of, any may be.
+func (a *agent) passesThrough() bool {
+	return a.podsKnown && (len(a.own) > 0 || a.node == nil) && a.config.Node.Gateway == config.True &&
+		slices.ContainsFunc(a.config.BGP.Peers, a.config.Border)
+}
+
+// passing are the pods that packets pass through a gateway between: those of clusters that are reached through gateways, and all
+// that there are.
+func passing(c *config.Config) (transit, far []netip.Prefix) {
+	transit = slices.Clone(c.Cluster.PodCIDRs)
+	for _, remote := range c.Clusters {
+		transit = append(transit, remote.PodCIDRs...)
+		if c.ThroughGateways(remote) {
+			far = append(far, remote.PodCIDRs...)
+		}
+	}
+	return transit, far
 }
 
 // exemptionStatus tells how it is.
@@ -143,7 +169,7 @@ func (a *agent) exemptionStatus() (status.NATExemption, []status.Problem) {
 		return status.NATExemption{State: status.NATFailed}, []status.Problem{a.exemption.problem}
 	}
 	s := a.exemption.nat.State()
-	out := status.NATExemption{State: status.NATIdle, Table: s.Table, Local: s.Local, Remote: s.Remote, Repairs: s.Repairs}
+	out := status.NATExemption{State: status.NATIdle, Table: s.Table, Local: s.Local, Remote: s.Remote, Transit: s.Transit, Far: s.Far, Repairs: s.Repairs}
 	if s.Active {
 		out.State = status.NATActive
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/underlayd/underlayd/bgp/fib/nat"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
@@ -25,12 +26,12 @@ func TestWhatIsExempt(t *testing.T) {
 		}},
 		advertised: list("fd00:10:0:1::/64", "10.10.1.0/24"), exemption: &exemption{},
 	}
-	want := sides{local: list("10.10.1.0/24", "fd00:10:0:1::/64"), remote: list("10.20.0.0/16", "10.30.0.0/16", "fd00:30::/48")}
+	want := nat.Sides{Local: list("10.10.1.0/24", "fd00:10:0:1::/64"), Remote: list("10.20.0.0/16", "10.30.0.0/16", "fd00:30::/48")}
 	require.Equal(t, want, a.exempted(), "whatever there are routes for")
-	a.exemption.left = sides{local: list("10.10.1.0/24", "10.10.7.0/24"), remote: list("10.40.0.0/16")}
-	require.Equal(t, sides{
-		local:  list("10.10.1.0/24", "10.10.7.0/24", "fd00:10:0:1::/64"),
-		remote: list("10.20.0.0/16", "10.30.0.0/16", "10.40.0.0/16", "fd00:30::/48"),
+	a.exemption.left = nat.Sides{Local: list("10.10.1.0/24", "10.10.7.0/24"), Remote: list("10.40.0.0/16")}
+	require.Equal(t, nat.Sides{
+		Local:  list("10.10.1.0/24", "10.10.7.0/24", "fd00:10:0:1::/64"),
+		Remote: list("10.20.0.0/16", "10.30.0.0/16", "10.40.0.0/16", "fd00:30::/48"),
 	}, a.exempted(), "with what an earlier run left")
 	a.converged = true
 	a.exempt(t.Context())

@@ -27,10 +27,10 @@ func BenchmarkFirst(b *testing.B) {
 	x := w.open(b, Config{})
 	remote := manyPrefixes()
 	for b.Loop() {
-		require.NoError(b, x.Set(b.Context(), locals(), remote))
+		require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: remote}))
 		b.StopTimer()
 		require.True(b, w.has(b, x))
-		require.NoError(b, x.Set(b.Context(), nil, nil))
+		require.NoError(b, x.Set(b.Context(), Sides{}))
 		b.StartTimer()
 	}
 }
@@ -39,11 +39,11 @@ func BenchmarkFirst(b *testing.B) {
 func BenchmarkAdopt(b *testing.B) {
 	w := newMasqueraded(b)
 	x := w.open(b, Config{})
-	require.NoError(b, x.Set(b.Context(), locals(), manyPrefixes()))
+	require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: manyPrefixes()}))
 	for b.Loop() {
-		_, remote, err := x.Adopt()
+		left, err := x.Adopt()
 		require.NoError(b, err)
-		require.Len(b, remote, many)
+		require.Len(b, left.Remote, many)
 	}
 }
 
@@ -55,10 +55,10 @@ func BenchmarkOne(b *testing.B) {
 			x := w.open(b, Config{})
 			remote := manyPrefixes()[:n]
 			more := append(remote[:n:n], netip.MustParsePrefix("10.20.0.0/16"))
-			require.NoError(b, x.Set(b.Context(), locals(), remote))
+			require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: remote}))
 			for b.Loop() {
-				require.NoError(b, x.Set(b.Context(), locals(), more))
-				require.NoError(b, x.Set(b.Context(), locals(), remote))
+				require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: more}))
+				require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: remote}))
 			}
 		})
 	}
@@ -69,7 +69,7 @@ func BenchmarkOneWritten(b *testing.B) {
 	w := newMasqueraded(b)
 	x := w.open(b, Config{})
 	remote := manyPrefixes()
-	require.NoError(b, x.Set(b.Context(), locals(), remote))
+	require.NoError(b, x.Set(b.Context(), Sides{Local: locals(), Remote: remote}))
 	one, two := contents{}, contents{}
 	two[remote4] = x.want[remote4][:1:1]
 	one[remote4] = nil

@@ -87,8 +87,8 @@ type family struct {
 
 func families() []family {
 	return []family{
-		{"IPv4", pod4, node4, far4, out4, []string{"THEPOD", pod4 + ":7", "THEFAR", far4 + ":7", "THENODE", node4, "SERVICE", "10.96.0.", "POD", "10.10.1.0/24", "CLUSTER", "10.10.0.0/16", "MULTICAST", "224.0.0.0/4", "IPF", "ip", "familyFAMILY", "", "vF", "v4", "VF", "V4", "ipmasq-F", "ipmasq-4", "F0", "40", "subnetsF", "subnets4", "ipsF", "ips4"}},
-		{"IPv6", pod6, node6, far6, out6, []string{"THEPOD", "[" + pod6 + "]:7", "THEFAR", "[" + far6 + "]:7", "THENODE", node6, "SERVICE", "fd00:96::", "POD", "fd00:10:0:1::/64", "CLUSTER", "fd00:10::/48", "MULTICAST", "ff00::/8", "IPF", "ip6", "familyFAMILY", "family inet6", "vF", "v6", "VF", "V6", "ipmasq-F", "ipmasq-6", "F0", "60", "subnetsF", "subnets6", "ipsF", "ips6"}},
+		{"IPv4", pod4, node4, farPod4, out4, []string{"THEPOD", pod4 + ":7", "THEFAR", farPod4 + ":7", "THEOTHER", other4 + ":7", "THENODE", node4, "SERVICE", "10.96.0.", "POD", "10.10.1.0/24", "CLUSTER", "10.10.0.0/16", "MULTICAST", "224.0.0.0/4", "IPF", "ip", "familyFAMILY", "", "vF", "v4", "VF", "V4", "ipmasq-F", "ipmasq-4", "F0", "40", "subnetsF", "subnets4", "ipsF", "ips4"}},
+		{"IPv6", pod6, node6, farPod6, out6, []string{"THEPOD", "[" + pod6 + "]:7", "THEFAR", "[" + farPod6 + "]:7", "THEOTHER", "[" + other6 + "]:7", "THENODE", node6, "SERVICE", "fd00:96::", "POD", "fd00:10:0:1::/64", "CLUSTER", "fd00:10::/48", "MULTICAST", "ff00::/8", "IPF", "ip6", "familyFAMILY", "family inet6", "vF", "v6", "VF", "V6", "ipmasq-F", "ipmasq-6", "F0", "60", "subnetsF", "subnets6", "ipsF", "ips6"}},
 	}
 }
 
@@ -119,9 +119,9 @@ func TestRemotePodsSeePodsBesideEveryCNI(t *testing.T) {
 					local, remote bool
 				}{{"without us", false, false}, {"with us", true, true}, {"without us again", false, false}} {
 					if step.local {
-						require.NoError(t, x.Set(t.Context(), locals(), remotes()))
+						require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 					} else {
-						require.NoError(t, x.Set(t.Context(), nil, nil))
+						require.NoError(t, x.Set(t.Context(), Sides{}))
 					}
 					for _, f := range families() {
 						w.expect(t, f, step.when, step.local)

@@ -38,6 +38,57 @@
 // connection only. So a connection that was masqueraded before it was exempt stays as it is until conntrack forgets it.
 // Nothing is flushed: to break other people's connections is no way to repair ours.
 //
+// # On a gateway
+//
+// A gateway forwards what pods of other nodes of its cluster and pods of other networks send each other, and what clusters
+// of different networks do. To the CNI there that is traffic that leaves the cluster, too, and it masquerades; and the two
+// directions of a connection may take different gateways, since both sides spread over all of theirs: to connection tracking,
+// answers without a question are invalid, and kube-proxy, like many a firewall, drops what is. To exempt them from NAT by
+// address would not help against that, and would exempt what kube-proxy has to masquerade. So they are not tracked at all,
+// by a chain that is only there on a gateway:
+//
+//	chain prerouting {
+//		type filter hook prerouting priority -300; policy accept;
+//		ip saddr @transit4 ip daddr @far4 counter notrack
+//		ip saddr @far4 ip daddr @transit4 counter notrack
+//		ip daddr @transit4 ip saddr != @local4 icmp type & 247 == 3 counter notrack
+//		…
+//	}
+//
+// Far are the pods of other networks, transit are these and all other pods that are not on this node. What is not tracked meets no NAT,
+// and is not invalid. It is not established, either: a firewall that drops what it does not know has to know the addresses.
+//
+// What the chain decides by are the addresses that a packet comes with, before those of services are rewritten. Who sends and who receives, of
+// L, a pod of this node, C, one of another node, B, one of another network, N, this node, and O, anybody else; a service is a
+// cluster's address or a port of this node, and then its endpoint:
+//
+//	L → B                tracked, exempt from NAT        B sees L
+//	C → B, B → C         not tracked                     B sees C, C sees B
+//	B → B', of another   not tracked                     B' sees B
+//	B → L                tracked                         L sees B
+//	L ↔ C, N → B, N → C  tracked, as without us
+//	O ↔ anybody          tracked, as without us
+//	L → service → B      tracked, exempt from NAT        B sees L
+//	L → service → L, C   tracked, as without us          masqueraded if kube-proxy says so
+//	C → service → any    tracked, as without us          B sees N, if kube-proxy or the CNI masquerades; answers come to N
+//	B → service → any    tracked, as without us          C sees N, if kube-proxy masquerades
+//	O → service → any    tracked, as without us          B sees N
+//
+// Of services one case remains: a node port with an endpoint elsewhere that nobody masquerades, where C and B talk by N and the
+// answers are for C or B. These are not tracked, and keep the address of the endpoint. kube-proxy masquerades wherever an endpoint
+// may be elsewhere, and without it such connections would depend on the way of their answers, too.
+//
+// Errors about what is not tracked, most of all that a fragment is needed, come from routers, whose addresses say nothing.
+// They would be invalid. So none is tracked that is for a pod elsewhere, whatever it is about: what is made of it is decided
+// where the pod is. The expression takes 3, destination unreachable, and 11, time exceeded, which differ in one bit; for IPv6
+// all errors. Those from pods of this node are left out, for they may be about services. A rule that looks at the packet inside would be
+// more exact, but nft can't read back what it prints of one that looks that up in a set.
+//
+// Fragments are put together, if at all, before this chain (-400), and each has addresses anyhow. Pods of this node that have an
+// address outside of its pod CIDRs are taken for those of another node; what they send through services to B gets no answer.
+//
+// Connections of others that were masqueraded here end when this begins, for their packets are not translated any more.
+//
 // # Which remote prefixes
 //
 // This package takes any. The daemon hands it the ranges that the contracts of the configured clusters name, whether there

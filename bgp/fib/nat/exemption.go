@@ -27,6 +27,28 @@ type Config struct {
 	Log logrus.FieldLogger
 }
 
+// Sides are pods, by where they are: the whole of each, in any order, and they may overlap.
+type Sides struct {
+	// Local are pods of this node that keep their address towards Remote.
+	Local, Remote []netip.Prefix
+	// Transit are pods whose packets to and from Far pass through this node and are not tracked. Far are among them, and
+	// neither this node's Own ones nor Local are.
+	Transit, Far []netip.Prefix
+	Own          []netip.Prefix
+}
+
+// check says which of them is no prefix.
+func (s *Sides) check() error {
+	for _, side := range [][]netip.Prefix{s.Local, s.Remote, s.Transit, s.Far, s.Own} {
+		for _, p := range side {
+			if !p.IsValid() || p.Addr().Is4In6() {
+				return fmt.Errorf("prefix %s: must be a valid IPv4 or IPv6 prefix", p)
+			}
+		}
+	}
+	return nil
+}
+
 // State is how an exemption is.
 type State struct {
 	// Table is the name of its nftables table, of the family inet.
@@ -35,6 +57,8 @@ type State struct {
 	Active bool
 	// Local and Remote are how many ranges were asked for: of the fewest that there are for the prefixes.
 	Local, Remote int
+	// Transit and Far likewise, of what is not tracked.
+	Transit, Far int
 	// Repairs counts how often the table was put back after somebody else removed or changed it.
 	Repairs uint64
 	// Problem is why the kernel does not have what was asked for, or for how long it may not; empty when all is well.
@@ -102,24 +126,23 @@ func (x *Exemption) Close() error {
 	return errors.Join(x.close(), x.mon.close())
 }
 
-// Adopt returns what the table that an earlier run left exempts; nothing if there is none.
-func (x *Exemption) Adopt() (local, remote []netip.Prefix, err error) {
+// Adopt returns what the table that an earlier run left is about; nothing if there is none.
+func (x *Exemption) Adopt() (Sides, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f, err := x.read()
 	if err != nil {
-		return nil, nil, fmt.Errorf("NAT exemption: %w", err)
+		return Sides{}, fmt.Errorf("NAT exemption: %w", err)
 	}
 	x.learn(f)
-	local, remote = f.prefixes()
-	return local, remote, nil
+	return f.prefixes(), nil
 }
 
-// Set exempts what goes from local to remote, and nothing else: the whole set, in any order. When one of the two is empty
-// there is no table. It returns when the kernel has it, or with what stands in the way, which Run tries again, or when ctx
+// Set exempts what goes from Local to Remote, and has what passes between Transit and Far not tracked, and nothing else. When
+// one of the two is empty there is nothing of it, and where nothing is left, no table. It returns when the kernel has it, or with what stands in the way, which Run tries again, or when ctx
 // ends: somebody else's large transaction may keep the kernel busy for seconds. What was asked for counts then, too.
-func (x *Exemption) Set(ctx context.Context, local, remote []netip.Prefix) error {
-	want, err := unite(local, remote)
+func (x *Exemption) Set(ctx context.Context, sides Sides) error {
+	want, err := unite(sides)
 	if err != nil {
 		return fmt.Errorf("NAT exemption: %w", err)
 	}
@@ -157,7 +180,7 @@ func (x *Exemption) Remove(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("NAT exemption: %w", err)
 	}
-	return there, x.Set(ctx, nil, nil)
+	return there, x.Set(ctx, Sides{})
 }
 
 // Changed is poked when State has changed.
@@ -210,7 +233,7 @@ func (x *Exemption) write(want *contents, whole bool) (different bool, err error
 		return false, nil
 	case want.idle():
 		err = x.remove()
-	case !x.there || !whole:
+	case !x.there || !whole || x.have.sets() != want.sets():
 		err = x.rebuild(x.there, want)
 	case x.have.equal(want):
 		return false, nil
@@ -231,6 +254,7 @@ func (x *Exemption) note(err error, repairs uint64) {
 	s, now := x.state, time.Now()
 	s.Active = err == nil && x.known && !x.want.idle()
 	s.Local, s.Remote = len(x.want[local4])+len(x.want[local6]), len(x.want[remote4])+len(x.want[remote6])
+	s.Transit, s.Far = len(x.want[transit4])+len(x.want[transit6]), len(x.want[far4])+len(x.want[far6])
 	s.Repairs += repairs
 	problem := x.fight.problem(now)
 	if err != nil {

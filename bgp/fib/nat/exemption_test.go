@@ -68,15 +68,33 @@ func TestEstablishedConnectionsStayAsTheyAre(t *testing.T) {
 	for _, f := range families() {
 		before := w.dial(t, w.pod, "udp", f.far)
 		require.Equal(t, f.node, w.source(t, w.send(t, before)))
-		require.NoError(t, x.Set(t.Context(), locals(), remotes()))
+		require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 		during := w.dial(t, w.pod, "udp", f.far)
 		require.Equal(t, f.pod, w.source(t, w.send(t, during)))
 		require.Equal(t, f.node, w.source(t, w.send(t, before)), "masqueraded before it was exempt")
-		require.NoError(t, x.Set(t.Context(), nil, nil))
+		require.NoError(t, x.Set(t.Context(), Sides{}))
 		require.Equal(t, f.pod, w.source(t, w.send(t, during)), "begun while it was exempt")
 		require.Equal(t, f.node, w.seenAs(t, w.pod, "udp", f.far))
 	}
 }
+
+// kubeProxy is what matters of the rules of kube-proxy, with masquerade-all: services whose endpoint is a pod of another
+// cluster, 1, a pod of this node, 2, or one of another node, 3.
+const kubeProxy = `
+	IPT -N KUBE-FORWARD
+	IPT -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+	IPT -I FORWARD -j KUBE-FORWARD
+	IPT -t nat -N KUBE-POSTROUTING
+	IPT -t nat -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+	IPT -t nat -A KUBE-POSTROUTING -j MARK --xor-mark 0x4000
+	IPT -t nat -A KUBE-POSTROUTING -j MASQUERADE --random-fully
+	IPT -t nat -I POSTROUTING -j KUBE-POSTROUTING
+	for service in 1=THEFAR 2=THEPOD 3=THEOTHER; do
+		for at in SERVICE${service%%=*}:80 THENODE:3000${service%%=*}; do
+			IPT -t nat -A PREROUTING -p tcp -d $(echo "$at" | sed 's/:[0-9]*$//') --dport ${at##*:} -j MARK --or-mark 0x4000
+			IPT -t nat -A PREROUTING -p tcp -d $(echo "$at" | sed 's/:[0-9]*$//') --dport ${at##*:} -j DNAT --to-destination ${service#*=}
+		done
+	done`
 
 // TestServices: what kube-proxy marks for a masquerade gets it, unless a pod of this node goes to a pod elsewhere.
 func TestServices(t *testing.T) {
@@ -86,24 +104,12 @@ func TestServices(t *testing.T) {
 			need(t, kind)
 			w := newMasqueraded(t)
 			for _, f := range families() {
-				w.sh(t, w.node, f.write(`
-					IPT -t nat -N KUBE-POSTROUTING
-					IPT -t nat -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
-					IPT -t nat -A KUBE-POSTROUTING -j MARK --xor-mark 0x4000
-					IPT -t nat -A KUBE-POSTROUTING -j MASQUERADE --random-fully
-					IPT -t nat -I POSTROUTING -j KUBE-POSTROUTING
-					for service in 1:far 2:pod; do
-						[ ${service#*:} = pod ] && to=THEPOD || to=THEFAR
-						for at in SERVICE${service%:*}:80 THENODE:3000${service%:*}; do
-							IPT -t nat -A PREROUTING -p tcp -d $(echo "$at" | sed 's/:[0-9]*$//') --dport ${at##*:} -j MARK --or-mark 0x4000
-							IPT -t nat -A PREROUTING -p tcp -d $(echo "$at" | sed 's/:[0-9]*$//') --dport ${at##*:} -j DNAT --to-destination $to
-						done
-					done`, kind))
+				w.sh(t, w.node, f.write(kubeProxy, kind))
 			}
 			x := w.open(t, Config{})
 			for _, exempt := range []bool{false, true} {
 				if exempt {
-					require.NoError(t, x.Set(t.Context(), locals(), remotes()))
+					require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 				}
 				for _, f := range families() {
 					w.services(t, f, exempt)
@@ -145,7 +151,7 @@ func TestTheKernelHasTheUnion(t *testing.T) {
 		local = mutate(r, local, prefixes("10.10.1.8/29", "fd00:10:0:1::10/125"), 6)
 		remote = mutate(r, remote, prefixes("10.20.0.0/20", "fd00:20::/116"), 40)
 		r.Shuffle(len(remote), func(i, j int) { remote[i], remote[j] = remote[j], remote[i] })
-		require.NoError(t, x.Set(t.Context(), local, remote))
+		require.NoError(t, x.Set(t.Context(), Sides{Local: local, Remote: remote}))
 		require.True(t, w.has(t, x) || x.want.idle() && !strings.Contains(w.ruleset(t), "underlayd"))
 		for _, to := range probes(r, remote) {
 			conns := from[to.Is4()]
@@ -245,9 +251,9 @@ func TestWhatIsNotAPrefixIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newMasqueraded(t)
 	x := w.open(t, Config{})
-	require.ErrorContains(t, x.Set(t.Context(), []netip.Prefix{{}}, remotes()), "invalid Prefix: must be a valid IPv4 or IPv6 prefix")
+	require.ErrorContains(t, x.Set(t.Context(), Sides{Local: []netip.Prefix{{}}, Remote: remotes()}), "invalid Prefix: must be a valid IPv4 or IPv6 prefix")
 	mapped := netip.PrefixFrom(netip.MustParseAddr("::ffff:10.0.0.0"), 104)
-	require.ErrorContains(t, x.Set(t.Context(), locals(), []netip.Prefix{mapped}), "must be a valid IPv4 or IPv6 prefix")
+	require.ErrorContains(t, x.Set(t.Context(), Sides{Local: locals(), Remote: []netip.Prefix{mapped}}), "must be a valid IPv4 or IPv6 prefix")
 	require.NotContains(t, w.ruleset(t), "underlayd")
 	_, err := Open(Config{Protocol: 4})
 	require.ErrorContains(t, err, "protocol 4: must be 5..255")
@@ -262,7 +268,7 @@ func TestTheEndsOfTheAddresses(t *testing.T) {
 		prefixes("0.0.0.0/0", "::/0"), prefixes("128.0.0.0/1", "8000::/1"), prefixes("0.0.0.0/1", "::/1"),
 		prefixes("255.255.255.255/32", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", "0.0.0.0/32", "::/128"),
 	} {
-		require.NoError(t, x.Set(t.Context(), all, all))
+		require.NoError(t, x.Set(t.Context(), Sides{Local: all, Remote: all}))
 		require.True(t, w.has(t, x), all)
 	}
 	require.Contains(t, w.ruleset(t), "255.255.255.255")
@@ -272,20 +278,20 @@ func TestTheTableOutlivesTheDaemonAndIsTakenOver(t *testing.T) {
 	t.Parallel()
 	w := newMasqueraded(t)
 	x := w.open(t, Config{})
-	require.NoError(t, x.Set(t.Context(), locals(), append(remotes(), prefixes("10.21.0.0/16", "10.22.0.0/24", "10.22.1.0/24")...)))
+	require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: append(remotes(), prefixes("10.21.0.0/16", "10.22.0.0/24", "10.22.1.0/24")...)}))
 	before := w.ruleset(t)
 	next := w.open(t, Config{})
 	require.Equal(t, before, w.ruleset(t))
-	local, remote, err := next.Adopt()
+	left, err := next.Adopt()
 	require.NoError(t, err)
-	require.Equal(t, prefixes("10.10.1.0/24", "fd00:10:0:1::/64"), local)
-	require.Equal(t, prefixes("10.20.0.0/15", "10.22.0.0/23", "fd00:20::/48"), remote)
-	require.NoError(t, next.Set(t.Context(), local, remote))
+	require.Equal(t, prefixes("10.10.1.0/24", "fd00:10:0:1::/64"), left.Local)
+	require.Equal(t, prefixes("10.20.0.0/15", "10.22.0.0/23", "fd00:20::/48"), left.Remote)
+	require.NoError(t, next.Set(t.Context(), left))
 	require.Equal(t, before, w.ruleset(t), "not even written")
 	require.Equal(t, State{Table: "underlayd-200", Active: true, Local: 2, Remote: 2}, next.State())
 
 	beside := w.open(t, Config{Protocol: 201})
-	require.NoError(t, beside.Set(t.Context(), locals(), remotes()))
+	require.NoError(t, beside.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 	removed, err := next.Remove(t.Context())
 	require.NoError(t, err)
 	require.True(t, removed)
@@ -295,7 +301,7 @@ func TestTheTableOutlivesTheDaemonAndIsTakenOver(t *testing.T) {
 	removed, err = next.Remove(t.Context())
 	require.NoError(t, err)
 	require.False(t, removed)
-	require.NoError(t, beside.Set(t.Context(), locals(), nil), "nothing to exempt")
+	require.NoError(t, beside.Set(t.Context(), Sides{Local: locals()}), "nothing to exempt")
 	require.NotContains(t, w.ruleset(t), "underlayd")
 	require.Contains(t, w.ruleset(t), "table inet cni")
 	require.Equal(t, State{Table: "underlayd-201", Local: 2}, beside.State())
@@ -322,11 +328,11 @@ func TestOneCapability(t *testing.T) {
 				return err
 			}
 			defer x.Close()
-			return x.Set(t.Context(), locals(), remotes())
+			return x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()})
 		}()
 	}()
 	require.NoError(t, <-done)
-	require.Equal(t, pod4, w.seenAs(t, w.pod, "udp", far4))
+	require.Equal(t, pod4, w.seenAs(t, w.pod, "udp", farPod4))
 }
 
 // TestKernelsWithoutNetfilter: a thread for which there are no netlink sockets of its kind, by a filter of system calls.

@@ -135,7 +135,8 @@ func (k *kernel) rebuild(there bool, c *contents) error {
 			k.conn.DelTable(k.shape.table)
 		}
 		k.conn.AddTable(k.shape.table)
-		for i, set := range k.shape.sets {
+		chains, sets := k.shape.of(c.sets())
+		for i, set := range sets {
 			if err := k.conn.AddSet(set, nil); err != nil {
 				return err
 			}
@@ -143,9 +144,11 @@ func (k *kernel) rebuild(there bool, c *contents) error {
 				return err
 			}
 		}
-		k.conn.AddChain(k.shape.chain)
-		for _, r := range k.shape.rules() {
-			k.conn.AddRule(r)
+		for _, chain := range chains {
+			k.conn.AddChain(chain)
+			for _, r := range k.shape.rules(chain) {
+				k.conn.AddRule(r)
+			}
 		}
 		return nil
 	})
@@ -155,10 +158,11 @@ func (k *kernel) rebuild(there bool, c *contents) error {
 	return err
 }
 
-// update changes what is in the sets.
+// update changes what is in the sets, which are the same.
 func (k *kernel) update(old, new *contents) error {
 	return k.commit(func() error {
-		for i, set := range k.shape.sets {
+		_, sets := k.shape.of(new.sets())
+		for i, set := range sets {
 			gone, added := difference(old[i], new[i])
 			named := *set
 			named.ID = 0 // it is there already and goes by its name
@@ -219,7 +223,7 @@ func plain(err error) error {
 }
 
 // ErrUnsupported is the cause of what fails for want of something in the kernel.
-var ErrUnsupported = errors.New("this kernel has no NAT by nftables for both address families (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT; Linux 5.2)")
+var ErrUnsupported = errors.New("this kernel has no NAT by nftables for both address families (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, CONFIG_NFT_CT; Linux 5.2)")
 
 // explain tells what the kernel lacks, of an error that is about nothing that could be missing but a part of it.
 func explain(err error) error {

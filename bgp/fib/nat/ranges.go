@@ -12,26 +12,32 @@ import (
 	"go4.org/netipx"
 )
 
-// The four sets, as indexes of contents.
+// The sets, as indexes of contents: of each family two for what is exempt and, on a gateway, two for what passes through.
 const (
 	local4 = iota
 	remote4
 	local6
 	remote6
+	transit4
+	far4
+	transit6
+	far6
 	numSets
+
+	numExempt = transit4 // of those that are always there
 )
 
 // contents is what the sets hold: ranges that neither overlap nor touch each other, in order.
 type contents [numSets][]netipx.IPRange
 
 // unite makes the contents of prefixes in any order that may overlap.
-func unite(local, remote []netip.Prefix) (contents, error) {
+func unite(want Sides) (contents, error) {
 	var c contents
-	for i, side := range [][]netip.Prefix{local, remote} {
+	if err := want.check(); err != nil {
+		return c, err
+	}
+	for i, side := range [][]netip.Prefix{want.Local, want.Remote} {
 		for _, p := range side {
-			if !p.IsValid() || p.Addr().Is4In6() {
-				return contents{}, fmt.Errorf("prefix %s: must be a valid IPv4 or IPv6 prefix", p)
-			}
 			at := local4 + i
 			if p.Addr().Is6() {
 				at = local6 + i
@@ -42,7 +48,41 @@ func unite(local, remote []netip.Prefix) (contents, error) {
 	for i := range c {
 		c[i] = merge(c[i])
 	}
-	return c, nil
+	return c, c.pass(want)
+}
+
+// pass takes in what passes through; if that is nothing, the sets for it are empty.
+func (c *contents) pass(want Sides) error {
+	if len(want.Transit) == 0 || len(want.Far) == 0 {
+		return nil
+	}
+	var transit, far netipx.IPSetBuilder
+	for _, p := range slices.Concat(want.Transit, want.Far) {
+		transit.AddPrefix(p)
+	}
+	for _, p := range slices.Concat(want.Own, want.Local) {
+		transit.RemovePrefix(p)
+	}
+	for _, p := range want.Far {
+		far.AddPrefix(p)
+	}
+	for i, side := range []*netipx.IPSetBuilder{&transit, &far} {
+		set, err := side.IPSet()
+		if err != nil {
+			return fmt.Errorf("ranges in transit: %w", err)
+		}
+		for _, r := range set.Ranges() {
+			at := transit4 + i
+			if r.From().Is6() {
+				at = transit6 + i
+			}
+			c[at] = append(c[at], r)
+		}
+	}
+	if !c.transits() {
+		clear(c[numExempt:])
+	}
+	return nil
 }
 
 // merge makes as few ranges of some of one family as there are for all of their addresses.
@@ -67,21 +107,33 @@ func merge(all []netipx.IPRange) []netipx.IPRange {
 
 // idle says whether no packet can match.
 func (c *contents) idle() bool {
-	return (len(c[local4]) == 0 || len(c[remote4]) == 0) && (len(c[local6]) == 0 || len(c[remote6]) == 0)
+	return (len(c[local4]) == 0 || len(c[remote4]) == 0) && (len(c[local6]) == 0 || len(c[remote6]) == 0) && !c.transits()
+}
+
+// transits says whether a packet can match that passes through.
+func (c *contents) transits() bool {
+	return len(c[transit4]) > 0 && len(c[far4]) > 0 || len(c[transit6]) > 0 && len(c[far6]) > 0
+}
+
+// sets is how many sets there are for it.
+func (c *contents) sets() int {
+	if c.transits() {
+		return numSets
+	}
+	return numExempt
 }
 
 // prefixes are the contents as prefixes.
-func (c *contents) prefixes() (local, remote []netip.Prefix) {
-	for i, ranges := range c {
-		for _, r := range ranges {
-			if i == local4 || i == local6 {
-				local = r.AppendPrefixes(local)
-			} else {
-				remote = r.AppendPrefixes(remote)
+func (c *contents) prefixes() (s Sides) {
+	for i, side := range []*[]netip.Prefix{&s.Local, &s.Remote, &s.Transit, &s.Far} {
+		at := i%2 + i/2*numExempt
+		for _, ranges := range [][]netipx.IPRange{c[at], c[at+2]} {
+			for _, r := range ranges {
+				*side = r.AppendPrefixes(*side)
 			}
 		}
 	}
-	return local, remote
+	return s
 }
 
 func (c *contents) equal(d *contents) bool {

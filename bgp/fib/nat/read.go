@@ -39,11 +39,15 @@ func (k *kernel) read() (found, error) {
 		return f, err
 	}
 	f.there = true
-	if !k.shape.hasTable(t) {
+	sets, ok := k.shape.hasTable(t)
+	if !ok {
 		f.strange = errOther
 		return f, nil
 	}
-	f.strange = k.talk(func() error { return k.readWhole(&f.contents) })
+	f.strange = k.talk(func() error { return k.readWhole(sets, &f.contents) })
+	if f.strange == nil && f.sets() != sets {
+		f.strange = errOther // it has what a gateway has, and nothing that would pass
+	}
 	if f.whole = f.strange == nil; !f.whole {
 		f.contents = contents{} // or a part of it
 	}
@@ -54,24 +58,19 @@ var errOther = errors.New("not as we write it")
 
 // readWhole reads what is in the sets of a table that is as it should be. The library hides most error numbers, but whatever
 // it is that cannot be read, to make the table anew is the answer.
-func (k *kernel) readWhole(c *contents) error {
-	chain, err := k.conn.ListChain(k.shape.table, chainName)
-	if err != nil {
-		return fmt.Errorf("chain: %w", err)
-	}
-	rules, err := k.conn.GetRules(k.shape.table, k.shape.chain)
-	if err != nil {
-		return fmt.Errorf("rules: %w", err)
-	}
-	if !k.shape.hasChain(chain) || !k.shape.hasRules(rules) {
-		return errOther
-	}
-	for i, name := range setNames() {
-		set, err := k.conn.GetSetByName(k.shape.table, name)
-		if err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
+func (k *kernel) readWhole(number int, c *contents) error {
+	chains, sets := k.shape.of(number)
+	for _, want := range chains {
+		if err := k.readChain(want); err != nil {
+			return fmt.Errorf("chain %s: %w", want.Name, err)
 		}
-		if !k.shape.hasSet(i, set) {
+	}
+	for i, want := range sets {
+		set, err := k.conn.GetSetByName(k.shape.table, want.Name)
+		if err != nil {
+			return fmt.Errorf("set %s: %w", want.Name, err)
+		}
+		if !sameSet(set, want) {
 			return errOther
 		}
 		all, err := k.conn.GetSetElements(set)
@@ -79,8 +78,24 @@ func (k *kernel) readWhole(c *contents) error {
 			c[i], err = ranges(all)
 		}
 		if err != nil {
-			return fmt.Errorf("elements of set %s: %w", name, err)
+			return fmt.Errorf("elements of set %s: %w", want.Name, err)
 		}
+	}
+	return nil
+}
+
+// readChain looks whether a chain is as it should be.
+func (k *kernel) readChain(want *nftables.Chain) error {
+	chain, err := k.conn.ListChain(k.shape.table, want.Name)
+	if err != nil {
+		return err
+	}
+	rules, err := k.conn.GetRules(k.shape.table, want)
+	if err != nil {
+		return fmt.Errorf("rules: %w", err)
+	}
+	if !sameChain(chain, want) || !sameRules(rules, k.shape.rules(want)) {
+		return errOther
 	}
 	return nil
 }

@@ -14,8 +14,12 @@ import (
 func (w *world) fullSets(t *testing.T) *Exemption {
 	x := w.open(t, Config{})
 	w.watch(t, x)
-	require.NoError(t, x.Set(t.Context(), locals(), append(remotes(), prefixes("198.51.100.0/24", "2001:db8:9::/48")...)))
+	require.NoError(t, x.Set(t.Context(), fullSides()))
 	return x
+}
+
+func fullSides() Sides {
+	return Sides{Local: locals(), Remote: append(remotes(), prefixes("198.51.100.0/24", "2001:db8:9::/48")...)}
 }
 
 func TestSomebodyTouchesTheTable(t *testing.T) {
@@ -41,21 +45,51 @@ func TestSomebodyTouchesTheTable(t *testing.T) {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
 			w := newMasqueraded(t)
-			x := w.fullSets(t)
-			before := x.State()
-			w.sh(t, w.node, strings.ReplaceAll(row.script, "TABLE", "inet underlayd-200"))
-			until(t, "a repair", func() bool { return x.State().Repairs > 0 })
-			until(t, "the whole table", func() bool { return w.has(t, x) })
-			after := x.State()
-			before.Repairs = after.Repairs
-			require.Equal(t, before, after)
-			if !strings.Contains(w.ruleset(t), "masquerade") {
-				w.sh(t, w.node, masquerades)
-			}
-			for _, f := range families() {
-				require.Equal(t, f.pod, w.seenAs(t, w.pod, "udp", f.far))
-			}
+			w.isRepaired(t, w.fullSets(t), row.script)
 		})
+	}
+}
+
+// TestSomebodyTouchesTheTableOfAGateway likewise, what is there only on a gateway.
+func TestSomebodyTouchesTheTableOfAGateway(t *testing.T) {
+	for _, row := range []struct{ what, script string }{
+		{"the table is deleted", "nft delete table TABLE"},
+		{"one rule is deleted", "nft delete rule TABLE prerouting handle $(nft -a list table TABLE | sed -n 's/.*ip saddr @far4 .*handle //p')"},
+		{"a rule of somebody else comes first", "nft insert rule TABLE prerouting accept"},
+		{"a rule takes more than errors", "nft replace rule TABLE prerouting handle $(nft -a list table TABLE | sed -n 's/.*ip daddr @transit4 .*icmp.*handle //p') ip daddr @transit4 ip saddr != @local4 meta l4proto icmp counter notrack"},
+		{"the chain is deleted", "nft flush chain TABLE prerouting; nft delete chain TABLE prerouting"},
+		{"the chain and one of its sets are deleted", "nft flush chain TABLE prerouting\\; delete chain TABLE prerouting\\; delete set TABLE far4"},
+		{"the sets are empty", "for set in far4 far6 transit4 transit6; do nft flush set TABLE $set; done"},
+		{"an element is added", "nft add element TABLE transit4 { 10.10.1.0/24 }"},
+		{"the chain comes after connection tracking", `(echo delete table TABLE; nft list table TABLE | sed "s/filter hook prerouting priority raw/filter hook prerouting priority mangle/") | nft -f -`},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			t.Parallel()
+			w := newMasqueraded(t)
+			x := w.fullSets(t)
+			sides := fullSides()
+			sides.Transit, sides.Far = transits(), remotes()
+			require.NoError(t, x.Set(t.Context(), sides))
+			w.isRepaired(t, x, row.script)
+			require.Equal(t, 6, strings.Count(w.ruleset(t), "notrack"))
+		})
+	}
+}
+
+// isRepaired lets somebody touch the table.
+func (w *world) isRepaired(t *testing.T, x *Exemption, script string) {
+	before := x.State()
+	w.sh(t, w.node, strings.ReplaceAll(script, "TABLE", "inet underlayd-200"))
+	until(t, "a repair", func() bool { return x.State().Repairs > 0 })
+	until(t, "the whole table", func() bool { return w.has(t, x) })
+	after := x.State()
+	before.Repairs = after.Repairs
+	require.Equal(t, before, after)
+	if !strings.Contains(w.ruleset(t), "masquerade") {
+		w.sh(t, w.node, masquerades)
+	}
+	for _, f := range families() {
+		require.Equal(t, f.pod, w.seenAs(t, w.pod, "udp", f.far))
 	}
 }
 
@@ -92,7 +126,7 @@ func TestRepairsThatDoNotLast(t *testing.T) {
 	w.sh(t, w.node, "nft delete table inet underlayd-200")
 	until(t, "a repair", func() bool { return !x.State().Active })
 	require.NotContains(t, w.ruleset(t), "underlayd")
-	require.NoError(t, x.Set(t.Context(), locals(), remotes()))
+	require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 	require.True(t, w.has(t, x))
 	require.True(t, x.State().Active)
 	require.EqualValues(t, fightRepairs, x.State().Repairs)

@@ -54,10 +54,10 @@ type world struct {
 }
 
 const (
-	pod4, node4 = "10.10.1.10", "192.168.0.1"
-	pod6, node6 = "fd00:10:0:1::10", "fd00:fab::1"
-	far4, far6  = "10.20.3.4", "fd00:20::3:4"
-	out4, out6  = "203.0.113.9", "2001:db8::9"
+	pod4, node4      = "10.10.1.10", "192.168.0.1"
+	pod6, node6      = "fd00:10:0:1::10", "fd00:fab::1"
+	farPod4, farPod6 = "10.20.3.4", "fd00:20::3:4"
+	out4, out6       = "203.0.113.9", "2001:db8::9"
 )
 
 func newWorld(t testing.TB) *world {
@@ -218,16 +218,20 @@ func sourceOf(a net.Addr) netip.Addr { return netip.MustParseAddrPort(a.String()
 // dials a connection, whose first packet is the first of a new one, from a namespace.
 func (w *world) dial(t testing.TB, ns netns.NsHandle, network, to string) net.Conn {
 	t.Helper()
-	if !strings.Contains(to, "]:") && strings.Count(to, ":") != 1 {
-		to = net.JoinHostPort(to, "7")
-	}
 	var conn net.Conn
 	do(t, ns, func() (err error) {
-		conn, err = (&net.Dialer{Timeout: 2 * time.Second}).Dial(network, to)
+		conn, err = (&net.Dialer{Timeout: 2 * time.Second}).Dial(network, withPort(to))
 		return err
 	})
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+func withPort(to string) string {
+	if strings.Contains(to, "]:") || strings.Count(to, ":") == 1 {
+		return to
+	}
+	return net.JoinHostPort(to, "7")
 }
 
 // send sends a packet with a number of its own over a connection.
@@ -293,7 +297,7 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 func locals() []netip.Prefix  { return prefixes("10.10.1.0/24", "fd00:10:0:1::/64") }
 func remotes() []netip.Prefix { return prefixes("10.20.0.0/16", "fd00:20::/48") }
 
-// dialFrom opens a connection to the pod from an address of the other cluster and returns which address it is seen as.
+// dialFrom opens a connection to somebody from an address beyond the node and returns which address it is seen as.
 func (w *world) dialFrom(t testing.TB, network, from, to string) string {
 	t.Helper()
 	var conn net.Conn
@@ -302,7 +306,7 @@ func (w *world) dialFrom(t testing.TB, network, from, to string) string {
 		if network == "udp" {
 			d.LocalAddr = &net.UDPAddr{IP: net.ParseIP(from)}
 		}
-		conn, err = d.Dial(network, net.JoinHostPort(to, "7"))
+		conn, err = d.Dial(network, withPort(to))
 		return err
 	})
 	defer conn.Close()
