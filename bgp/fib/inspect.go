@@ -20,7 +20,7 @@ type Host struct {
 	Hash4, Hash6             Setting // what of a packet chooses among several next hops
 	CompatMode               Setting // every route of a rewritten next-hop group is announced
 
-	Links                []HostLink // over which our next hops are reached, by name
+	Links                []HostLink // over which our next hops are reached, and those that were asked for, by name
 	NextHops4, NextHops6 int        // of which each needs a neighbour entry
 	Multipath            bool       // some routes have several next hops
 	Routes               int
@@ -52,9 +52,9 @@ func (s Setting) Is(value int) bool { return s.Known && s.Value == value }
 // holds one poke, and is silent while Run is not running.
 func (t *Table) HostChanged() <-chan struct{} { return t.hostChanged }
 
-// Inspect reads how the host is set up. It takes a few file reads for each link that leads to a next hop. The settings
+// Inspect reads how the host is set up. It takes a few file reads for each link that leads to a next hop or is asked for. The settings
 // are those of the calling thread's network namespace, which in a daemon is the one that Open was called in.
-func (t *Table) Inspect() (Host, error) {
+func (t *Table) Inspect(also ...string) (Host, error) {
 	h, links := t.inspectTable()
 	around, err := t.host.around(links)
 	if err != nil {
@@ -68,7 +68,9 @@ func (t *Table) Inspect() (Host, error) {
 	h.Neighbours6 = setting("ipv6", "neigh", "default", "gc_thresh3")
 	h.Hash4, h.Hash6 = setting("ipv4", "fib_multipath_hash_policy"), setting("ipv6", "fib_multipath_hash_policy")
 	h.CompatMode = setting("ipv4", "nexthop_compat_mode")
-	for _, name := range around.names {
+	names := slices.Concat(around.names, also)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		h.Links = append(h.Links, HostLink{
 			Name:        name,
 			Forwarding4: setting("ipv4", "conf", name, "forwarding"),

@@ -143,8 +143,12 @@ func (a *agent) exempted() nat.Sides {
 // passesThrough says whether packets of pods of other nodes pass through this one, and can be told from those of its own: while
 // it is not known which these are, or a Node has none that is known of, any may be.
 func (a *agent) passesThrough() bool {
-	return a.podsKnown && (len(a.own) > 0 || a.node == nil) && a.config.Node.Gateway == config.True &&
-		slices.ContainsFunc(a.config.BGP.Peers, a.config.Border)
+	return a.podsKnown && (len(a.own) > 0 || a.node == nil) && forwards(a.config)
+}
+
+// forwards says whether this node is a gateway, with somebody to be one to.
+func forwards(c *config.Config) bool {
+	return c.Node.Gateway == config.True && slices.ContainsFunc(c.BGP.Peers, c.Border)
 }
 
 // passing are the pods that packets pass through a gateway between: those of clusters that are reached through gateways, and all

@@ -10,6 +10,7 @@ import (
 
 	"github.com/underlayd/underlayd/bgp/fib/nat"
 	"github.com/underlayd/underlayd/config"
+	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -36,6 +37,51 @@ func TestWhatIsExempt(t *testing.T) {
 	a.converged = true
 	a.exempt(t.Context())
 	require.Equal(t, want, a.exempted(), "until we have converged")
+}
+
+// TestWhatPassesThrough: only where this is a gateway, and never what may be of a pod of this node.
+func TestWhatPassesThrough(t *testing.T) {
+	list := func(texts ...string) (out []netip.Prefix) {
+		for _, text := range texts {
+			out = append(out, netip.MustParsePrefix(text))
+		}
+		return out
+	}
+	for _, row := range []struct {
+		what    string
+		change  func(*agent)
+		transit []netip.Prefix
+		far     []netip.Prefix
+	}{
+		{"of a gateway", func(*agent) {}, list("10.10.0.0/16", "10.20.0.0/16", "10.30.0.0/16"), list("10.20.0.0/16")},
+		{"of a node", func(a *agent) { a.config.Node.Gateway = config.False }, nil, nil},
+		{"of a gateway without peers in other networks", func(a *agent) { a.config.BGP.Peers = a.config.BGP.Peers[:1] }, nil, nil},
+		{"while it is not known which pods are here", func(a *agent) { a.podsKnown, a.own = false, nil }, nil, nil},
+		{"of a Node that has no pod CIDRs", func(a *agent) { a.node, a.own = &k8s.Node{}, nil }, nil, nil},
+		{"of a router without pods", func(a *agent) { a.own = nil }, list("10.10.0.0/16", "10.20.0.0/16", "10.30.0.0/16"), list("10.20.0.0/16")},
+		{"with what an earlier run left", func(a *agent) {
+			a.exemption.left = nat.Sides{Transit: list("10.40.0.0/16"), Far: list("10.40.0.0/16")}
+		}, list("10.10.0.0/16", "10.20.0.0/16", "10.30.0.0/16", "10.40.0.0/16"), list("10.20.0.0/16", "10.40.0.0/16")},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			a := &agent{
+				config: &config.Config{
+					NATExemption: true, Cluster: config.Cluster{PodCIDRs: list("10.10.0.0/16"), Networks: []string{"dc1"}},
+					Node: config.Node{Gateway: config.True},
+					Clusters: []config.RemoteCluster{
+						{Name: "west", Networks: []string{"dc2"}, PodCIDRs: list("10.20.0.0/16")}, {Name: "north", Networks: []string{"dc1"}, PodCIDRs: list("10.30.0.0/16")},
+					},
+					BGP: config.BGP{Peers: []config.Peer{{Name: "east-1"}, {Name: "west-gw-1", Network: "dc2"}}},
+				},
+				podsKnown: true, own: list("10.10.1.0/24"), exemption: &exemption{},
+			}
+			row.change(a)
+			got := a.exempted()
+			require.Equal(t, row.transit, got.Transit)
+			require.Equal(t, row.far, got.Far)
+			require.Equal(t, a.own, got.Own)
+		})
+	}
 }
 
 // TestAKernelWithoutNAT: the daemon runs, and says what is missing if somebody wants it.

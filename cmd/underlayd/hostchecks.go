@@ -39,7 +39,10 @@ type hostChecks struct {
 	mu    sync.Mutex // guards what follows: the agent tells uses, the status socket asks for found
 	uses  families
 	pools []netip.Prefix // of which it matters whether something is routed inside
-	found []finding
+	// Whether this node is a gateway, and some nodes of its own cluster, whose packets it forwards.
+	gateway bool
+	nodes   []netip.Addr
+	found   []finding
 	// routed are those pools inside of which somebody else has had a route to another host.
 	routed map[netip.Prefix]bool
 }
@@ -58,7 +61,10 @@ func familiesOf(c *config.Config) (f families) {
 }
 
 func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) *hostChecks {
-	return &hostChecks{kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), uses: familiesOf(c), pools: announcedPrefixes(aggregates(c)), routed: map[netip.Prefix]bool{}}
+	return &hostChecks{
+		kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), routed: map[netip.Prefix]bool{},
+		uses: familiesOf(c), pools: announcedPrefixes(aggregates(c)), gateway: forwards(c), nodes: behind(c),
+	}
 }
 
 // use takes a new configuration in. Nil checks nothing.
@@ -67,9 +73,35 @@ func (h *hostChecks) use(c *config.Config) {
 		return
 	}
 	h.mu.Lock()
-	h.uses, h.pools = familiesOf(c), announcedPrefixes(aggregates(c))
+	h.uses, h.pools, h.gateway, h.nodes = familiesOf(c), announcedPrefixes(aggregates(c)), forwards(c), behind(c)
 	h.mu.Unlock()
 	poke(h.again)
+}
+
+// behindEnough nodes show which links lead to all of them.
+const behindEnough = 8
+
+// behind are nodes that a gateway forwards for.
+func behind(c *config.Config) (nodes []netip.Addr) {
+	if !forwards(c) {
+		return nil
+	}
+	for _, p := range c.BGP.Peers {
+		if len(nodes) < behindEnough && c.BGP.Internal(p) && !c.Border(p) && p.Address.IsValid() {
+			nodes = append(nodes, p.Address)
+		}
+	}
+	return nodes
+}
+
+// inwards are the links that lead to some nodes. Where there is no way to a node, something else says so.
+func (h *hostChecks) inwards(nodes []netip.Addr) (links []string) {
+	for _, node := range nodes {
+		if link, _, _, err := h.kernel.LocalAddresses(node); err == nil && !slices.Contains(links, link) {
+			links = append(links, link)
+		}
+	}
+	return links
 }
 
 // Run looks at once, whenever the kernel announces a change, and now and then, until ctx is cancelled.
@@ -122,14 +154,17 @@ func (h *hostChecks) lookInside() {
 
 func (h *hostChecks) look() {
 	h.lookInside()
-	host, err := h.kernel.Inspect()
+	h.mu.Lock()
+	nodes := h.nodes
+	h.mu.Unlock()
+	host, err := h.kernel.Inspect(h.inwards(nodes)...)
 	if err != nil {
 		h.log.WithError(err).Warn("the host's settings could not be read; looking again later")
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(judgeHost(host, h.uses), time.Now())
+	h.note(judgeHost(host, h.uses, h.gateway), time.Now())
 }
 
 // note keeps what was found and logs what is news.

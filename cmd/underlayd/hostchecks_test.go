@@ -101,7 +101,7 @@ func TestWhatIsSaidOfAHost(t *testing.T) {
 			c.change(&h)
 			var got []string
 			keys := map[string]bool{}
-			for _, f := range judgeHost(h, c.uses) {
+			for _, f := range judgeHost(h, c.uses, false) {
 				got = append(got, string(f.severity)+" "+f.message)
 				require.False(t, keys[f.key], "the key %q is not unique", f.key)
 				keys[f.key] = true
@@ -109,6 +109,19 @@ func TestWhatIsSaidOfAHost(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
+}
+
+func TestWhatIsSaidOfAGateway(t *testing.T) {
+	h := soundHost()
+	require.Empty(t, judgeHost(h, families{v4: true, v6: true}, true))
+	h.Links = h.Links[:1]
+	h.Links[0].ReversePath.Value = 1
+	found := judgeHost(h, families{v4: true, v6: true}, true)
+	require.Len(t, found, 1, "although it has one link: the CNI may have another way to the pods")
+	require.Equal(t, status.Warning, found[0].severity)
+	require.Equal(t, "net.ipv4.conf.eth1.rp_filter is 1 and this node is a gateway: a packet that comes in over one of eth1, while the route back "+
+		"to its source leaves by another link, by a tunnel of the CNI too, is dropped without a trace; sysctl -w net.ipv4.conf.eth1.rp_filter=2",
+		found[0].message)
 }
 
 func TestAFindingIsLoggedOnceAndWhenItIsSettled(t *testing.T) {

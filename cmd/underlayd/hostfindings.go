@@ -11,12 +11,12 @@ import (
 // manyAnnounced is how many routes the kernel must announce for somebody to wait for it.
 const manyAnnounced = 10_000
 
-// judgeHost says what of the host's set-up matters, for pods of the families in use.
-func judgeHost(h fib.Host, uses families) []finding {
+// judgeHost says what of the host's set-up matters, for pods of the families in use, and on a gateway.
+func judgeHost(h fib.Host, uses families, gateway bool) []finding {
 	var j judgement
 	if uses.v4 {
 		j.forwarding4(&h)
-		j.reversePath(&h)
+		j.reversePath(&h, gateway)
 		j.neighbours("IPv4", h.NextHops4, h.Neighbours4)
 		j.hash(&h, h.Hash4)
 		j.rule("ip", h.Unruled4, h.Table)
@@ -80,10 +80,11 @@ func (j *judgement) forwarding6(h *fib.Host) {
 	}
 }
 
-// reversePath: with one link the way there and the way back are the same.
-func (j *judgement) reversePath(h *fib.Host) {
+// reversePath: with one link the way there and the way back are the same, unless this is a gateway: nodes send it packets over
+// the link that they share, and it may have a tunnel of the CNI to their pods.
+func (j *judgement) reversePath(h *fib.Host, gateway bool) {
 	const strict, loose = 1, 2
-	if len(h.Links) < 2 {
+	if len(h.Links) < 2 && !gateway {
 		return
 	}
 	var links, commands []string
@@ -102,6 +103,12 @@ func (j *judgement) reversePath(h *fib.Host) {
 		links, commands = append(links, l.Name), append(commands, set(l.ReversePath, loose))
 	}
 	if links == nil {
+		return
+	}
+	if gateway {
+		j.say(status.Warning, "rp_filter", "%s is 1 and this node is a gateway: a packet that comes in over one of %s, while the route back to "+
+			"its source leaves by another link, by a tunnel of the CNI too, is dropped without a trace; %s",
+			first.Name, strings.Join(links, ", "), strings.Join(commands, "; "))
 		return
 	}
 	j.say(status.Warning, "rp_filter", "%s is 1 and next hops are reached over %d links: a packet that comes in over one of %s, "+

@@ -96,7 +96,7 @@ func TestPodsKeepTheirAddressBesideACNI(t *testing.T) {
 		require.Equal(t, both, tables(t, n))
 		s := stateOf(t, n)
 		require.Empty(t, s.Problems)
-		require.Equal(t, "{Active underlayd-200 2 2 0}", fmt.Sprint(s.NATExemption))
+		require.Equal(t, "{Active underlayd-200 2 2 0 0 0}", fmt.Sprint(s.NATExemption))
 		require.Contains(t, output(t, n, "underlayd", "status"),
 			"2 ranges of pods keep their addresses towards 2 ranges of other clusters (table inet underlayd-200), 0 repairs")
 		metrics, err := n.Ask(t.Context(), "/run/underlayd/underlayd.sock", "/metrics")

@@ -50,6 +50,8 @@ type state struct {
 		Table   string `json:"table"`
 		Local   int    `json:"local"`
 		Remote  int    `json:"remote"`
+		Transit int    `json:"transit"`
+		Far     int    `json:"far"`
 		Repairs uint64 `json:"repairs"`
 	} `json:"natExemption"`
 	Problems []problem `json:"problems"`
