@@ -76,6 +76,14 @@ func (x *exemption) close() {
 	}
 }
 
+// drops names chains that drop forwarded packets by default.
+func (x *exemption) drops() []string {
+	if x.nat == nil {
+		return nil
+	}
+	return x.nat.Drops()
+}
+
 // news says whether its state has changed since it was asked last.
 func (x *exemption) news() bool {
 	if x.nat == nil {

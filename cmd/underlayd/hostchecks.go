@@ -33,6 +33,7 @@ type finding struct {
 // hostChecks looks, and only looks, whether the host is set up so that our routes carry traffic.
 type hostChecks struct {
 	kernel *fib.Table
+	drops  func() []string // chains that drop forwarded packets by default
 	log    logrus.FieldLogger
 	again  chan struct{}
 
@@ -40,9 +41,10 @@ type hostChecks struct {
 	uses  families
 	pools []netip.Prefix // of which it matters whether something is routed inside
 	// Whether this node is a gateway, and some nodes of its own cluster, whose packets it forwards.
-	gateway bool
-	nodes   []netip.Addr
-	found   []finding
+	gateway   bool
+	untracked bool // what it forwards
+	nodes     []netip.Addr
+	found     []finding
 	// routed are those pools inside of which somebody else has had a route to another host.
 	routed map[netip.Prefix]bool
 }
@@ -61,10 +63,12 @@ func familiesOf(c *config.Config) (f families) {
 }
 
 func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) *hostChecks {
-	return &hostChecks{
+	h := &hostChecks{
 		kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), routed: map[netip.Prefix]bool{},
-		uses: familiesOf(c), pools: announcedPrefixes(aggregates(c)), gateway: forwards(c), nodes: behind(c),
+		drops: func() []string { return nil },
 	}
+	h.use(c)
+	return h
 }
 
 // use takes a new configuration in. Nil checks nothing.
@@ -73,7 +77,8 @@ func (h *hostChecks) use(c *config.Config) {
 		return
 	}
 	h.mu.Lock()
-	h.uses, h.pools, h.gateway, h.nodes = familiesOf(c), announcedPrefixes(aggregates(c)), forwards(c), behind(c)
+	h.uses, h.pools = familiesOf(c), announcedPrefixes(aggregates(c))
+	h.gateway, h.untracked, h.nodes = forwards(c), forwards(c) && c.NATExemption, behind(c)
 	h.mu.Unlock()
 	poke(h.again)
 }
@@ -155,8 +160,12 @@ func (h *hostChecks) lookInside() {
 func (h *hostChecks) look() {
 	h.lookInside()
 	h.mu.Lock()
-	nodes := h.nodes
+	nodes, untracked := h.nodes, h.untracked
 	h.mu.Unlock()
+	var drops []string
+	if untracked {
+		drops = h.drops()
+	}
 	host, err := h.kernel.Inspect(h.inwards(nodes)...)
 	if err != nil {
 		h.log.WithError(err).Warn("the host's settings could not be read; looking again later")
@@ -164,7 +173,7 @@ func (h *hostChecks) look() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(judgeHost(host, h.uses, h.gateway), time.Now())
+	h.note(append(judgeHost(host, h.uses, h.gateway), judgeForward(drops)...), time.Now())
 }
 
 // note keeps what was found and logs what is news.

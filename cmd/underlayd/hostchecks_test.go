@@ -122,6 +122,11 @@ func TestWhatIsSaidOfAGateway(t *testing.T) {
 	require.Equal(t, "net.ipv4.conf.eth1.rp_filter is 1 and this node is a gateway: a packet that comes in over one of eth1, while the route back "+
 		"to its source leaves by another link, by a tunnel of the CNI too, is dropped without a trace; sysctl -w net.ipv4.conf.eth1.rp_filter=2",
 		found[0].message)
+	require.Empty(t, judgeForward(nil))
+	found = judgeForward([]string{"ip filter FORWARD", "inet filter forward"})
+	require.Len(t, found, 1)
+	require.Empty(t, found[0].severity, "there may be rules that accept it")
+	require.Contains(t, found[0].message, "what no rule accepts is dropped by ip filter FORWARD, inet filter forward: ")
 }
 
 func TestAFindingIsLoggedOnceAndWhenItIsSettled(t *testing.T) {

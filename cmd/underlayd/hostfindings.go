@@ -34,6 +34,16 @@ func judgeHost(h fib.Host, uses families, gateway bool) []finding {
 	return j.found
 }
 
+// judgeForward says what chains have to let through on a gateway.
+func judgeForward(drops []string) []finding {
+	var j judgement
+	if len(drops) > 0 {
+		j.say("", "forward", "what no rule accepts is dropped by %s: packets that pass through this gateway are not tracked, so that being established "+
+			"does not let them through; rules have to accept them by their addresses, in both directions, as flannel's do", strings.Join(drops, ", "))
+	}
+	return j.found
+}
+
 type judgement struct{ found []finding }
 
 func (j *judgement) say(severity status.Severity, key, format string, args ...any) {

@@ -205,6 +205,7 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	a.exemption = openExemption(a.config, a.log)
 	group.Go(func() error { return a.exemption.Run(ctx) })
 	a.host = newHostChecks(a.kernel, a.config, a.log)
+	a.host.drops = a.exemption.drops
 	group.Go(func() error { return a.host.Run(ctx) })
 	a.recall()
 	if err := a.connect(); err != nil {

@@ -160,18 +160,16 @@ func TestTransit(t *testing.T) {
 			c.learns(t, to)
 		}
 	})
+	step(t, "what may stand in the way on a gateway is said", func(t *testing.T) {
+		c.obstructed(t)
+		c.sees(t, east, west)
+	})
 	step(t, "the daemon of a gateway is killed and started again", func(t *testing.T) {
 		n := c.Node("east-gw-1")
 		before := handles(output(t, n, "nft", "-a", "list", "table", "inet", "underlayd-200"))
 		require.NoError(t, n.Process("underlayd").Kill())
 		c.sees(t, east, west)
-		require.NoError(t, n.Launch(t.Context()))
-		is(t, n, "converged", func(s state) error {
-			if s.Phase != "Ready" {
-				return errors.New("the phase is " + s.Phase)
-			}
-			return hasCondition("True", "RoutesInstalled")(s)
-		})
+		c.returns(t, n)
 		c.sees(t, east, west)
 		require.Equal(t, before, handles(output(t, n, "nft", "-a", "list", "table", "inet", "underlayd-200")), "taken over as it was")
 	})
@@ -181,6 +179,36 @@ func TestTransit(t *testing.T) {
 		output(t, c.Node("east-gw-2"), "underlayd", "drain", "--cancel", "--wait")
 		is(t, c.Node("east-gw-2"), "Active", exemption("Active"))
 		c.sees(t, east, west)
+	})
+}
+
+// obstructed sets up one gateway so that packets may not pass, and takes back what would stop them.
+func (c *crossing) obstructed(t *testing.T) {
+	t.Helper()
+	n := c.Node("west-gw-1")
+	output(t, n, "iptables-nft", "-A", "FORWARD", "-j", "ACCEPT")
+	output(t, n, "iptables-nft", "-P", "FORWARD", "DROP")
+	output(t, n, "sysctl", "-qw", "net.ipv4.conf.eth1.rp_filter=1") // towards its own nodes: no next hop of ours is there
+	is(t, n, "complaining", says("host, rp_filter", "net.ipv4.conf.eth1.rp_filter is 1 and this node is a gateway"))
+	require.Contains(t, output(t, n, "underlayd", "status"), "what no rule accepts is dropped by ip filter FORWARD: ")
+	output(t, n, "sysctl", "-qw", "net.ipv4.conf.eth1.rp_filter=0")
+	is(t, n, "content", func(s state) error {
+		if why := s.blames("host, rp_filter"); why != "" {
+			return errors.New(why)
+		}
+		return nil
+	})
+}
+
+// returns starts a daemon again and waits until it has converged.
+func (c *crossing) returns(t *testing.T, n *containerlab.Node) {
+	t.Helper()
+	require.NoError(t, n.Launch(t.Context()))
+	is(t, n, "converged", func(s state) error {
+		if s.Phase != "Ready" {
+			return errors.New("the phase is " + s.Phase)
+		}
+		return hasCondition("True", "RoutesInstalled")(s)
 	})
 }
 
