@@ -70,9 +70,10 @@ type fixture struct {
 	name   string
 	rest   *rest.Config
 	pace   k8s.Pace
-	// confirm and had are ConfirmAfter and PodCIDRs of the agent's Config.
+	// confirm, had and source are ConfirmAfter, PodCIDRs and Source of the agent's Config.
 	confirm time.Duration
 	had     []netip.Prefix
+	source  k8s.Source
 }
 
 // quick is a pace for tests that are about something else.
@@ -128,7 +129,7 @@ func (f *fixture) agent(wrap func(http.RoundTripper) http.RoundTripper) *k8s.Nod
 	log := logrus.New()
 	log.SetOutput(testWriter{f.t})
 	log.SetLevel(logrus.DebugLevel)
-	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace, ConfirmAfter: f.confirm, PodCIDRs: f.had})
+	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace, ConfirmAfter: f.confirm, PodCIDRs: f.had, Source: f.source})
 	require.NoError(f.t, err)
 	return n
 }

@@ -21,6 +21,9 @@ type belief struct {
 	// doubts are the CIDRs that the API no longer names, with the time since when.
 	doubts map[netip.Prefix]time.Time
 	why    string // what the API says instead
+	// from is where each of cidrs was read, and place where the last reading was.
+	from  map[netip.Prefix]Source
+	place string
 	// suspect is since when the watch may not show the Node as it is: it showed one that
 	// is older than the last, or was broken, and the store may be another one now.
 	suspect time.Time
@@ -28,9 +31,10 @@ type belief struct {
 
 // reading is the Node's pod CIDRs by one answer of the API.
 type reading struct {
-	cidrs []netip.Prefix
-	err   error  // entries that are no CIDR
-	none  string // why there are no CIDRs at all
+	source Source
+	cidrs  []netip.Prefix
+	err    error  // entries that are no CIDR
+	none   string // why there are no CIDRs at all
 }
 
 // known says whether the pod CIDRs are known, be it that there are none.
@@ -42,6 +46,10 @@ func (b *belief) known() bool { return !errors.Is(b.err, ErrNotSynced) }
 func (b *belief) read(r reading, now time.Time, confirmed time.Duration) {
 	b.suspect = time.Time{}
 	doubts, kept := map[netip.Prefix]time.Time{}, slices.Clone(r.cidrs)
+	from := make(map[netip.Prefix]Source, len(r.cidrs))
+	for _, prefix := range r.cidrs {
+		from[prefix] = r.source
+	}
 	for _, prefix := range b.cidrs {
 		if slices.Contains(r.cidrs, prefix) {
 			continue
@@ -50,17 +58,17 @@ func (b *belief) read(r reading, now time.Time, confirmed time.Duration) {
 		if doubted && confirmed > 0 && now.Sub(since) >= confirmed && r.err == nil {
 			continue
 		}
-		if !doubted {
+		if !doubted || confirmed > 0 && r.err != nil { // an odd entry is not asked about without a pause
 			since = now
 		}
-		doubts[prefix] = since
+		doubts[prefix], from[prefix] = since, b.from[prefix]
 		kept = append(kept, prefix)
 	}
 	had := len(b.cidrs) > 0
 	slices.SortFunc(kept, comparePrefix)
-	b.cidrs, b.doubts = kept, doubts
+	b.cidrs, b.doubts, b.from, b.place = kept, doubts, from, r.source.place()
 	if b.why = r.none; b.why == "" && len(doubts) > 0 {
-		b.why = "it has " + join(r.cidrs)
+		b.why = "it has " + few(r.cidrs)
 	}
 	switch {
 	case len(r.cidrs) > 0 || r.err != nil, had && len(kept) == 0: // confirmed: there are none
@@ -76,6 +84,15 @@ func (b *belief) read(r reading, now time.Time, confirmed time.Duration) {
 func (b *belief) mistrust(now time.Time) {
 	if b.suspect.IsZero() {
 		b.suspect = now
+	}
+}
+
+// postpone notes that a reading past every cache could decide nothing: the next one is as far away
+// as the first was.
+func (b *belief) postpone(now time.Time) {
+	b.suspect = time.Time{}
+	for prefix := range b.doubts {
+		b.doubts[prefix] = now
 	}
 }
 
@@ -103,7 +120,7 @@ func (b *belief) doubt() error {
 		list = append(list, prefix)
 	}
 	slices.SortFunc(list, comparePrefix)
-	return fmt.Errorf("pod CIDRs %s are gone from the Node (%s): kept until a second reading confirms it", join(list), b.why)
+	return fmt.Errorf("pod CIDRs %s are gone from %s (%s): kept until a second reading confirms it", join(list), b.place, b.why)
 }
 
 func join(list []netip.Prefix) string {

@@ -118,12 +118,12 @@ func TestAnOlderNodeIsNotTakenUntilTheStoreShowsIt(t *testing.T) {
 	require.NotZero(t, due)
 
 	n.observe(version("13", "newer"))
-	n.confirm(version("11", "old"), seen, time.Second)
+	n.confirm(second{node: version("11", "old")}, seen, time.Second)
 	require.Equal(t, "newer", says(), "the watch showed more while the store was read")
 
 	n.observe(version("11", "old"))
 	_, seen = n.unconfirmed(time.Second)
-	n.confirm(version("11", "old"), seen, time.Second)
+	n.confirm(second{node: version("11", "old")}, seen, time.Second)
 	require.Equal(t, "old", says(), "versions went back for good")
 	due, _ = n.unconfirmed(time.Second)
 	require.Zero(t, due)

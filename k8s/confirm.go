@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,14 +61,67 @@ func (c *confirmer) step(ctx context.Context) time.Duration {
 	if isAbsent(err, c.n.name) {
 		node, err = nil, nil
 	}
+	var facts map[Source]evidence
+	if err == nil {
+		facts, err = c.kinds(ctx)
+	}
+	if ctx.Err() != nil {
+		return idle
+	}
 	if err != nil {
 		c.backoff.failed(time.Now(), retryAfter(err))
 		c.n.unread(fmt.Errorf("read node %s: %w", c.n.name, err))
 		return time.Until(c.backoff.until)
 	}
 	c.backoff.reset()
-	c.n.confirm(node, seen, c.after)
+	c.n.confirm(second{node, facts}, seen, c.after)
 	return 0
+}
+
+// second is a reading past every cache: the Node, nil when there is none, and what the kinds
+// that were read again show.
+type second struct {
+	node  *corev1.Node
+	facts map[Source]evidence
+}
+
+// kinds reads the objects that pod CIDRs may come from, if some are in doubt. If there may be
+// another store it only has those watches begin anew that are ahead of it: to read all of
+// some thousand objects on each node after each outage of the API would be an outage by itself.
+func (c *confirmer) kinds(ctx context.Context) (map[Source]evidence, error) {
+	facts := map[Source]evidence{}
+	again, doubts := c.n.asked()
+	for _, k := range again {
+		if doubts {
+			fact, err := k.readAgain(ctx)
+			if err != nil {
+				return nil, err
+			}
+			facts[k.source] = fact
+			continue
+		}
+		behind, err := k.behind(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if behind {
+			poke(k.wake)
+		}
+	}
+	return facts, nil
+}
+
+// asked returns the kinds whose objects decide about pod CIDRs and can be read, and whether pod
+// CIDRs are in doubt.
+func (n *Node) asked() (again []*kindWatch, doubts bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, k := range n.kinds {
+		if fact := n.facts[k.source]; slices.Contains(n.source.candidates(), k.source) && fact.known {
+			again = append(again, k)
+		}
+	}
+	return again, len(n.belief.doubts) > 0
 }
 
 // isAbsent reports whether an error is the API's own word that there is no such Node.
@@ -102,14 +157,15 @@ func (n *Node) unread(err error) {
 	n.problem(confirming, err)
 }
 
-// confirm takes a Node that was read past every cache, nil when there is none. If the
-// watch showed something else meanwhile, that may be newer, and the next reading decides.
-func (n *Node) confirm(node *corev1.Node, seen uint64, after time.Duration) {
+// confirm takes a reading past every cache. If a watch showed something else meanwhile, that
+// may be newer, and the next reading decides.
+func (n *Node) confirm(r second, seen uint64, after time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.problem(confirming, nil)
 	n.contact()
 	if n.seen == seen {
-		n.take(node, after)
+		maps.Copy(n.facts, r.facts)
+		n.take(r.node, after)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/flowcontrol"
@@ -73,10 +74,11 @@ func Connect(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// client speaks to the two API groups the agent needs. client-go's full
+// client speaks to the two API groups the agent needs, and reads objects of others. client-go's full
 // clientset would register every type of Kubernetes: 20 MB for one Node.
 type client struct {
 	core, coordination *rest.RESTClient
+	objects            *rest.RESTClient // of any group, as client-go's dynamic client speaks with it
 	parameters         runtime.ParameterCodec
 	http               *http.Client
 }
@@ -111,5 +113,15 @@ func newClient(given *rest.Config) (*client, error) {
 	if c.coordination, err = group("/apis", coordinationv1.SchemeGroupVersion); err != nil {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
+	if c.objects, err = rest.UnversionedRESTClientForConfigAndClient(objectConfig(config), c.http); err != nil {
+		return nil, fmt.Errorf("kubernetes client: %w", err)
+	}
 	return c, nil
+}
+
+// objectConfig has objects decoded without a type, in JSON: others' kinds have no protobuf.
+func objectConfig(config *rest.Config) *rest.Config {
+	out := dynamic.ConfigFor(config)
+	out.APIPath, out.GroupVersion = "/apis", nil
+	return out
 }

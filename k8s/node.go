@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -33,6 +34,8 @@ type Config struct {
 	// PodCIDRs are those that an earlier run last had. They are given up like any
 	// others: when the API has said twice that they are not the Node's.
 	PodCIDRs []netip.Prefix
+	// Source is where pod CIDRs are read; empty: SourceNode.
+	Source Source
 	// Labels are those that an earlier run last knew; nil: it knew none, or there was
 	// no such run. Not changed.
 	Labels map[string]string
@@ -58,9 +61,13 @@ type Node struct {
 	vouch           chan struct{} // for the Lease: the Node says what it should
 	doubtful        chan struct{} // for the confirmer: pod CIDRs or versions went back
 	confirmAfter    time.Duration
+	kinds           []*kindWatch // of objects that hold pod CIDRs
 
 	mu sync.Mutex // guards all below
 
+	source  Source              // as configured
+	chosen  Source              // that is used; empty: none yet
+	facts   map[Source]evidence // of each source
 	belief  belief
 	labels  labelBelief
 	current *live    // nil: unknown or deleted
@@ -73,13 +80,19 @@ type Node struct {
 	pendingSince      time.Time
 
 	stats    Stats
-	problems [4]error // by source
+	problems [sources]error // by source
 }
 
 // New makes a Node; it sends nothing. An error means an unusable Config.
 func New(config Config) (*Node, error) {
 	if config.REST == nil || config.NodeName == "" || config.Log == nil {
 		return nil, errors.New("kubernetes: REST, NodeName and Log are required")
+	}
+	if config.Source == "" {
+		config.Source = SourceNode
+	}
+	if !config.Source.Valid() {
+		return nil, fmt.Errorf("kubernetes: no such source of pod CIDRs: %q", config.Source)
 	}
 	client, err := newClient(config.REST)
 	if err != nil {
@@ -91,10 +104,16 @@ func New(config Config) (*Node, error) {
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
 		doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
+		source: config.Source, facts: map[Source]evidence{},
 	}
+	n.kinds = []*kindWatch{newKindWatch(n, blockAffinities()), newKindWatch(n, ciliumNodes())}
 	n.labels.all = config.Labels
 	n.belief.cidrs = slices.Clone(config.PodCIDRs)
 	slices.SortFunc(n.belief.cidrs, comparePrefix)
+	n.belief.from = map[netip.Prefix]Source{}
+	for _, prefix := range n.belief.cidrs {
+		n.belief.from[prefix] = SourceLastRun
+	}
 	n.belief.err = fmt.Errorf("not read from the API yet: %w", ErrNotSynced)
 	if n.confirmAfter <= 0 {
 		n.confirmAfter = defaultConfirmAfter
@@ -116,6 +135,9 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() { newPublisher(n.desk(), n.pace).run(ctx, n.wake, n.back) })
 	parts.Go(func() { newLease(n).run(ctx, n.vouch) })
 	parts.Go(func() { newConfirmer(n, n.confirmAfter).run(ctx, n.doubtful) })
+	for _, k := range n.kinds {
+		parts.Go(func() { k.run(ctx) })
+	}
 	parts.Wait()
 	return nil
 }
@@ -173,39 +195,15 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	n.seen++
 	n.stats.NodeExists = node != nil
 	n.current = nil
-	r, relabelled := reading{none: "no such Node"}, false
 	if node != nil {
-		relabelled = n.takeLabels(node, confirmed)
+		if n.takeLabels(node, confirmed) {
+			poke(n.changed)
+		}
 		n.current = newLive(node)
-		if r.cidrs, r.err = podCIDRs(&node.Spec); len(r.cidrs) == 0 && r.err == nil {
-			r.none = "no pod CIDRs assigned yet"
-		} else {
-			r.none = ""
-		}
 	}
-	before, doubts := n.belief, len(n.belief.doubts)
-	n.belief.read(r, time.Now(), confirmed)
-	n.stats.Synced = n.belief.known()
-	if relabelled || !slices.Equal(before.cidrs, n.belief.cidrs) || errorText(before.err) != errorText(n.belief.err) {
-		poke(n.changed)
-	}
-	switch doubt := n.belief.doubt(); {
-	case doubt != nil:
-		if len(n.belief.doubts) != doubts {
-			n.log.WithField("node", n.name).Warn(doubt.Error())
-		}
-		poke(n.doubtful)
-	case doubts > 0:
-		n.log.WithField("node", n.name).WithField("podCIDRs", n.belief.cidrs).Info("pod CIDRs of the Node are certain again")
-	}
+	maps.Copy(n.facts, nodeEvidence(node))
+	n.settle(confirmed)
 	poke(n.wake)
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }
 
 // outdated reports whether a Node is an older version of the one before. The watch runs

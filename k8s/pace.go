@@ -24,6 +24,9 @@ type Pace struct {
 	// Renew is the time between renewals of the Lease (10 s); the Lease lasts
 	// four times as long.
 	Renew time.Duration
+	// Discover is the time between looks for a kind that the API does not serve, or
+	// does not let us read (60 s).
+	Discover time.Duration
 }
 
 func (p Pace) withDefaults() Pace {
@@ -37,6 +40,7 @@ func (p Pace) withDefaults() Pace {
 	fill(&p.Floor, time.Second)
 	fill(&p.MaxBackoff, 15*time.Second)
 	fill(&p.Renew, 10*time.Second)
+	fill(&p.Discover, time.Minute)
 	if p.Ahead <= 0 {
 		p.Ahead = 3
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -61,7 +62,7 @@ func (m *Members) watch(ctx context.Context) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			follow(round, m.source(), memberStore{m}, following{log: m.log, backoff: m.pace.MaxBackoff})
+			follow(round, m.source(), memberStore{m}, following{log: m.log, backoff: m.pace.MaxBackoff, expected: &corev1.Node{}})
 		}()
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -22,8 +23,15 @@ type Stats struct {
 	// LastWrite is the last of Writes, LastContact the last good answer of the
 	// API; zero: never.
 	LastWrite, LastContact time.Time
+	// Source is where pod CIDRs are read now; empty: it is not decided yet.
+	Source Source
+	// WaitingFor says why pod CIDRs are not known; empty once they are.
+	WaitingFor string
+	// Disagreement says which pods have addresses that are not advertised, by other
+	// sources than that one; empty: none.
+	Disagreement string
 	// Problem joins what fails at present: the watch, a write, the Lease, the second
-	// reading of pod CIDRs; and what such a reading has still to confirm. Nil when all
+	// reading of pod CIDRs, a kind that holds them; and what such a reading has still to confirm. Nil when all
 	// is well.
 	Problem error
 }
@@ -36,9 +44,14 @@ const (
 	publishing
 	leasing
 	confirming
+	calico
+	cilium
+	sources // how many there are
 )
 
-func (s source) String() string { return [...]string{"watch", "publish", "lease", "confirm"}[s] }
+func (s source) String() string {
+	return [...]string{"watch", "publish", "lease", "confirm", "calico", "cilium"}[s]
+}
 
 // Stats returns the present figures.
 func (n *Node) Stats() Stats {
@@ -46,6 +59,9 @@ func (n *Node) Stats() Stats {
 	defer n.mu.Unlock()
 	stats := n.stats
 	stats.Pending = stats.Pending || n.number > n.published
+	if !n.belief.known() {
+		stats.WaitingFor = strings.TrimSuffix(n.belief.err.Error(), ": "+ErrNotSynced.Error())
+	}
 	stats.Problem = errors.Join(n.belief.doubt(), errors.Join(n.problems[:]...))
 	return stats
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -35,26 +36,32 @@ func (n *Node) watch(ctx context.Context) {
 			return events, err
 		},
 	}
-	follow(ctx, source, nodeStore{n}, following{log: n.log.WithField("node", n.name), backoff: n.pace.MaxBackoff})
+	follow(ctx, source, nodeStore{n}, following{log: n.log.WithField("node", n.name), backoff: n.pace.MaxBackoff, expected: &corev1.Node{}})
 }
 
-// following is how Nodes are followed.
+// following is how objects are followed.
 type following struct {
-	log     logrus.FieldLogger
-	backoff time.Duration // the longest
+	log      logrus.FieldLogger
+	backoff  time.Duration // the longest
+	expected runtime.Object
+	// reflector, unless nil, is where to put who does it.
+	reflector *atomic.Pointer[cache.Reflector]
 }
 
 // follow has the store know what the source says until ctx ends.
 func follow(ctx context.Context, source *cache.ListWatch, store cache.ReflectorStore, how following) {
 	logger := logr.New(logSink{how.log})
 	const first = 500 * time.Millisecond
-	reflector := cache.NewReflectorWithOptions(source, &corev1.Node{}, store, cache.ReflectorOptions{
+	reflector := cache.NewReflectorWithOptions(source, how.expected, store, cache.ReflectorOptions{
 		Name: "node", Logger: &logger,
 		Backoff: &wait.Backoff{
 			Duration: first, Cap: how.backoff, Factor: 2, Jitter: 0.5,
 			Steps: int(math.Ceil(math.Log2(float64(how.backoff)/float64(first)))) + 1,
 		},
 	})
+	if how.reflector != nil {
+		how.reflector.Store(reflector)
+	}
 	reflector.RunWithContext(klog.NewContext(ctx, logger))
 }
 
