@@ -243,9 +243,24 @@ const (
 type Kubernetes struct {
 	Enabled    Tristate
 	Kubeconfig string // empty: the service account of the pod
+	// PodCIDRSource is where the node's pod CIDRs are read. Those of Node.PodCIDRs come before all.
+	PodCIDRSource PodCIDRSource
 	// ConfirmAfter is how long pod CIDRs that the Node no longer names are kept before it is asked again.
 	ConfirmAfter time.Duration
 }
+
+// PodCIDRSource is one of those that k8s knows.
+type PodCIDRSource string
+
+// The values of a PodCIDRSource.
+const (
+	SourceAuto       PodCIDRSource = "auto"        // the first that shows something for the node: calico, cilium, ovn, kube-router, node
+	SourceNode       PodCIDRSource = "node"        // Node.spec.podCIDRs
+	SourceCalico     PodCIDRSource = "calico"      // Calico's block affinities
+	SourceCilium     PodCIDRSource = "cilium"      // the CiliumNode
+	SourceOVN        PodCIDRSource = "ovn"         // OVN-Kubernetes' annotation of the Node
+	SourceKubeRouter PodCIDRSource = "kube-router" // kube-router's annotations of the Node
+)
 
 // Tristate is true, false, or decided by what is found at run time.
 type Tristate string

@@ -151,8 +151,8 @@ func TestParse(t *testing.T) {
 	t.Run("fits the default lengths to the ranges of a contract", func(t *testing.T) {
 		c := mustParse(t, everything).Clusters
 		require.Equal(t, config.Lengths{Min: 20, Max: 26}, c[0].PrefixLength.IPv4, "as written")
-		require.Equal(t, config.Lengths{Min: 48, Max: 80}, c[0].PrefixLength.IPv6, "no ranges to fit to")
-		require.Equal(t, config.Lengths{Min: 64, Max: 96}, c[1].PrefixLength.IPv6)
+		require.Equal(t, config.Lengths{Min: 48, Max: 124}, c[0].PrefixLength.IPv6, "no ranges to fit to")
+		require.Equal(t, config.Lengths{Min: 64, Max: 124}, c[1].PrefixLength.IPv6)
 	})
 	t.Run("derives the keepalive interval from the hold time in effect", func(t *testing.T) {
 		b := mustParse(t, inBGP("holdTime: 11s, peers: [{name: a, address: 192.0.2.1, asn: 1}, {name: b, address: 192.0.2.2, asn: 1, holdTime: 3s}]")).BGP

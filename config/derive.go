@@ -23,7 +23,7 @@ func (r *reader) derive(c *Config, o Overrides) {
 			remote.PrefixLength.IPv4 = fit(Lengths{16, 28}, remote.PodCIDRs, netip.Addr.Is4)
 		}
 		if path := clusterPath(i, "prefixLength.ipv6"); !r.given(path) {
-			remote.PrefixLength.IPv6 = fit(Lengths{48, 80}, remote.PodCIDRs, netip.Addr.Is6)
+			remote.PrefixLength.IPv6 = fit(Lengths{48, 124}, remote.PodCIDRs, netip.Addr.Is6)
 		}
 	}
 }

@@ -171,7 +171,7 @@ func prefixLengthKeys() []field[PrefixLength] {
 	return []field[PrefixLength]{
 		span(key{name: "ipv4", shown: "[16, 28], fitted to podCIDRs", doc: "the least and the greatest length of an IPv4 prefix"},
 			number[int](0, 32), func(l *PrefixLength) *Lengths { return &l.IPv4 }),
-		span(key{name: "ipv6", shown: "[48, 80], fitted to podCIDRs", doc: "the least and the greatest length of an IPv6 prefix"},
+		span(key{name: "ipv6", shown: "[48, 124], fitted to podCIDRs", doc: "the least and the greatest length of an IPv6 prefix"},
 			number[int](0, 128), func(l *PrefixLength) *Lengths { return &l.IPv6 }),
 	}
 }
@@ -226,6 +226,10 @@ func kubernetesKeys() []field[Kubernetes] {
 		scalar(key{name: "kubeconfig", effect: NeedsRestart, shown: "the service account of the pod",
 			doc: "the path of a kubeconfig file"},
 			text[string]("path"), func(k *Kubernetes) *string { return &k.Kubeconfig }),
+		scalar(key{name: "podCIDRSource", fallback: "auto",
+			doc: "where this node's pod CIDRs are read, unless node.podCIDRs says them; auto: by what the cluster runs"},
+			oneOf(SourceAuto, SourceNode, SourceCalico, SourceCilium, SourceOVN, SourceKubeRouter),
+			func(k *Kubernetes) *PodCIDRSource { return &k.PodCIDRSource }),
 		scalar(key{name: "confirmAfter", fallback: "30s", effect: NeedsRestart,
 			doc: "how long pod CIDRs that vanish from the Node stay advertised before the API is asked once more and believed"},
 			seconds(time.Second, time.Hour, ""), func(k *Kubernetes) *time.Duration { return &k.ConfirmAfter }),
