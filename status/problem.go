@@ -164,9 +164,12 @@ func (s *Snapshot) ownProblems() []Problem {
 	if len(s.Advertised) == 0 && !s.Gateway.tells() {
 		why := "this node has none"
 		if s.Kubernetes.Enabled && !s.Kubernetes.Synced {
-			why = "this node's object has not been read from the Kubernetes API yet"
+			why = cmp.Or(s.Kubernetes.WaitingFor, "this node's object has not been read from the Kubernetes API yet")
 		}
 		say(Warning, "pod CIDR", "no pod CIDR is advertised: %s", why)
+	}
+	if s.Kubernetes.Disagreement != "" {
+		say(Warning, "pod CIDR", "%s", s.Kubernetes.Disagreement)
 	}
 	if s.Kernel.LastError != "" {
 		say(Warning, "kernel", "%s", s.Kernel.LastError)

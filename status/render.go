@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -175,7 +176,7 @@ func (p *page) clusters(list []RemoteCluster) {
 func (p *page) facts(s *Snapshot) {
 	p.line("")
 	t := p.table()
-	t.row("Advertised", cmp.Or(few(s.Advertised), "nothing"))
+	t.row("Advertised", s.advertised())
 	if s.Gateway != nil {
 		t.row("Gateway", s.Gateway.sentence())
 	}
@@ -202,6 +203,22 @@ func (p *page) facts(s *Snapshot) {
 	t.end()
 }
 
+// advertised names the prefixes by where they were read.
+func (s *Snapshot) advertised() string {
+	from := make(map[string][]netip.Prefix, 1)
+	for _, o := range s.AdvertisedFrom {
+		from[o.Source] = append(from[o.Source], o.Prefix)
+	}
+	if len(from) == 0 {
+		return cmp.Or(few(s.Advertised), "nothing")
+	}
+	var parts []string
+	for _, source := range sortedKeys(from) {
+		parts = append(parts, few(from[source])+" ("+clean(source)+")")
+	}
+	return strings.Join(parts, "; ")
+}
+
 func (p Place) sentence() string {
 	var parts []string
 	if p.Region != "" {
@@ -218,7 +235,7 @@ func (k Kubernetes) sentence() string {
 	case !k.Enabled:
 		return "not used"
 	case !k.Synced:
-		return "the Node has not been read yet"
+		return cmp.Or(clean(k.WaitingFor), "the Node has not been read yet")
 	default:
 		return "the Node is read, " + count(k.Writes, "write", "writes") + " of its status"
 	}

@@ -61,10 +61,13 @@ func healthy() *Snapshot {
 			Routable: []netip.Prefix{prefix("10.20.1.0/24"), prefix("10.20.2.0/24"), prefix("fd00:20:0:1::/64")},
 			Peers:    1, PeersUp: 1, Accepted: 3, Installed: 3, MaxPrefixes: 1000,
 		}},
-		Advertised:   []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
+		Advertised: []netip.Prefix{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")},
+		AdvertisedFrom: []Origin{
+			{prefix("10.10.1.0/24"), "node"}, {prefix("fd00:10:0:1::/64"), "node"},
+		},
 		Kernel:       Kernel{Mode: "objects", Table: 254, Protocol: 200, Metric: 512, Routes: 3, Operations: 12},
 		NATExemption: NATExemption{State: NATActive, Table: "underlayd-200", Local: 2, Remote: 1, Transit: 3, Far: 1, Repairs: 1},
-		Kubernetes:   Kubernetes{Enabled: true, Synced: true, Writes: 1},
+		Kubernetes:   Kubernetes{Enabled: true, Synced: true, Writes: 1, PodCIDRSource: "node"},
 		Table: (*RouteTable)(nil).With([]Row{
 			accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
 			accepted("10.20.2.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513)),
@@ -103,6 +106,8 @@ func sample() *Snapshot {
 	s.NATExemption = NATExemption{State: NATFailed, Table: "underlayd-200", Local: 2, Remote: 2}
 	s.Problems = append(s.Problems, Problem{Severity: Error, Subject: "NAT exemption", Message: "write table underlayd-200: no such device"})
 	s.Kernel.Repairs, s.Kernel.Errors, s.Kernel.Conflicts = 2, 1, 1
+	s.AdvertisedFrom[1].Source = "last run"
+	s.Kubernetes.Disagreement = "10.10.9.0/26 of Calico's blocks of the Node (source calico) are not advertised, since pod CIDRs are those of the Node (source node): pods with such addresses can't be reached"
 	s.Kubernetes.LastError = "the API server does not answer: connection refused"
 	both := accepted("10.20.1.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513), path("tor-b", "172.16.0.2", 65000, 64513))
 	disputed := accepted("10.20.6.0/24", "west", path("tor-a", "172.16.0.1", 65000, 64513))

@@ -60,6 +60,8 @@ type Snapshot struct {
 	// already put here come first.
 	Routes   RouteSummary `json:"routes"`
 	Problems []Problem    `json:"problems"`
+	// AdvertisedFrom is where each of Advertised was read.
+	AdvertisedFrom []Origin `json:"advertisedFrom,omitempty"`
 	// Table holds the routes themselves; they have an endpoint of their own because there may be 100,000.
 	Table *RouteTable `json:"-"`
 }
@@ -164,6 +166,13 @@ type RemoteCluster struct {
 	MaxPrefixes int            `json:"maxPrefixes"`
 }
 
+// Origin is where a prefix was read: static (the configuration), node, calico, cilium, ovn, kube-router (see the key
+// kubernetes.podCIDRSource), or "last run".
+type Origin struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Source string       `json:"source"`
+}
+
 // Refusal is a pod CIDR of this node that is not advertised.
 type Refusal struct {
 	Prefix netip.Prefix `json:"prefix"`
@@ -206,4 +215,10 @@ type Kubernetes struct {
 	Synced    bool   `json:"synced"` // the Node has been read
 	Writes    uint64 `json:"writes"` // of the Node's status since start
 	LastError string `json:"lastError,omitempty"`
+	// PodCIDRSource is the source of pod CIDRs in use, as an Origin has it; empty: it is not decided yet.
+	PodCIDRSource string `json:"podCIDRSource,omitempty"`
+	// WaitingFor says why pod CIDRs are not known yet.
+	WaitingFor string `json:"waitingFor,omitempty"`
+	// Disagreement says which pods have addresses, by other sources, that are not advertised.
+	Disagreement string `json:"disagreement,omitempty"`
 }

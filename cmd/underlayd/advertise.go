@@ -6,17 +6,61 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
 
 // podCIDRs returns the node's pod CIDRs; false while they are unknown, which is not to have none.
 func (a *agent) podCIDRs() ([]netip.Prefix, bool) {
+	a.followSource()
 	if len(a.config.Node.PodCIDRs) > 0 || a.node == nil {
 		a.podsProblem = ""
 		return a.config.Node.PodCIDRs, true
 	}
 	return a.believe(a.node.PodCIDRs())
+}
+
+// podCIDRSource is where k8s is to read pod CIDRs: nowhere if they are said here.
+func podCIDRSource(c *config.Config) k8s.Source {
+	if len(c.Node.PodCIDRs) > 0 {
+		return k8s.SourceStatic
+	}
+	return k8s.Source(c.Kubernetes.PodCIDRSource)
+}
+
+// followSource has k8s read what the configuration in force says.
+func (a *agent) followSource() {
+	if a.node == nil {
+		return
+	}
+	if err := a.node.SetSource(podCIDRSource(a.config)); err != nil {
+		a.log.WithError(err).Error("pod CIDRs of this node")
+	}
+}
+
+// origins says where each of the prefixes was read.
+func (a *agent) origins(prefixes []netip.Prefix) []status.Origin {
+	read := map[netip.Prefix]k8s.Source{}
+	if a.node != nil && len(a.config.Node.PodCIDRs) == 0 {
+		for _, o := range a.node.Origins() {
+			read[o.Prefix] = o.Source
+		}
+	}
+	return originsOf(prefixes, read)
+}
+
+// originsOf says where each of the prefixes was read; those that were not are of the configuration.
+func originsOf(prefixes []netip.Prefix, read map[netip.Prefix]k8s.Source) []status.Origin {
+	var out []status.Origin
+	for _, prefix := range prefixes {
+		source, ok := read[prefix]
+		if !ok {
+			source = k8s.SourceStatic
+		}
+		out = append(out, status.Origin{Prefix: prefix, Source: string(source)})
+	}
+	return out
 }
 
 // believe judges what the Node is said to have, see k8s.Node.PodCIDRs.
@@ -78,7 +122,7 @@ func (a *agent) advertise(ctx context.Context) {
 			a.log.WithField("reason", r.Reason).Error("not advertised: " + r.Detail)
 		}
 	}
-	a.advertised, a.refusals = want, refusals
+	a.advertised, a.refusals, a.advertisedFrom = want, refusals, a.origins(want)
 	a.exemptMore(ctx)
 	a.tellWholes(ctx, announcedPrefixes(whole))
 	if err := a.speaker.Announce(ctx, together(announced, whole)); err != nil {

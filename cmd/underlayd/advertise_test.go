@@ -10,7 +10,9 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
+	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/k8s"
+	"github.com/underlayd/underlayd/status"
 )
 
 func TestWhatIsBelievedOfTheNode(t *testing.T) {
@@ -68,4 +70,24 @@ func TestWhatIsBelievedOfTheNode(t *testing.T) {
 			require.Empty(t, a.podProblems(), "it was corrected")
 		})
 	}
+}
+
+func TestWhereWhatIsAdvertisedWasRead(t *testing.T) {
+	first, second := netip.MustParsePrefix("10.10.1.0/24"), netip.MustParsePrefix("fd00:10:0:1::/64")
+	require.Equal(t, []status.Origin{{Prefix: first, Source: "calico"}, {Prefix: second, Source: "static"}},
+		originsOf([]netip.Prefix{first, second}, map[netip.Prefix]k8s.Source{first: k8s.SourceCalico, netip.MustParsePrefix("10.9.0.0/24"): k8s.SourceNode}))
+	require.Empty(t, originsOf(nil, nil))
+}
+
+func TestTheSourceOfPodCIDRs(t *testing.T) {
+	c := &config.Config{}
+	for _, source := range []config.PodCIDRSource{
+		config.SourceAuto, config.SourceNode, config.SourceCalico, config.SourceCilium, config.SourceOVN, config.SourceKubeRouter,
+	} {
+		c.Kubernetes.PodCIDRSource = source
+		require.Equal(t, string(source), string(podCIDRSource(c)))
+		require.True(t, podCIDRSource(c).Valid(), "k8s knows it too")
+	}
+	c.Node.PodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.10.1.0/24")}
+	require.Equal(t, k8s.SourceStatic, podCIDRSource(c), "what the configuration says comes before all")
 }

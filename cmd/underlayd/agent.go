@@ -116,6 +116,8 @@ type agent struct {
 	published   time.Time
 	publishTook time.Duration
 	stale       bool // something changed since the last snapshot
+
+	advertisedFrom []status.Origin // where each of advertised was read
 }
 
 // prepare fills in what needs the kernel but not the speaker.

@@ -27,7 +27,7 @@ func (a *agent) publish() {
 		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID, Networks: a.config.Cluster.Networks},
 		Roles:   roles(a.config), Place: placeStatus(a.config),
 		ASN: a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
-		ConfigProblem: a.configProblem(), Advertised: a.advertised, Gateway: a.gatewayStatus(), Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
+		ConfigProblem: a.configProblem(), Advertised: a.advertised, AdvertisedFrom: a.advertisedFrom, Gateway: a.gatewayStatus(), Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
 	for _, r := range a.refusals {
@@ -198,7 +198,10 @@ func kubernetesStatus(node *k8s.Node) status.Kubernetes {
 		return status.Kubernetes{}
 	}
 	s := node.Stats()
-	out := status.Kubernetes{Enabled: true, Synced: s.Synced, Writes: s.Writes}
+	out := status.Kubernetes{
+		Enabled: true, Synced: s.Synced, Writes: s.Writes,
+		PodCIDRSource: string(s.Source), WaitingFor: s.WaitingFor, Disagreement: s.Disagreement,
+	}
 	if s.Problem != nil {
 		out.LastError = s.Problem.Error()
 	}

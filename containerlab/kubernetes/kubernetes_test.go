@@ -28,6 +28,7 @@ func TestTwoClustersWithKubernetes(t *testing.T) {
 		{"Nodes with pod CIDRs become routes and say so", w.begin},
 		{"a Node that waits for its pod CIDRs gets them", w.late},
 		{"a node's pod CIDRs are exchanged", w.exchange},
+		{"a CNI says other pod CIDRs than the Node's spec", w.source},
 		{"a thousand routes change at once", w.burst},
 		{"a daemon is restarted", w.restart},
 		{"a node is cleaned up", w.cleanup},

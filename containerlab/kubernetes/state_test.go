@@ -14,11 +14,15 @@ import (
 type state struct {
 	Phase      string   `json:"phase"`
 	Advertised []string `json:"advertised"`
+	From       []struct {
+		Prefix, Source string
+	} `json:"advertisedFrom"`
 	Kubernetes struct {
 		Enabled   bool   `json:"enabled"`
 		Synced    bool   `json:"synced"`
 		Writes    uint64 `json:"writes"`
 		LastError string `json:"lastError"`
+		Source    string `json:"podCIDRSource"`
 	} `json:"kubernetes"`
 	Problems []struct {
 		Severity string `json:"severity"`
