@@ -68,6 +68,7 @@ func TestChanges(t *testing.T) {
 		{"the NAT exemption works at once", with("natExemption: false"), []string{"natExemption: true to false (Live)"}},
 		{"a table needs a restart", with("kernel: {table: 100}"), []string{"kernel.table: 254 to 100 (NeedsRestart)"}},
 		{"a kubeconfig needs a restart", with("kubernetes: {kubeconfig: /k}"), []string{"kubernetes.kubeconfig: nothing to /k (NeedsRestart)"}},
+		{"another source of pod CIDRs is live", with("kubernetes: {podCIDRSource: calico}"), []string{"kubernetes.podCIDRSource: auto to calico (Live)"}},
 		{"a listen address needs a restart", []string{"asn: 64512", "asn: 64512\n  listenAddresses: [\"::\"]"}, []string{"bgp.listenAddresses: nothing to :: (NeedsRestart)"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

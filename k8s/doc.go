@@ -4,7 +4,9 @@
 //
 // It watches one Node and writes one Node, with server-side apply to
 // nodes/status and only the keys of the contract; nothing is written when
-// nothing changed, also not after a restart. Unknown is not empty: until the
+// nothing changed, also not after a restart. Beside the Node, it follows objects of
+// CNIs that say which pod CIDRs the Node has, if the API serves such; Source says
+// which of them counts. Unknown is not empty: until the
 // Node was seen with pod CIDRs, they are an error, and pod CIDRs that the API takes
 // away are given up only when it has said so twice. The API's outage, the Node's
 // deletion and a refused write delay what the Node says; they are retried for

@@ -78,26 +78,29 @@ func readCiliumNode(object map[string]any, name, node string) ([]string, bool, e
 		return nil, false, nil
 	}
 	var errs []error
-	odd := func(err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("CiliumNode %s: %w", name, err))
+	odd := func(path, what string) { // what stands there may be huge
+		if len(errs) < 3 {
+			errs = append(errs, fmt.Errorf("CiliumNode %s: %s is not a list of %s", name, path, what))
 		}
 	}
 	list, _, err := unstructured.NestedStringSlice(object, "spec", "ipam", "podCIDRs")
-	odd(err)
-	pools, ok, err := unstructured.NestedFieldNoCopy(object, "spec", "ipam", "pools", "allocated")
-	odd(err)
+	if err != nil {
+		odd("spec.ipam.podCIDRs", "CIDRs")
+	}
+	pools, _, err := unstructured.NestedFieldNoCopy(object, "spec", "ipam", "pools", "allocated")
 	allocated, isList := pools.([]any)
-	if ok && pools != nil && !isList {
-		odd(errors.New("spec.ipam.pools.allocated is not a list"))
+	if err != nil || pools != nil && !isList {
+		odd("spec.ipam.pools.allocated", "pools")
 	}
 	for _, entry := range allocated {
-		pool, _ := entry.(map[string]any)
+		pool, isPool := entry.(map[string]any)
 		cidrs, _, err := unstructured.NestedStringSlice(pool, "cidrs")
-		odd(err)
+		if err != nil || !isPool {
+			odd("spec.ipam.pools.allocated[].cidrs", "CIDRs")
+		}
 		list = append(list, cidrs...)
 	}
-	return list, true, errors.Join(errs[:min(len(errs), 3)]...)
+	return list, true, errors.Join(errs...)
 }
 
 // shown is what an object holds of this node.

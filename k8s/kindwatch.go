@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -231,6 +232,8 @@ func (k *kindWatch) note(err error) {
 		}
 	case apierrors.IsNotFound(err):
 		return // the next look tells
+	case errors.As(err, new(*url.Error)):
+		return // no answer at all: the watch of the Node, over the same connection, says so
 	case apierrors.IsForbidden(err):
 		err = fmt.Errorf("%s can't be read: grant get, list and watch of %s in the group %s to underlayd: %w",
 			k.source.place(), k.resource.Resource, k.resource.Group, err)
