@@ -40,8 +40,8 @@ func (n *Node) SetSource(s Source) error {
 	for _, k := range n.kinds {
 		if !k.wanted(s) { // what it shows is not followed any more
 			delete(n.facts, k.source)
-			n.problem(k.trouble, nil)
 		}
+		n.problem(k.trouble, nil) // the next look tells whether it is one for this source
 		poke(k.wake)
 	}
 	n.settle(0)
