@@ -45,6 +45,24 @@ func (e *HeldError) Error() string {
 // has it, the error is a *HeldError naming that process. started is written for others to read.
 func AcquireLock(runtimeDirectory string, started time.Time) (*Lock, error) {
 	path := filepath.Join(runtimeDirectory, lockName)
+	for {
+		l, err := acquire(path)
+		if err != nil {
+			return nil, err
+		}
+		if !l.current(path) { // removed after we had opened it
+			_ = l.Release()
+			continue
+		}
+		if err := l.sign(started); err != nil {
+			return nil, errors.Join(err, l.Release())
+		}
+		return l, nil
+	}
+}
+
+func acquire(path string) (*Lock, error) {
+	runtimeDirectory := filepath.Dir(path)
 	if err := os.MkdirAll(runtimeDirectory, 0o755); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -62,11 +80,17 @@ func AcquireLock(runtimeDirectory string, started time.Time) (*Lock, error) {
 		}
 		return nil, errors.Join(err, file.Close())
 	}
-	l := &Lock{file: file}
-	if err := l.sign(started); err != nil {
-		return nil, errors.Join(err, l.Release())
+	return &Lock{file: file}, nil
+}
+
+// current says whether the file that is locked is the one that others find.
+func (l *Lock) current(path string) bool {
+	ours, err := l.file.Stat()
+	if err != nil {
+		return false
 	}
-	return l, nil
+	theirs, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, theirs)
 }
 
 // sign writes who we are over whatever the last holder wrote. A reader in between finds nothing it can parse,
@@ -103,8 +127,17 @@ func pidNamespace() string {
 	return name
 }
 
-// Release lets go of the lock. The file stays: removing it could take it from under the next holder. Releasing
-// twice is an error and harmless.
+// Remove is Release that leaves no file, nor an empty runtime directory, unless something is mounted there. Who has just
+// opened the file notices, and takes the lock of a new one.
+func (l *Lock) Remove() error {
+	if err := os.Remove(l.file.Name()); err != nil {
+		return errors.Join(fmt.Errorf("remove the lock: %w", err), l.Release())
+	}
+	_ = os.Remove(filepath.Dir(l.file.Name())) // others may have files there
+	return l.Release()
+}
+
+// Release lets go of the lock. The file stays. Releasing twice is an error and harmless.
 func (l *Lock) Release() error {
 	if err := l.file.Close(); err != nil {
 		return fmt.Errorf("release the lock: %w", err)

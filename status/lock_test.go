@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -77,4 +79,38 @@ func TestALockThatCannotBeMadeSaysWhichFile(t *testing.T) {
 	_, err := AcquireLock(d, time.Now())
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 	require.ErrorContains(t, err, d)
+}
+
+func TestALockThatIsRemovedLeavesNothingAndHasOneHolderAtATime(t *testing.T) {
+	d := filepath.Join(runtimeDirectory(t), "own")
+	l, err := AcquireLock(d, time.Now())
+	require.NoError(t, err)
+	late, err := os.Open(filepath.Join(d, lockName))
+	require.NoError(t, err)
+	require.NoError(t, l.Remove())
+	require.NoDirExists(t, d)
+	require.NoError(t, syscall.Flock(int(late.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	require.False(t, (&Lock{file: late}).current(late.Name()), "who opened the file before it was removed has the lock of nothing")
+	require.NoError(t, late.Close())
+	var holders atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 200 {
+				l, err := AcquireLock(d, time.Now())
+				if err != nil {
+					continue
+				}
+				if holders.Add(1) != 1 {
+					t.Error("two have the lock")
+				}
+				holders.Add(-1)
+				if err := l.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NoDirExists(t, d)
 }

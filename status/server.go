@@ -32,6 +32,7 @@ const (
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
 //	GET /metrics                   the state in Prometheus' text format
+//	GET /healthz, /readyz          200 or 503: see Client.Health
 //
 // Errors are {"error": "…"} with a fitting status. There is nothing that writes.
 func Serve(ctx context.Context, path string, source Source) error {
@@ -80,6 +81,8 @@ func newHandler(ctx context.Context, source Source) http.Handler {
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
 	mux.Handle("GET /metrics", metrics{source: source, surveyor: &h.surveyor})
+	mux.HandleFunc("GET /healthz", h.alive)
+	mux.HandleFunc("GET /readyz", h.ready)
 	mux.HandleFunc("/", unknown)
 	return h.bounded(mux)
 }
@@ -200,7 +203,7 @@ func unknown(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "this API only reads: %s is not allowed", r.Method)
 		return
 	}
-	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers, /v1/routes and /metrics", r.URL.Path)
+	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers, /v1/routes, /metrics, /healthz and /readyz", r.URL.Path)
 }
 
 func answer(w http.ResponseWriter, v any) {

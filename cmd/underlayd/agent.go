@@ -167,6 +167,7 @@ func (a *agent) Run(ctx context.Context) error {
 	defer resume.Stop()
 	learned := a.speaker.Changed()
 	for {
+		a.board.Turn(time.Now())
 		select {
 		case <-ctx.Done():
 			return nil

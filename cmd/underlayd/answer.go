@@ -140,6 +140,9 @@ func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 // Summary implements status.Source.
 func (s source) Summary(ctx context.Context) *status.Snapshot { return s.counted(ctx, false) }
 
+// Turned implements status.Source.
+func (s source) Turned() time.Time { return s.board.Turned() }
+
 // counted returns a copy of the last snapshot with the counters of others in it. To count what is advertised GoBGP
 // walks over all its routes.
 func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,12 +17,16 @@ import (
 
 func newCleanup() *cobra.Command {
 	var file string
+	var stay bool
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove everything underlayd left on this node",
 		Long: `Remove everything that carries underlayd's mark: its routes, its next-hop objects, its nftables table and, in a
 Kubernetes cluster, its annotations, condition and Lease. Nothing else is touched. The daemon must not be running.
-It needs CAP_NET_ADMIN.`,
+It needs CAP_NET_ADMIN.
+
+With --stay it then waits to be ended, and 'underlayd health --ready' says that it is done: the pods of a DaemonSet may
+not end by themselves.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file, config.FromProcess(cmd.Flags()))
@@ -35,14 +40,31 @@ It needs CAP_NET_ADMIN.`,
 			if err != nil {
 				return fmt.Errorf("stop the daemon first: %w", err)
 			}
-			defer func() { _ = lock.Release() }()
-			return errors.Join(cleanKernel(cmd, cfg), cleanExemption(cmd, cfg), cleanNode(cmd, cfg), newKeeper(cfg.Runtime.Directory).remove(),
+			err = errors.Join(cleanKernel(cmd, cfg), cleanExemption(cmd, cfg), cleanNode(cmd, cfg), newKeeper(cfg.Runtime.Directory).remove(),
 				removeOrder(cfg.Runtime.Directory), removeCrash(cfg.Runtime.Directory))
+			if err != nil {
+				return errors.Join(err, lock.Release())
+			}
+			if stay {
+				err = stayClean(cmd.Context(), cfg)
+			}
+			return errors.Join(err, lock.Remove())
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`")
+	cmd.Flags().BoolVar(&stay, "stay", false, "wait to be ended when all is removed")
 	config.BindFlags(cmd.Flags())
 	return cmd
+}
+
+// stayClean says that nothing is left, to whoever asks where the daemon would be asked, until ctx is cancelled.
+func stayClean(ctx context.Context, cfg *config.Config) error {
+	board, now := &status.Board{}, time.Now()
+	board.Publish(&status.Snapshot{
+		Version: buildVersion(), Node: cfg.Node.Name, Cluster: status.Cluster{Name: cfg.Cluster.Name, ID: cfg.Cluster.ID},
+		ASN: cfg.BGP.ASN, PID: os.Getpid(), Started: now, Time: now, Phase: status.Drained,
+	})
+	return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), board)
 }
 
 func cleanKernel(cmd *cobra.Command, cfg *config.Config) error {

@@ -48,6 +48,28 @@ func newStatus() *cobra.Command {
 	})
 }
 
+func newHealth() *cobra.Command {
+	var socket string
+	var ready bool
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Say whether the daemon works, for probes: exit code 0 or 1",
+		Long: `Say whether the daemon works: whether its loop turns. No peer and no API has a say in that. With --ready, whether
+the first exchange with the peers is over as well; what happens later does not take that back.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := status.NewClient(socket)
+			if err := c.Health(cmd.Context(), false); err != nil || !ready {
+				return err
+			}
+			return c.Health(cmd.Context(), true)
+		},
+	}
+	cmd.Flags().StringVar(&socket, "socket", status.SocketPath("/run/underlayd"), "unix `socket` of the daemon")
+	cmd.Flags().BoolVar(&ready, "ready", false, "ask for the first exchange, too")
+	return cmd
+}
+
 func newPeers() *cobra.Command {
 	var q query
 	return q.bind(&cobra.Command{

@@ -50,6 +50,7 @@ func TestCommands(t *testing.T) {
 		{"a prefix that is none", "routes 10.20.1.0/33", exitUsage, []string{"10.20.1.0/33"}},
 		{"a state that is none", "routes --state good", exitUsage, []string{"accepted"}},
 		{"a daemon that does not run", "status --socket " + socket, exitFailed, []string{"not running", socket}},
+		{"the health of a daemon that does not run", "health --socket " + socket, exitFailed, []string{"not running", socket}},
 		{"lint of a topology that fits", "lint ../../containerlab/two-clusters.clab.yml", 0, []string{"nothing found in 4 configurations of 2 clusters"}},
 		{"lint of files that do not fit", "lint " + valid + " ../../containerlab/two-clusters/west-1/config.yaml", exitFailed, []string{"warning ContractRanges", "fix: ", "in 2 configurations"}},
 		{"lint as JSON", "lint -o json " + valid, exitFailed, []string{`"kind": "LintReport"`}},
