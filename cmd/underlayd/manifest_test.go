@@ -21,6 +21,8 @@ func TestManifestsFit(t *testing.T) {
 				Spec struct {
 					Containers []struct {
 						Args         []string
+						Liveness     probe `yaml:"livenessProbe"`
+						Readiness    probe `yaml:"readinessProbe"`
 						VolumeMounts []struct {
 							MountPath string `yaml:"mountPath"`
 						} `yaml:"volumeMounts"`
@@ -39,6 +41,14 @@ func TestManifestsFit(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, defaultConfig, file)
 
+	for _, p := range []probe{container.Liveness, container.Readiness} {
+		require.Equal(t, "/usr/local/bin/underlayd", p.Exec.Command[0])
+		command, flags, err := newRoot().Find(p.Exec.Command[1:])
+		require.NoError(t, err)
+		require.Equal(t, "health", command.Name())
+		require.NoError(t, command.ParseFlags(flags))
+	}
+
 	var configMap struct{ Data map[string]string }
 	read(t, "config.yaml", &configMap)
 	text, ok := configMap.Data[strings.TrimPrefix(file, container.VolumeMounts[0].MountPath+"/")]
@@ -46,6 +56,10 @@ func TestManifestsFit(t *testing.T) {
 	cfg, err := config.Parse(strings.NewReader(text), "config.yaml", config.Overrides{})
 	require.NoError(t, err)
 	require.Contains(t, []string{container.VolumeMounts[0].MountPath, container.VolumeMounts[1].MountPath}, cfg.Runtime.Directory)
+}
+
+type probe struct {
+	Exec struct{ Command []string }
 }
 
 func read(t *testing.T, name string, into any) {

@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"io/fs"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -31,16 +34,22 @@ func TestEveryManifestIsListedInTheKustomization(t *testing.T) {
 	}
 }
 
-func TestTheDaemonSetHasTwoCapabilitiesAndNoMore(t *testing.T) {
-	objects, err := apitest.Manifests(deploy.Base())
-	require.NoError(t, err)
+// podOf returns what the one DaemonSet among objects has its Pods be.
+func podOf(t *testing.T, objects []*unstructured.Unstructured) corev1.PodSpec {
+	t.Helper()
 	var daemonSet appsv1.DaemonSet
 	for _, object := range objects {
 		if object.GetKind() == "DaemonSet" {
 			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &daemonSet))
 		}
 	}
-	pod := daemonSet.Spec.Template.Spec
+	return daemonSet.Spec.Template.Spec
+}
+
+func TestTheDaemonSetHasTwoCapabilitiesAndNoMore(t *testing.T) {
+	objects, err := apitest.Manifests(deploy.Base())
+	require.NoError(t, err)
+	pod := podOf(t, objects)
 	require.True(t, pod.HostNetwork)
 	require.Len(t, pod.Containers, 1)
 	security := pod.Containers[0].SecurityContext
@@ -54,6 +63,29 @@ func TestTheDaemonSetHasTwoCapabilitiesAndNoMore(t *testing.T) {
 	}
 	require.Equal(t, []corev1.Capability{"ALL"}, security.Capabilities.Drop)
 	require.Equal(t, []corev1.Capability{"NET_ADMIN", "NET_BIND_SERVICE"}, security.Capabilities.Add)
+}
+
+func TestTheCollectorKnowsTheMemoryLimit(t *testing.T) {
+	objects, err := apitest.Manifests(deploy.Base())
+	require.NoError(t, err)
+	requireMemory(t, podOf(t, objects))
+}
+
+// requireMemory expects GOMEMLIMIT to be nine tenths of the memory limit, and no limit of CPU.
+func requireMemory(t *testing.T, pod corev1.PodSpec) {
+	t.Helper()
+	container := pod.Containers[0]
+	require.NotContains(t, container.Resources.Limits, corev1.ResourceCPU)
+	limit := container.Resources.Limits.Memory().Value()
+	for _, variable := range container.Env {
+		if variable.Name == "GOMEMLIMIT" {
+			mebibytes, err := strconv.ParseInt(strings.TrimSuffix(variable.Value, "MiB"), 10, 64)
+			require.NoError(t, err)
+			require.Equal(t, limit*9/10>>20, mebibytes)
+			return
+		}
+	}
+	require.Fail(t, "GOMEMLIMIT is not set")
 }
 
 type attempt struct {
