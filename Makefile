@@ -99,6 +99,10 @@ mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU; ARGS='-
 image: build ## bin/underlayd-image.tar: the two programs and nothing else, for docker load, podman load, ctr images import
 	@GOOS= GOARCH= go run .ci/image/main.go -name $(IMAGE):$(VERSION) -version $(VERSION) -arch $$(go env GOARCH) -created $(SOURCE_DATE_EPOCH)
 
+.PHONY: chart
+chart: ## bin/underlayd-0.1.0.tgz: the Helm chart, with helm as .ci/deploy/go.mod pins it; appVersion is the tag of make image
+	@go tool -modfile=.ci/deploy/go.mod helm package k8s/deploy/chart --destination bin --app-version $(VERSION)
+
 .PHONY: image-load
 image-load: image ## the image, loaded into Docker; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }

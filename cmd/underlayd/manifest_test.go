@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -50,10 +51,12 @@ func TestManifestsFit(t *testing.T) {
 	}
 
 	var configMap struct{ Data map[string]string }
-	read(t, "config.yaml", &configMap)
-	text, ok := configMap.Data[strings.TrimPrefix(file, container.VolumeMounts[0].MountPath+"/")]
+	text, err := os.ReadFile("../../k8s/deploy/example/config.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &configMap))
+	file, ok := configMap.Data[strings.TrimPrefix(file, container.VolumeMounts[0].MountPath+"/")]
 	require.True(t, ok, "the ConfigMap has the file that the daemon reads: %v", configMap.Data)
-	cfg, err := config.Parse(strings.NewReader(text), "config.yaml", config.Overrides{})
+	cfg, err := config.Parse(strings.NewReader(file), "config.yaml", config.Overrides{})
 	require.NoError(t, err)
 	require.Contains(t, []string{container.VolumeMounts[0].MountPath, container.VolumeMounts[1].MountPath}, cfg.Runtime.Directory)
 }

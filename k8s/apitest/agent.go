@@ -40,6 +40,16 @@ func (s *Server) Install(ctx context.Context, base fs.FS) error {
 	if err != nil {
 		return err
 	}
+	return s.Apply(ctx, objects, false)
+}
+
+// Apply is Install for objects from elsewhere. A dry run changes nothing: what the
+// API server would refuse is an error all the same.
+func (s *Server) Apply(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool) error {
+	options := metav1.PatchOptions{FieldManager: "apitest", FieldValidation: metav1.FieldValidationStrict}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
 	client, err := dynamic.NewForConfig(s.Admin())
 	if err != nil {
 		return fmt.Errorf("install: %w", err)
@@ -60,8 +70,7 @@ func (s *Server) Install(ctx context.Context, base fs.FS) error {
 			return fmt.Errorf("install %s: %w", object.GetName(), err)
 		}
 		_, err = client.Resource(mapping.Resource).Namespace(object.GetNamespace()).Patch(ctx, object.GetName(),
-			"application/apply-patch+yaml", data,
-			metav1.PatchOptions{FieldManager: "apitest", FieldValidation: metav1.FieldValidationStrict})
+			"application/apply-patch+yaml", data, options)
 		if err != nil {
 			return fmt.Errorf("install %s %s: %w", kind.Kind, object.GetName(), err)
 		}
@@ -91,18 +100,31 @@ func Manifests(base fs.FS) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, fmt.Errorf("manifests: %w", err)
 		}
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-		for {
-			object := &unstructured.Unstructured{}
-			if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
+		more, err := Objects(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		objects = append(objects, more...)
+	}
+	return objects, nil
+}
+
+// Objects returns the objects of a YAML text, in its order; documents with nothing
+// in them are none.
+func Objects(text []byte) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
+			return objects, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
 			objects = append(objects, object)
 		}
 	}
-	return objects, nil
 }
 
 // Agent returns the configuration of the agent on one node: the service account
