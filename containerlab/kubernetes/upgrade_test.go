@@ -38,6 +38,7 @@ func TestUpgradeAndRemoval(t *testing.T) {
 		w.pod(t, p.name, old, container(t))
 	}
 	w.settled(t)
+	w.rollout(t, "upgrade", next)
 	for _, p := range places() {
 		after := w.footprint(t, p.name)
 		for part := range after {
@@ -46,7 +47,6 @@ func TestUpgradeAndRemoval(t *testing.T) {
 			}
 		}
 	}
-	w.rollout(t, "upgrade", next)
 	w.rollout(t, "undo", old)
 	w.rollout(t, "upgrade again", next)
 
