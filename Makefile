@@ -16,6 +16,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Of everything in the image: with it, two builds of one commit are the same bytes.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 IMAGE   ?= ghcr.io/underlayd/underlayd
+ARCH    ?=
 DOCKER  ?= docker
 KEEP    ?=
 # Those that take longest go first, so that none of them is waited for alone in the end.
@@ -61,7 +62,8 @@ fuzz: ## every fuzz target, FUZZTIME=1m each; PKG=./ipam narrows it (root)
 lint: ## golangci-lint with the import rules, and a tidy go.mod
 	@go tool -modfile=.ci/lint/go.mod golangci-lint run ./...
 	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/summary/main.go
-	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/image/main.go
+	@go tool -modfile=.ci/lint/go.mod golangci-lint run .ci/image/main.go .ci/image/sbom.go
+	@lint=$$(go tool -modfile=.ci/lint/go.mod -n golangci-lint) && cd .ci/deploy && $$lint run main.go
 	@go mod tidy -diff
 
 .PHONY: build
@@ -96,8 +98,12 @@ mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU; ARGS='-
 	@go run ./containerlab/mesh $(ARGS)
 
 .PHONY: image
-image: build ## bin/underlayd-image.tar: the two programs and nothing else, for docker load, podman load, ctr images import
-	@GOOS= GOARCH= go run .ci/image/main.go -name $(IMAGE):$(VERSION) -version $(VERSION) -arch $$(go env GOARCH) -created $(SOURCE_DATE_EPOCH)
+image: ## bin/underlayd-image.tar: two programs and what is in them, for docker load, podman load, ctr images import; ARCH=arm64 for another
+	@arch=$(or $(ARCH),$$(go env GOARCH)); folder=bin/linux-$$arch; mkdir -p $$folder; \
+	GOOS=linux GOARCH=$$arch go build -ldflags '-s -w -X main.version=$(VERSION)' -o $$folder/underlayd ./cmd/underlayd; \
+	GOOS=linux GOARCH=$$arch go build -ldflags '-s -w' -o $$folder/gobgp github.com/osrg/gobgp/v4/cmd/gobgp; \
+	GOOS= GOARCH= go run .ci/image/main.go .ci/image/sbom.go -name $(IMAGE):$(VERSION) -version $(VERSION) -arch $$arch -programs $$folder \
+	  -created $(SOURCE_DATE_EPOCH) -o bin/underlayd-image$(if $(ARCH),-$(ARCH)).tar
 
 .PHONY: chart
 chart: ## bin/underlayd-0.1.0.tgz: the Helm chart, with helm as .ci/deploy/go.mod pins it; appVersion is the tag of make image
@@ -106,7 +112,7 @@ chart: ## bin/underlayd-0.1.0.tgz: the Helm chart, with helm as .ci/deploy/go.mo
 .PHONY: image-load
 image-load: image ## the image, loaded into Docker; DOCKER=podman works too
 	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is not installed" >&2; exit 1; }
-	@$(DOCKER) load --input bin/underlayd-image.tar
+	@$(DOCKER) load --input bin/underlayd-image$(if $(ARCH),-$(ARCH)).tar
 
 .PHONY: image-check
 image-check: ## run the image as the DaemonSet does, in a Docker engine of its own in a lab; Docker must be installed (root)

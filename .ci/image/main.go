@@ -1,5 +1,5 @@
 // Command image writes a container image without a container engine, and without anything to pull: the two static
-// programs, the license and nothing else. The file is an OCI image layout and what `docker save` writes at the same time,
+// programs, the license and the list of what is in them, which it writes beside the image as well. The file is an OCI image layout and what `docker save` writes at the same time,
 // so that docker load, podman load, ctr images import and skopeo all read it. The same programs make the same bytes.
 package main
 
@@ -30,14 +30,27 @@ func main() {
 	programs := flag.String("programs", "bin", "the folder of underlayd and gobgp")
 	license := flag.String("license", "LICENSE", "the license")
 	out := flag.String("o", "bin/underlayd-image.tar", "the file to write")
+	alone := flag.Bool("sbom", false, "write the list of what is in the programs, and no image")
 	flag.Parse()
 	i.created = time.Unix(*created, 0).UTC()
-	i.files = []file{
-		{"usr/local/bin/gobgp", filepath.Join(*programs, "gobgp"), 0o755},
-		{"usr/local/bin/underlayd", filepath.Join(*programs, "underlayd"), 0o755},
-		{"LICENSE", *license, 0o644},
+	list := *out
+	if !*alone {
+		list = strings.TrimSuffix(*out, ".tar") + ".spdx.json"
 	}
-	if err := i.write(*out); err != nil {
+	i.files = []file{
+		{"usr/local/bin/gobgp", filepath.Join(*programs, "gobgp"), 0o555},
+		{"usr/local/bin/underlayd", filepath.Join(*programs, "underlayd"), 0o555},
+		{"LICENSE", *license, 0o444},
+		{sbomPlace, list, 0o444},
+	}
+	text, err := i.describe(i.files[:2])
+	if err == nil {
+		err = os.WriteFile(list, text, 0o644)
+	}
+	if err == nil && !*alone {
+		err = i.write(*out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
@@ -115,6 +128,11 @@ func (i image) config(layer string) any {
 			"Env":        []string{"PATH=/usr/local/bin"},
 			"Entrypoint": []string{"/usr/local/bin/underlayd"},
 			"Cmd":        []string{"run"},
+			// Docker's, who takes it from here; OCI has none. It needs no shell.
+			"Healthcheck": map[string]any{
+				"Test":     []string{"CMD", "/usr/local/bin/underlayd", "health"},
+				"Interval": 30 * time.Second, "Timeout": 10 * time.Second, "StartPeriod": 30 * time.Second, "Retries": 4,
+			},
 			"Labels": map[string]string{
 				"org.opencontainers.image.title":       "underlayd",
 				"org.opencontainers.image.description": "BGP underlay route exchange for multi-cluster Kubernetes",

@@ -21,7 +21,7 @@ import (
 func writeImage(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(emptyFolder(t), "image.tar")
-	write := exec.Command("go", "run", "../../.ci/image/main.go", "-name", "underlayd:test", "-version", "test", "-created", "1700000000",
+	write := exec.Command("go", "run", "../../.ci/image/main.go", "../../.ci/image/sbom.go", "-name", "underlayd:test", "-version", "test", "-created", "1700000000",
 		"-programs", filepath.Dir(built(t).underlayd), "-license", "../../LICENSE", "-o", file)
 	out, err := write.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -84,7 +84,10 @@ func TestTheImageIsTwoProgramsAndTheSameEachTime(t *testing.T) {
 		RepoTags, Layers []string
 	}
 	var config struct {
-		Config struct{ Env, Entrypoint, Cmd []string }
+		Config struct {
+			Env, Entrypoint, Cmd []string
+			Healthcheck          struct{ Test []string }
+		}
 		Rootfs struct {
 			DiffIDs []string `json:"diff_ids"`
 		}
@@ -104,14 +107,17 @@ func TestTheImageIsTwoProgramsAndTheSameEachTime(t *testing.T) {
 	require.Equal(t, []string{manifest.Layers[0].Digest}, config.Rootfs.DiffIDs)
 	require.Equal(t, []string{"/usr/local/bin/underlayd"}, config.Config.Entrypoint)
 	require.Equal(t, []string{"run"}, config.Config.Cmd)
+	require.Equal(t, []string{"CMD", "/usr/local/bin/underlayd", "health"}, config.Config.Healthcheck.Test)
 
 	tree, modes := untar(t, files[docker[0].Layers[0]])
 	require.Equal(t, map[string]string{
-		"usr/": "drwxr-xr-x", "usr/local/": "drwxr-xr-x", "usr/local/bin/": "drwxr-xr-x", "LICENSE": "-rw-r--r--",
-		"usr/local/bin/gobgp": "-rwxr-xr-x", "usr/local/bin/underlayd": "-rwxr-xr-x",
+		"usr/": "drwxr-xr-x", "usr/local/": "drwxr-xr-x", "usr/local/bin/": "drwxr-xr-x", "LICENSE": "-r--r--r--",
+		"usr/local/bin/gobgp": "-r-xr-xr-x", "usr/local/bin/underlayd": "-r-xr-xr-x",
+		"usr/share/": "drwxr-xr-x", "usr/share/underlayd/": "drwxr-xr-x", "usr/share/underlayd/sbom.spdx.json": "-r--r--r--",
 	}, modes)
 	daemon, err := os.ReadFile(built(t).underlayd)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(daemon, tree["usr/local/bin/underlayd"]))
 	require.NotContains(t, string(daemon), "/lib64/ld-linux", "it is static")
+	listed(t, tree["usr/share/underlayd/sbom.spdx.json"], map[string][]byte{"underlayd": daemon, "gobgp": tree["usr/local/bin/gobgp"]})
 }
