@@ -1,11 +1,11 @@
-// Command deploy reads a Dockerfile with BuildKit's own parser and writes what it found as JSON, for tests: where no image
+// Command deploy reads a Dockerfile from standard input with BuildKit's own parser and writes what it found as JSON, for tests: where no image
 // can be pulled, nothing else says that Docker would take it. What BuildKit's linter has to say goes along.
 package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -27,29 +27,17 @@ type stage struct {
 }
 
 func main() {
-	if err := write(os.Args[1:]); err != nil {
+	out, err := read(os.Stdin)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "deploy:", err)
 		os.Exit(1)
 	}
 }
 
-func write(args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: deploy DOCKERFILE")
-	}
-	in, err := os.Open(args[0])
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := read(in)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(out)
-}
-
-func read(in *os.File) (*file, error) {
+func read(in io.Reader) (*file, error) {
 	tree, err := parser.Parse(in)
 	if err != nil {
 		return nil, err

@@ -24,8 +24,11 @@ type dockerfile struct {
 
 func parseDockerfile(t *testing.T) dockerfile {
 	t.Helper()
-	c := exec.Command("go", "run", ".", "../../Dockerfile")
-	c.Dir = "../../.ci/deploy"
+	file, err := os.Open("../../Dockerfile")
+	require.NoError(t, err)
+	defer file.Close()
+	c := exec.Command("go", "run", ".")
+	c.Dir, c.Stdin = "../../.ci/deploy", file
 	out, err := c.Output()
 	require.NoError(t, err)
 	var d dockerfile
