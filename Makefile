@@ -45,6 +45,9 @@ test: ## everything against real daemons, kernel and API server; PKG=./ipam and 
 	@$(MAKE) --no-print-directory build
 	@echo "kube-apiserver for the tests; the first time this takes some minutes"
 	@go run ./k8s/apitest/cmd/kubeapi -build
+	@echo "helm and kustomize for the tests; likewise"
+	@go tool -modfile=.ci/deploy/go.mod helm version >/dev/null
+	@go tool -modfile=.ci/deploy/go.mod kustomize version >/dev/null
 	@# Four packages and four tests of each at a time, on two processors too: most of what they do is wait.
 	@CI=true go test -json -count=1 -p 4 -parallel 4 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -179,6 +180,17 @@ func TestTheImageDoesItsWork(t *testing.T) {
 		mounts, err := os.ReadFile("/proc/" + pid + "/mounts")
 		require.NoError(t, err)
 		require.Regexp(t, `(?m)^\S+ / \S+ ro,`, string(mounts))
+	})
+	step(t, "the engine finds it healthy, without a shell", func(t *testing.T) {
+		d.do(t, "exec", "underlayd", "/usr/local/bin/underlayd", "health", "--ready")
+		require.JSONEq(t, `["CMD", "/usr/local/bin/underlayd", "health"]`, d.do(t, "inspect", "--format", "{{json .Config.Healthcheck.Test}}", "underlayd"))
+		until(t, time.Minute, "the engine's verdict", func(ctx context.Context) error {
+			verdict, err := d.try(ctx, "inspect", "--format", "{{.State.Health.Status}}", "underlayd")
+			if err == nil && verdict != "healthy" {
+				err = errors.New(verdict)
+			}
+			return err
+		})
 	})
 	step(t, "the stock gobgp command is answered", func(t *testing.T) {
 		require.Contains(t, d.do(t, "exec", "underlayd", "gobgp", "--target", "unix:///run/underlayd/gobgp.sock", "neighbor"), here.fabric4)

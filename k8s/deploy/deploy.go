@@ -1,6 +1,8 @@
 // Package deploy holds the manifests that run underlayd as a DaemonSet: a
-// kustomize base for `kubectl apply -k`, and the same files for Go callers. It
-// refuses to template them: an overlay is where a cluster's own values go.
+// kustomize base for `kubectl apply -k`, and the same files for Go callers. Beside
+// it are components for what some clusters need, an example of an overlay, the
+// Pods that clean up before everything is deleted, and a Helm chart, which is
+// tested to make the objects of the base and no others.
 package deploy
 
 import (

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,10 @@ func TestHelmFromInstallToUninstall(t *testing.T) {
 		require.NoError(t, err)
 		return out
 	}
+	require.Eventually(t, func() bool { // which the API server makes by itself, when it has time
+		_, err := server.Client().CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+		return err == nil
+	}, time.Minute, 50*time.Millisecond)
 	before := everyObject(t, server)
 	out := helm("install", "underlayd", chart)
 	require.Contains(t, out, "create configmap underlayd --from-file=config.yaml")

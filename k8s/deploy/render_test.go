@@ -53,16 +53,17 @@ func rendered(t *testing.T, namespace string, arguments ...string) []*unstructur
 // overlaid returns the objects of the base with components.
 func overlaid(t *testing.T, components ...string) []*unstructured.Unstructured {
 	t.Helper()
-	// Kustomize follows no absolute paths, and reads no file outside of the folder without being told.
-	folder, err := os.MkdirTemp(".", "overlay-")
+	folder := t.TempDir()
+	here, err := filepath.Abs(".")
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	text := "resources: [../base]\ncomponents:\n"
+	back, err := filepath.Rel(folder, here) // kustomize follows no absolute paths
+	require.NoError(t, err)
+	text := "resources: [" + back + "/base]\ncomponents:\n"
 	for _, name := range components {
-		text += "- ../components/" + name + "\n"
+		text += "- " + back + "/components/" + name + "\n"
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600))
-	return objectsOf(t, must(t, "kustomize", "build", filepath.Join("k8s/deploy", folder)))
+	return objectsOf(t, must(t, "kustomize", "build", folder))
 }
 
 func objectsOf(t *testing.T, text string) []*unstructured.Unstructured {
