@@ -1,8 +1,11 @@
 package k8s
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go4.org/netipx"
 )
@@ -53,30 +56,74 @@ func exact(prefixes []netip.Prefix) []netip.Prefix {
 	return slices.Compact(list)
 }
 
-// choose keeps as many prefixes of a sorted list as fit into size bytes of JSON,
-// the same ones each time: the widest first, since they hold the most addresses,
-// IPv4 and IPv6 in turn, since neither family may silence the other.
-func choose(list []netip.Prefix, size int) []netip.Prefix {
-	widest := func(a, b netip.Prefix) int { return a.Bits() - b.Bits() }
-	split, _ := slices.BinarySearchFunc(list, netip.IPv6Unspecified(), func(p netip.Prefix, a netip.Addr) int {
-		return p.Addr().Compare(a)
-	})
-	families := [2][]netip.Prefix{slices.Clone(list[:split]), slices.Clone(list[split:])}
-	slices.SortStableFunc(families[0], widest)
-	slices.SortStableFunc(families[1], widest)
+// owned is a prefix and whose it is.
+type owned struct {
+	prefix netip.Prefix
+	owner  string
+}
+
+// choose keeps as many prefixes of an aggregated list as fit into size bytes of
+// JSON, the same ones each time: of each owner and family in turn, since none may
+// silence another, the widest first, since they hold the most addresses. owners
+// hold the same addresses before they were aggregated together; a prefix counts as
+// its first address's.
+func choose(list []netip.Prefix, owners []owned, size int) []netip.Prefix {
+	lanes := lanesOf(list, owners)
 	var kept []netip.Prefix
 	size -= len("[]")
-	for turn := 0; len(families[0])+len(families[1]) > 0; turn++ {
-		family := &families[turn%2]
-		if len(*family) == 0 {
-			continue
+	for len(lanes) > 0 {
+		rest := lanes[:0]
+		for _, lane := range lanes {
+			if size -= len(lane[0].String()) + len(`"",`); size < 0 {
+				slices.SortFunc(kept, comparePrefix)
+				return kept
+			}
+			kept = append(kept, lane[0])
+			if lane = lane[1:]; len(lane) > 0 {
+				rest = append(rest, lane)
+			}
 		}
-		next := (*family)[0]
-		if size -= len(next.String()) + len(`"",`); size < 0 {
-			break
-		}
-		kept, *family = append(kept, next), (*family)[1:]
+		lanes = rest
 	}
 	slices.SortFunc(kept, comparePrefix)
 	return kept
+}
+
+// lanesOf splits a list by owner and family, the widest prefixes first; the lanes
+// are ordered by owner, IPv4 before IPv6, and none is empty.
+func lanesOf(list []netip.Prefix, owners []owned) [][]netip.Prefix {
+	slices.SortFunc(owners, func(a, b owned) int {
+		return cmp.Or(comparePrefix(a.prefix, b.prefix), strings.Compare(a.owner, b.owner))
+	})
+	type key struct {
+		owner string
+		six   bool
+	}
+	byKey := map[key][]netip.Prefix{}
+	next := 0
+	for _, prefix := range list {
+		for next < len(owners) && owners[next].prefix.Addr().Compare(prefix.Addr()) <= 0 {
+			next++
+		}
+		k := key{six: prefix.Addr().Is6()}
+		if next > 0 && owners[next-1].prefix.Contains(prefix.Addr()) {
+			k.owner = owners[next-1].owner
+		}
+		byKey[k] = append(byKey[k], prefix)
+	}
+	keys := slices.SortedFunc(maps.Keys(byKey), func(a, b key) int {
+		if a.owner != b.owner {
+			return strings.Compare(a.owner, b.owner)
+		}
+		if a.six {
+			return 1
+		}
+		return -1
+	})
+	lanes := make([][]netip.Prefix, 0, len(keys))
+	for _, k := range keys {
+		slices.SortStableFunc(byKey[k], func(a, b netip.Prefix) int { return a.Bits() - b.Bits() })
+		lanes = append(lanes, byKey[k])
+	}
+	return lanes
 }

@@ -86,13 +86,18 @@ type parts struct {
 // fit returns annotations within the budget. What has to go goes in this order,
 // always the same way: the clusters' own lists, since remote-cidrs has it all;
 // then the excess of local CIDRs over an eighth of the budget and of clusters
-// over a quarter; then remote CIDRs, the narrowest first.
+// over a quarter; then remote CIDRs, the narrowest first, of each cluster and
+// family as much as of the others.
 func (p *parts) fit() map[string]string {
 	annotations, size := p.encode()
 	if size <= budget {
 		return annotations
 	}
+	var owners []owned
 	for name, m := range p.clusters {
+		for _, prefix := range *m.CIDRs {
+			owners = append(owners, owned{prefix, name})
+		}
 		p.missing += len(*m.CIDRs)
 		m.CIDRs = nil
 		p.clusters[name] = m
@@ -108,7 +113,7 @@ func (p *parts) fit() map[string]string {
 	// The digits of the count may grow by what is cut now.
 	const growth = len("1000000000")
 	room := budget - size + len(annotations[annotation.RemoteCIDRs]) - growth
-	kept := choose(p.remote, room)
+	kept := choose(p.remote, owners, room)
 	p.missing += len(p.remote) - len(kept)
 	p.remote = kept
 	annotations, _ = p.encode()

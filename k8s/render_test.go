@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +128,38 @@ func TestRenderKeepsTheBudget(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACutLeavesEveryClusterItsShare(t *testing.T) {
+	// One cluster floods; the others have little, one of them in one family alone.
+	r := bigReport(3, 2000)
+	r.Clusters = r.Clusters[:1]
+	r.Clusters[0].Name = "flood"
+	r.RemoteCIDRs = slices.Clone(r.Clusters[0].CIDRs)
+	small := map[string][]netip.Prefix{
+		"west":  prefixes("10.20.0.0/28", "10.20.1.0/28", "fd00:1:20::/80"),
+		"north": prefixes("fd00:1:30::/80", "fd00:1:31::/80"),
+		// Adjacent to a prefix of the flood, and one with it in the flat list.
+		"joined": prefixes("11.0.1.0/24"),
+	}
+	for name, cidrs := range small {
+		r.Clusters = append(r.Clusters, ClusterReport{Name: name, CIDRs: cidrs, State: "Ready"})
+		r.RemoteCIDRs = append(r.RemoteCIDRs, cidrs...)
+	}
+	c := render(&r)
+	s, err := annotation.Parse(c.annotations)
+	require.NoError(t, err)
+	require.False(t, s.Complete)
+	for _, cidrs := range small {
+		for _, prefix := range cidrs {
+			answer, _ := s.Routable(prefix.Addr())
+			require.Equal(t, annotation.Yes, answer, "%s, though a greedy cluster has wider prefixes", prefix)
+		}
+	}
+	for _, prefix := range s.RemoteCIDRs {
+		require.True(t, c.remote.ContainsPrefix(prefix), "what is listed is routed")
+	}
+	require.True(t, c.equal(render(&r)), "the same ones each time")
 }
 
 func TestRenderCountsExactlyWhatIsMissing(t *testing.T) {
