@@ -40,7 +40,7 @@ func (d counter) outcome(w wanted, pending bool, err error) {
 			poke(d.n.vouch)
 		}
 		d.n.stats.Published = true
-		d.n.problem(publishing, nil)
+		d.n.problem(publishing, err)
 	case err != nil:
 		d.n.problem(publishing, err)
 		fallthrough

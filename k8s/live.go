@@ -20,12 +20,13 @@ type live struct {
 	annotations  map[string]string // the contract's keys only
 	condition    *corev1.NodeCondition
 	owned        map[string]bool // annotations of which we are the applier
+	managers     []metav1.ManagedFieldsEntry
 }
 
 func newLive(node *corev1.Node) *live {
 	l := &live{
 		uid: string(node.UID), version: node.ResourceVersion,
-		annotations: map[string]string{}, owned: map[string]bool{},
+		annotations: map[string]string{}, owned: map[string]bool{}, managers: node.ManagedFields,
 	}
 	for _, key := range annotation.Keys() {
 		if value, ok := node.Annotations[key]; ok {
@@ -38,30 +39,16 @@ func newLive(node *corev1.Node) *live {
 		}
 	}
 	for _, entry := range node.ManagedFields {
-		if entry.Manager == annotation.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply &&
-			entry.Subresource == "status" && entry.FieldsV1 != nil {
-			l.own(entry.FieldsV1.GetRawBytes())
+		if ours(entry) && entry.FieldsV1 != nil {
+			// Text that is no set of fields leaves them unowned, which costs one apply.
+			for key := range fieldsOf(entry.FieldsV1.GetRawBytes()).Metadata.Annotations {
+				if key, ok := strings.CutPrefix(key, "f:"); ok {
+					l.owned[key] = true
+				}
+			}
 		}
 	}
 	return l
-}
-
-// own reads the keys of metadata.annotations out of a managed-fields set. Text
-// that is no such set leaves them unowned, which costs one apply.
-func (l *live) own(fields []byte) {
-	var set struct {
-		Metadata struct {
-			Annotations map[string]json.RawMessage `json:"f:annotations"`
-		} `json:"f:metadata"`
-	}
-	if json.Unmarshal(fields, &set) != nil {
-		return
-	}
-	for key := range set.Metadata.Annotations {
-		if key, ok := strings.CutPrefix(key, "f:"); ok {
-			l.owned[key] = true
-		}
-	}
 }
 
 // says reports whether the Node carries exactly this content.

@@ -28,7 +28,7 @@ type desk interface {
 	// since is when the condition got its status.
 	apply(ctx context.Context, c *content, since time.Time) error
 	// outcome tells how it stands with a wanted: pending, until the Node says it;
-	// err is why a write failed.
+	// err is why a write failed, or why what was written does not stay.
 	outcome(w wanted, pending bool, err error)
 }
 
@@ -39,6 +39,7 @@ type publisher struct {
 	desk     desk
 	schedule schedule
 	backoff  backoff
+	contest  contest
 
 	rendered *Report // the report that content was made of
 	content  *content
@@ -57,7 +58,9 @@ type transition struct {
 }
 
 func newPublisher(d desk, pace Pace) *publisher {
-	return &publisher{desk: d, schedule: schedule{pace: pace}, backoff: backoff{max: pace.MaxBackoff}}
+	return &publisher{
+		desk: d, schedule: schedule{pace: pace}, backoff: backoff{max: pace.MaxBackoff}, contest: contest{interval: pace.Interval},
+	}
 }
 
 // run works until ctx ends. A value on wake means news, a value on back that the
@@ -98,16 +101,21 @@ func (p *publisher) step(ctx context.Context) time.Duration {
 	now := time.Now()
 	p.renderAt = now.Add(min(20*now.Sub(start), p.schedule.pace.Coalesce))
 
-	p.desk.outcome(want, !settled, nil)
 	if settled {
+		wait, why := p.contest.settled(now)
+		p.desk.outcome(want, false, why)
 		p.schedule.settle()
 		if p.status.status != p.content.status {
 			p.status = transition{} // of tries that came to nothing: there is no change to tell of
 		}
-		return idle
+		return wait
 	}
+	p.desk.outcome(want, true, p.contest.why)
 	p.schedule.change(now, urgent)
 	due, _ := p.schedule.due()
+	if p.applied == p.content && p.contest.rounds > 0 {
+		due = latest(due, p.schedule.last.Add(p.contest.hold()))
+	}
 	if due = latest(due, p.backoff.until); due.After(now) {
 		return due.Sub(now)
 	}
@@ -147,7 +155,13 @@ func (p *publisher) write(ctx context.Context, want wanted, node *live) {
 	}
 	p.answered = true
 	p.backoff.reset()
+	now := time.Now()
+	if p.applied == p.content {
+		p.contest.repaired(now, node, p.content)
+	}
 	p.applied = p.content
-	p.schedule.wrote(time.Now())
-	p.desk.outcome(want, false, nil)
+	p.schedule.wrote(now)
+	// The answer shows what became of the write: admission may have altered it.
+	node = p.desk.live()
+	p.desk.outcome(want, node == nil || !node.says(p.content), p.contest.why)
 }

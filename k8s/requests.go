@@ -128,5 +128,6 @@ func retryAfter(err error) time.Duration {
 // answered reports whether an error is an answer of the API, not the lack of one.
 func answered(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status)
+	var contested *contestError
+	return errors.As(err, &status) || errors.As(err, &contested)
 }

@@ -3,6 +3,7 @@ package k8s
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,10 +26,12 @@ type script struct {
 	want   wanted
 	node   *live
 	fail   func() error
+	alter  func(*live) // what becomes of a write
 	writes []string
 	since  []time.Time
 	errs   int
 	done   uint64
+	why    error // of the last outcome
 }
 
 func (s *script) wanted() wanted {
@@ -49,7 +52,7 @@ func (s *script) outcome(w wanted, pending bool, err error) {
 	if !pending && w.number == s.want.number {
 		s.want.urgent, s.done = false, w.number
 	}
-	if err != nil {
+	if s.why = err; err != nil {
 		s.errs++
 	}
 }
@@ -63,6 +66,9 @@ func (s *script) apply(_ context.Context, c *content, since time.Time) error {
 		}
 	}
 	s.show(c, since)
+	if s.alter != nil {
+		s.alter(s.node)
+	}
 	s.writes = append(s.writes, fmt.Sprintf("%v %s", time.Since(s.start), c.annotations["underlayd.io/remote-cidrs"]))
 	s.since = append(s.since, since)
 	return nil
@@ -71,7 +77,7 @@ func (s *script) apply(_ context.Context, c *content, since time.Time) error {
 // show makes the Node carry a content. The caller holds mu.
 func (s *script) show(c *content, since time.Time) {
 	node := testNode("n")
-	node.Annotations = c.annotations
+	node.Annotations = maps.Clone(c.annotations)
 	node.Status.Conditions = testCondition(c, since)
 	s.node = newLive(node)
 	for key := range c.annotations {
