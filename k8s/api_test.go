@@ -254,6 +254,9 @@ func (g *gate) count(method string) int {
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
 	g.by[r.Method]++
+	if strings.Contains(r.URL.Path, "/events.k8s.io/") {
+		g.by["event "+r.Method]++
+	}
 	with := g.with
 	g.mu.Unlock()
 	if with == nil {

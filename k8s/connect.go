@@ -9,6 +9,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -74,18 +75,19 @@ func Connect(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// client speaks to the two API groups the agent needs, and reads objects of others. client-go's full
+// client speaks to the three API groups the agent needs, and reads objects of others. client-go's full
 // clientset would register every type of Kubernetes: 20 MB for one Node.
 type client struct {
 	core, coordination *rest.RESTClient
 	objects            *rest.RESTClient // of any group, as client-go's dynamic client speaks with it
+	events             *rest.RESTClient // with a limit of its own: Events delay nothing
 	parameters         runtime.ParameterCodec
 	http               *http.Client
 }
 
 func newClient(given *rest.Config) (*client, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
@@ -102,18 +104,20 @@ func newClient(given *rest.Config) (*client, error) {
 	if c.http, err = rest.HTTPClientFor(config); err != nil {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
-	group := func(path string, version schema.GroupVersion) (*rest.RESTClient, error) {
+	group := func(path string, version schema.GroupVersion) *rest.RESTClient {
 		config := rest.CopyConfig(config)
 		config.APIPath, config.GroupVersion = path, &version
-		return rest.RESTClientForConfigAndClient(config, c.http)
+		client, failure := rest.RESTClientForConfigAndClient(config, c.http)
+		err = errors.Join(err, failure)
+		return client
 	}
-	if c.core, err = group("/api", corev1.SchemeGroupVersion); err != nil {
-		return nil, fmt.Errorf("kubernetes client: %w", err)
-	}
-	if c.coordination, err = group("/apis", coordinationv1.SchemeGroupVersion); err != nil {
-		return nil, fmt.Errorf("kubernetes client: %w", err)
-	}
-	if c.objects, err = rest.UnversionedRESTClientForConfigAndClient(objectConfig(config), c.http); err != nil {
+	c.core = group("/api", corev1.SchemeGroupVersion)
+	c.coordination = group("/apis", coordinationv1.SchemeGroupVersion)
+	objects, failure := rest.UnversionedRESTClientForConfigAndClient(objectConfig(config), c.http)
+	c.objects, err = objects, errors.Join(err, failure)
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(clientQPS, clientBurst)
+	c.events = group("/apis", eventsv1.SchemeGroupVersion)
+	if err != nil {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
 	return c, nil

@@ -1,6 +1,6 @@
 // Package k8s is the agent's line to the Kubernetes API: pod CIDRs and labels of its
 // own Node in, what the node can reach out, as annotations, a condition and a
-// Lease. Package annotation is the contract of what goes out.
+// Lease, and as Events. Package annotation is the contract of what goes out.
 //
 // It watches one Node and writes one Node, with server-side apply to
 // nodes/status and only the keys of the contract; nothing is written when

@@ -60,6 +60,7 @@ type Node struct {
 	back            chan struct{} // for the publisher: the API answers again
 	vouch           chan struct{} // for the Lease: the Node says what it should
 	doubtful        chan struct{} // for the confirmer: pod CIDRs or versions went back
+	news            chan struct{} // for the recorder: report or Node
 	confirmAfter    time.Duration
 	kinds           []*kindWatch // of objects that hold pod CIDRs
 
@@ -103,7 +104,7 @@ func New(config Config) (*Node, error) {
 		client: client, pace: config.Pace.withDefaults(),
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
-		doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
+		news: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
 		source: config.Source, facts: map[Source]evidence{},
 	}
 	n.kinds = []*kindWatch{newKindWatch(n, blockAffinities()), newKindWatch(n, ciliumNodes())}
@@ -138,6 +139,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, k := range n.kinds {
 		parts.Go(func() { k.run(ctx) })
 	}
+	parts.Go(func() { newRecorder(n).run(ctx, n.news) })
 	parts.Wait()
 	return nil
 }
@@ -175,6 +177,7 @@ func (n *Node) Publish(r Report) {
 	}
 	n.mu.Unlock()
 	poke(n.wake)
+	poke(n.news)
 }
 
 // observe takes a Node as the watch or the answer to a write shows it, nil when there
@@ -194,6 +197,9 @@ func (n *Node) observe(node *corev1.Node) {
 func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	n.seen++
 	n.stats.NodeExists = node != nil
+	if n.current == nil {
+		poke(n.news) // Events waited for it
+	}
 	n.current = nil
 	if node != nil {
 		if n.takeLabels(node, confirmed) {

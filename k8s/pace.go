@@ -27,6 +27,8 @@ type Pace struct {
 	// Discover is the time between looks for a kind that the API does not serve, or
 	// does not let us read (60 s).
 	Discover time.Duration
+	// Series is the least time between two writes of one series of Events (5 min).
+	Series time.Duration
 }
 
 func (p Pace) withDefaults() Pace {
@@ -41,6 +43,7 @@ func (p Pace) withDefaults() Pace {
 	fill(&p.MaxBackoff, 15*time.Second)
 	fill(&p.Renew, 10*time.Second)
 	fill(&p.Discover, time.Minute)
+	fill(&p.Series, 5*time.Minute)
 	if p.Ahead <= 0 {
 		p.Ahead = 3
 	}

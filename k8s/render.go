@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go4.org/netipx"
 
@@ -176,9 +177,16 @@ func encodeJSON(value any) string {
 	return string(out)
 }
 
-// oneLine makes a message fit for a table cell.
+// oneLine makes a message fit for a table cell: peers may have a say in it, and
+// control characters would speak to a terminal.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	s = strings.Join(strings.Fields(s), " ")
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "")
 	}

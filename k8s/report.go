@@ -41,6 +41,9 @@ type Report struct {
 	// Urgent asks for a write at once, as lost routes get it by themselves. It
 	// outlives a later report that is not urgent, until something was written.
 	Urgent bool
+	// Incidents are what Events on the Node are to tell: all that are so now, and all
+	// that were and may be again.
+	Incidents []Incident
 }
 
 // ClusterReport is what the Node is to say of one remote cluster.

@@ -8,6 +8,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -112,6 +113,18 @@ func (c *client) deleteLease(ctx context.Context, namespace, name string) error 
 		return fmt.Errorf("delete lease %s/%s: %w", namespace, name, err)
 	}
 	return nil
+}
+
+func (c *client) createEvent(ctx context.Context, event *eventsv1.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.events.Post().Namespace(event.Namespace).Resource("events").Body(event).MaxRetries(0).Do(ctx).Error()
+}
+
+func (c *client) patchEvent(ctx context.Context, namespace, name string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.events.Patch(types.MergePatchType).Namespace(namespace).Resource("events").Name(name).Body(body).MaxRetries(0).Do(ctx).Error()
 }
 
 // retryAfter returns how long the server asked to be left alone, zero if it did

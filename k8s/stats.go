@@ -20,6 +20,9 @@ type Stats struct {
 	// that failed; Repairs are the writes that put back what somebody else
 	// changed; Renewals are those of the Lease.
 	Writes, WriteErrors, Repairs, Renewals uint64
+	// Events counts the writes of Events, EventsDropped the incidents that none will
+	// tell of.
+	Events, EventsDropped uint64
 	// LastWrite is the last of Writes, LastContact the last good answer of the
 	// API; zero: never.
 	LastWrite, LastContact time.Time

@@ -107,7 +107,7 @@ func nodeReport(s *status.Snapshot) k8s.Report {
 	c := s.Conditions[0]
 	r := k8s.Report{
 		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
-		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
+		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message, Incidents: incidents(s),
 	}
 	for _, remote := range withRoutable(s) {
 		state, reason, _ := clusterState(remote)

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -141,6 +142,59 @@ func TestAnAgentMayWriteItsOwnNodeAndNothingElse(t *testing.T) {
 		})
 	}
 	testLeases(t, agent)
+	testEvents(t, admin, agent)
+}
+
+func testEvents(t *testing.T, admin, agent kubernetes.Interface) {
+	event := func(name, node string, change ...func(*eventsv1.Event)) *eventsv1.Event {
+		e := &eventsv1.Event{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, EventTime: metav1.NowMicro(),
+			Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node}, Reason: "PeerDown", Action: "PeerDown",
+			Type: "Warning", Note: "down", ReportingController: "underlayd.io/agent", ReportingInstance: node,
+		}
+		for _, f := range change {
+			f(e)
+		}
+		return e
+	}
+	kubelet := func(e *eventsv1.Event) { e.ReportingController = "kubelet" }
+	for i, row := range []struct {
+		name    string
+		event   *eventsv1.Event
+		allowed bool
+	}{
+		{"an Event about its own Node", event("a", "one"), true},
+		{"an Event about another Node", event("b", "two"), false},
+		{"an Event in another controller's name", event("c", "one", kubelet), false},
+		{"an Event about something else of that name", event("d", "one", func(e *eventsv1.Event) { e.Regarding.Kind = "Namespace" }), false},
+		{"an Event that names something else beside", event("e", "one", func(e *eventsv1.Event) {
+			e.Related = &corev1.ObjectReference{Kind: "Node", Name: "two"}
+		}), false},
+		{"an Event in another namespace", event("f", "one", func(e *eventsv1.Event) { e.Namespace, e.Regarding.Namespace = "kube-system", "kube-system" }), false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			ctx := t.Context()
+			_, err := agent.EventsV1().Events(row.event.Namespace).Create(ctx, row.event, metav1.CreateOptions{})
+			if row.allowed {
+				require.NoError(t, err)
+			} else {
+				require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%d: %v", i, err)
+				_, err = admin.EventsV1().Events(row.event.Namespace).Create(ctx, row.event, metav1.CreateOptions{})
+				require.NoError(t, err)
+			}
+			_, err = agent.EventsV1().Events(row.event.Namespace).Patch(ctx, row.event.Name, types.MergePatchType,
+				[]byte(`{"series":{"count":2,"lastObservedTime":"2026-01-01T00:00:00.000000Z"}}`), metav1.PatchOptions{})
+			if row.allowed {
+				require.NoError(t, err, "it may say that its own happened again")
+			} else {
+				require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%v", err)
+			}
+		})
+	}
+	_, err := agent.EventsV1().Events("default").List(t.Context(), metav1.ListOptions{})
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
+	_, err = agent.CoreV1().Events("default").Create(t.Context(), &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+	require.True(t, apierrors.IsForbidden(err), "%v", err)
 }
 
 func testLeases(t *testing.T, agent kubernetes.Interface) {
@@ -195,6 +249,10 @@ func awaitPolicies(t *testing.T, agent kubernetes.Interface) {
 		_, node := agent.CoreV1().Nodes().Patch(t.Context(), "two", types.MergePatchType, []byte(`{}`),
 			metav1.PatchOptions{DryRun: dryRun}, "status")
 		_, other := agent.CoordinationV1().Leases("kube-system").Create(t.Context(), lease, metav1.CreateOptions{DryRun: dryRun})
-		return refused(node) && refused(other)
+		_, about := agent.EventsV1().Events("default").Create(t.Context(), &eventsv1.Event{
+			ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, EventTime: metav1.NowMicro(), Reason: "x", Action: "x", Type: "Normal",
+			Regarding: corev1.ObjectReference{Kind: "Node", Name: "two"}, ReportingController: "x", ReportingInstance: "x",
+		}, metav1.CreateOptions{DryRun: dryRun})
+		return refused(node) && refused(other) && refused(about)
 	}, 30*time.Second, 100*time.Millisecond)
 }
