@@ -247,6 +247,8 @@ type Kubernetes struct {
 	PodCIDRSource PodCIDRSource
 	// ConfirmAfter is how long pod CIDRs that the Node no longer names are kept before it is asked again.
 	ConfirmAfter time.Duration
+	// StartupTaint has the taint underlayd.io/not-ready taken off the Node when the first routes are in the kernel.
+	StartupTaint bool
 }
 
 // PodCIDRSource is one of those that k8s knows.

@@ -233,6 +233,9 @@ func kubernetesKeys() []field[Kubernetes] {
 		scalar(key{name: "confirmAfter", fallback: "30s", effect: NeedsRestart,
 			doc: "how long pod CIDRs that vanish from the Node stay advertised before the API is asked once more and believed"},
 			seconds(time.Second, time.Hour, ""), func(k *Kubernetes) *time.Duration { return &k.ConfirmAfter }),
+		scalar(key{name: "startupTaint", fallback: "false", effect: NeedsRestart,
+			doc: "whether the taint underlayd.io/not-ready is taken off the Node when the first routes are in the kernel"},
+			boolean(), func(k *Kubernetes) *bool { return &k.StartupTaint }),
 	}
 }
 

@@ -74,6 +74,8 @@ type fixture struct {
 	confirm time.Duration
 	had     []netip.Prefix
 	source  k8s.Source
+	// startupTaint is StartupTaint of the agent's Config.
+	startupTaint bool
 }
 
 // quick is a pace for tests that are about something else.
@@ -129,7 +131,7 @@ func (f *fixture) agent(wrap func(http.RoundTripper) http.RoundTripper) *k8s.Nod
 	log := logrus.New()
 	log.SetOutput(testWriter{f.t})
 	log.SetLevel(logrus.DebugLevel)
-	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace, ConfirmAfter: f.confirm, PodCIDRs: f.had, Source: f.source})
+	n, err := k8s.New(k8s.Config{REST: config, NodeName: f.name, Log: log, Pace: f.pace, ConfirmAfter: f.confirm, PodCIDRs: f.had, Source: f.source, StartupTaint: f.startupTaint})
 	require.NoError(f.t, err)
 	return n
 }

@@ -21,6 +21,8 @@ type live struct {
 	condition    *corev1.NodeCondition
 	owned        map[string]bool // annotations of which we are the applier
 	managers     []metav1.ManagedFieldsEntry
+	taint        placedTaint // the startup taint
+	tainted      bool        // there is one
 }
 
 func newLive(node *corev1.Node) *live {
@@ -28,6 +30,7 @@ func newLive(node *corev1.Node) *live {
 		uid: string(node.UID), version: node.ResourceVersion,
 		annotations: map[string]string{}, owned: map[string]bool{}, managers: node.ManagedFields,
 	}
+	l.taint, l.tainted = startupTaint(node.Spec.Taints)
 	for _, key := range annotation.Keys() {
 		if value, ok := node.Annotations[key]; ok {
 			l.annotations[key] = value

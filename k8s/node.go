@@ -42,6 +42,9 @@ type Config struct {
 	// ConfirmAfter is how long after the API has taken pod CIDRs away it is asked once
 	// more, before that is believed; zero: 30 s.
 	ConfirmAfter time.Duration
+	// StartupTaint has the taint annotation.StartupTaint taken off the Node when a
+	// Report is Synced. It takes a right that the manifests' base does not give.
+	StartupTaint bool
 	Pace         Pace
 }
 
@@ -61,6 +64,7 @@ type Node struct {
 	vouch           chan struct{} // for the Lease: the Node says what it should
 	doubtful        chan struct{} // for the confirmer: pod CIDRs or versions went back
 	news            chan struct{} // for the recorder: report or Node
+	untaint         chan struct{} // for the untainter: report or Node; nil: it is not asked for
 	confirmAfter    time.Duration
 	kinds           []*kindWatch // of objects that hold pod CIDRs
 
@@ -79,6 +83,7 @@ type Node struct {
 	number            uint64 // of report
 	urgent, published uint64 // number of the last urgent report; of the last one settled
 	pendingSince      time.Time
+	synced            bool // a report was
 
 	stats    Stats
 	problems [sources]error // by source
@@ -119,6 +124,9 @@ func New(config Config) (*Node, error) {
 	if n.confirmAfter <= 0 {
 		n.confirmAfter = defaultConfirmAfter
 	}
+	if config.StartupTaint {
+		n.untaint = make(chan struct{}, 1)
+	}
 	if n.namespace == "" {
 		n.namespace = annotation.LeaseNamespace
 	}
@@ -140,6 +148,9 @@ func (n *Node) Run(ctx context.Context) error {
 		parts.Go(func() { k.run(ctx) })
 	}
 	parts.Go(func() { newRecorder(n).run(ctx, n.news) })
+	if n.untaint != nil {
+		parts.Go(func() { newUntainter(n).run(ctx, n.untaint) })
+	}
 	parts.Wait()
 	return nil
 }
@@ -175,9 +186,11 @@ func (n *Node) Publish(r Report) {
 	if r.Urgent {
 		n.urgent = n.number
 	}
+	n.synced = n.synced || r.Synced
 	n.mu.Unlock()
 	poke(n.wake)
 	poke(n.news)
+	poke(n.untaint)
 }
 
 // observe takes a Node as the watch or the answer to a write shows it, nil when there
@@ -210,6 +223,7 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	maps.Copy(n.facts, nodeEvidence(node))
 	n.settle(confirmed)
 	poke(n.wake)
+	poke(n.untaint)
 }
 
 // outdated reports whether a Node is an older version of the one before. The watch runs
@@ -230,7 +244,7 @@ func (n *Node) mistrust() {
 	poke(n.doubtful)
 }
 
-// poke puts a value into a channel of one.
+// poke puts a value into a channel of one; into nil it does nothing.
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

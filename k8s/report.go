@@ -41,6 +41,9 @@ type Report struct {
 	// Urgent asks for a write at once, as lost routes get it by themselves. It
 	// outlives a later report that is not urgent, until something was written.
 	Urgent bool
+	// Synced says that the routes of the first sync are in the kernel: pods may start
+	// on this node. Once said it stays.
+	Synced bool
 	// Incidents are what Events on the Node are to tell: all that are so now, and all
 	// that were and may be again.
 	Incidents []Incident

@@ -84,6 +84,19 @@ func (c *client) patchStatus(ctx context.Context, name string, kind types.PatchT
 	return node, nil
 }
 
+// patchNode sends a patch to the Node itself and returns the Node as it is then.
+func (c *client) patchNode(ctx context.Context, name string, kind types.PatchType, body []byte) (*corev1.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := metav1.PatchOptions{FieldManager: annotation.FieldManager}
+	node := &corev1.Node{}
+	err := c.core.Patch(kind).Resource("nodes").Name(name).VersionedParams(&options, c.parameters).Body(body).MaxRetries(0).Do(ctx).Into(node)
+	if err != nil {
+		return nil, fmt.Errorf("remove the startup taint of node %s: %w", name, err)
+	}
+	return node, nil
+}
+
 func (c *client) getLease(ctx context.Context, namespace, name string) (*coordinationv1.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

@@ -33,7 +33,7 @@ type Stats struct {
 	// Disagreement says which pods have addresses that are not advertised, by other
 	// sources than that one; empty: none.
 	Disagreement string
-	// Problem joins what fails at present: the watch, a write, the Lease, the second
+	// Problem joins what fails at present: the watch, a write, the Lease, the startup taint, the second
 	// reading of pod CIDRs, a kind that holds them; and what such a reading has still to confirm. Nil when all
 	// is well.
 	Problem error
@@ -47,13 +47,14 @@ const (
 	publishing
 	leasing
 	confirming
+	untainting
 	calico
 	cilium
 	sources // how many there are
 )
 
 func (s source) String() string {
-	return [...]string{"watch", "publish", "lease", "confirm", "calico", "cilium"}[s]
+	return [...]string{"watch", "publish", "lease", "confirm", "taint", "calico", "cilium"}[s]
 }
 
 // Stats returns the present figures.

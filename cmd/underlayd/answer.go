@@ -108,6 +108,8 @@ func nodeReport(s *status.Snapshot) k8s.Report {
 	r := k8s.Report{
 		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
 		Ready: k8s.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message, Incidents: incidents(s),
+		// What some peers or routes lack holds no pod back for ever; a node without any session has nothing for them.
+		Synced: c.Reason != k8s.ReasonStarting && c.Reason != k8s.ReasonNoPeersEstablished && c.Reason != k8s.ReasonDraining,
 	}
 	for _, remote := range withRoutable(s) {
 		state, reason, _ := clusterState(remote)

@@ -52,7 +52,7 @@ func newNode(cfg *config.Config, last memo, log logrus.FieldLogger) (*k8s.Node, 
 	}
 	return k8s.New(k8s.Config{
 		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: last.PodCIDRs, Labels: last.Labels,
-		ConfirmAfter: cfg.Kubernetes.ConfirmAfter, Source: podCIDRSource(cfg),
+		ConfirmAfter: cfg.Kubernetes.ConfirmAfter, Source: podCIDRSource(cfg), StartupTaint: cfg.Kubernetes.StartupTaint,
 	})
 }
 

@@ -27,6 +27,10 @@ const (
 	// Condition is the type of the Node condition: True when the routes to every
 	// remote cluster with a session are in the kernel.
 	Condition = "UnderlayRoutesReady"
+	// StartupTaint is the key of the taint that a kubelet may register its Node with
+	// (--register-with-taints) and that the agent removes when the node has its
+	// routes.
+	StartupTaint = "underlayd.io/not-ready"
 	// LeaseNamespace is where the agents' Leases are unless configured otherwise.
 	LeaseNamespace = "kube-system"
 )

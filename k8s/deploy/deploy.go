@@ -13,6 +13,19 @@ import (
 //go:embed base
 var base embed.FS
 
+//go:embed components/startup-taint
+var startupTaint embed.FS
+
+// StartupTaint returns the kustomize component with the rights that
+// kubernetes.startupTaint needs on top of the base.
+func StartupTaint() fs.FS {
+	sub, err := fs.Sub(startupTaint, "components/startup-taint")
+	if err != nil {
+		return startupTaint // cannot happen, as below
+	}
+	return sub
+}
+
 // Base returns the kustomize base: kustomization.yaml and the files it lists.
 func Base() fs.FS {
 	sub, err := fs.Sub(base, "base")

@@ -19,18 +19,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/underlayd/underlayd/k8s/annotation"
 	"github.com/underlayd/underlayd/k8s/apitest"
 	"github.com/underlayd/underlayd/k8s/deploy"
 )
 
 func TestEveryManifestIsListedInTheKustomization(t *testing.T) {
-	data, err := fs.ReadFile(deploy.Base(), "kustomization.yaml")
-	require.NoError(t, err)
-	files, err := fs.Glob(deploy.Base(), "*.yaml")
-	require.NoError(t, err)
-	for _, file := range files {
-		if file != "kustomization.yaml" {
-			require.Contains(t, string(data), "- "+file+"\n")
+	for _, dir := range []fs.FS{deploy.Base(), deploy.StartupTaint()} {
+		data, err := fs.ReadFile(dir, "kustomization.yaml")
+		require.NoError(t, err)
+		files, err := fs.Glob(dir, "*.yaml")
+		require.NoError(t, err)
+		for _, file := range files {
+			if file != "kustomization.yaml" {
+				require.Contains(t, string(data), "- "+file+"\n")
+			}
 		}
 	}
 }
@@ -113,7 +116,7 @@ func TestAnAgentMayWriteItsOwnNodeAndNothingElse(t *testing.T) {
 	awaitPolicies(t, agent)
 
 	status := []string{"status"}
-	for _, row := range []attempt{
+	tryAll(t, agent, "cannot patch resource", []attempt{
 		{"its own annotation", "one", status, `{"metadata":{"annotations":{"underlayd.io/cluster":"east"}}}`, true},
 		{"its own condition", "one", status, `{"status":{"conditions":[{"type":"UnderlayRoutesReady","status":"True"}]}}`, true},
 		{"its own condition again, changed", "one", status, `{"status":{"conditions":[{"type":"UnderlayRoutesReady","status":"False"}]}}`, true},
@@ -130,19 +133,58 @@ func TestAnAgentMayWriteItsOwnNodeAndNothingElse(t *testing.T) {
 		{"the node's addresses", "one", status, `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}`, false},
 		{"another node", "two", status, `{"metadata":{"annotations":{"underlayd.io/cluster":"east"}}}`, false},
 		{"its own node's spec", "one", nil, `{"spec":{"unschedulable":true}}`, false},
-	} {
+		{"its own startup taint, without the component", "one", nil, untaint, false},
+	})
+	testLeases(t, agent)
+	testEvents(t, admin, agent)
+	require.NoError(t, server.Install(ctx, deploy.StartupTaint()))
+	testTaints(t, agent)
+}
+
+// What a Node of this test is tainted with, by the test and by the API server itself, and a patch that takes the startup taint away.
+const (
+	foreignTaint = `{"key":"example.org/x","effect":"NoSchedule"},{"key":"node.kubernetes.io/not-ready","effect":"NoSchedule"}`
+	startupTaint = `{"key":"underlayd.io/not-ready","effect":"NoSchedule"}`
+	untaint      = `{"spec":{"taints":[` + foreignTaint + `]}}`
+)
+
+func testTaints(t *testing.T, agent kubernetes.Interface) {
+	require.Eventually(t, func() bool { // RBAC takes a moment
+		_, err := agent.CoreV1().Nodes().Patch(t.Context(), "one", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
+		return err == nil
+	}, 10*time.Second, 50*time.Millisecond)
+	tryAll(t, agent, "an agent may", []attempt{
+		{"another node's startup taint", "two", nil, untaint, false},
+		{"another taint of its own node", "one", nil, `{"spec":{"taints":[` + startupTaint + `]}}`, false},
+		{"all taints of its own node", "one", nil, `{"spec":{"taints":null}}`, false},
+		{"another value of the startup taint", "one", nil, `{"spec":{"taints":[` + foreignTaint + `,{"key":"underlayd.io/not-ready","value":"y","effect":"NoSchedule"}]}}`, false},
+		{"another effect of the startup taint", "one", nil, `{"spec":{"taints":[` + foreignTaint + `,{"key":"underlayd.io/not-ready","effect":"NoExecute"}]}}`, false},
+		{"one more taint", "one", nil, `{"spec":{"taints":[` + foreignTaint + `,` + startupTaint + `,{"key":"example.org/y","effect":"NoSchedule"}]}}`, false},
+		{"the startup taint and something else", "one", nil, `{"spec":{"unschedulable":true,"taints":[` + foreignTaint + `]}}`, false},
+		{"its own node's spec beside it", "one", nil, `{"spec":{"unschedulable":true}}`, false},
+		{"its own node's provider", "one", nil, `{"spec":{"providerID":"x"}}`, false},
+		{"its own node's pod CIDR", "one", nil, `{"spec":{"podCIDR":"10.0.0.0/24","podCIDRs":["10.0.0.0/24"]}}`, false},
+		{"its own node's labels beside it", "one", nil, `{"metadata":{"labels":{"a":"b"}}}`, false},
+		{"its own startup taint", "one", nil, untaint, true},
+	})
+}
+
+// tryAll makes attempts; why is what the API says to those that patch the Node itself.
+func tryAll(t *testing.T, agent kubernetes.Interface, why string, attempts []attempt) {
+	for _, row := range attempts {
 		t.Run(row.name, func(t *testing.T) {
-			_, err := agent.CoreV1().Nodes().Patch(ctx, row.node, types.StrategicMergePatchType, []byte(row.patch),
+			_, err := agent.CoreV1().Nodes().Patch(t.Context(), row.node, types.StrategicMergePatchType, []byte(row.patch),
 				metav1.PatchOptions{}, row.subs...)
 			if row.allowed {
 				require.NoError(t, err)
 				return
 			}
 			require.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%v", err)
+			if row.subs == nil {
+				require.ErrorContains(t, err, why)
+			}
 		})
 	}
-	testLeases(t, agent)
-	testEvents(t, admin, agent)
 }
 
 func testEvents(t *testing.T, admin, agent kubernetes.Interface) {
@@ -231,6 +273,9 @@ func createNode(t *testing.T, admin kubernetes.Interface, name string) {
 	t.Helper()
 	node, err := admin.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"example.org/x": "1"}},
+		Spec: corev1.NodeSpec{Taints: []corev1.Taint{
+			{Key: "example.org/x", Effect: corev1.TaintEffectNoSchedule}, {Key: annotation.StartupTaint, Effect: corev1.TaintEffectNoSchedule},
+		}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady"}}
