@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/underlayd/underlayd/k8s/annotation"
@@ -79,6 +81,23 @@ func bigReport(clusters, routes int) Report {
 	return r
 }
 
+// requireSchema holds annotations against the JSON Schema that consumers get.
+func requireSchema(t *testing.T, annotations map[string]string) {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(annotation.JSONSchema()))
+	require.NoError(t, err)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertContent()
+	require.NoError(t, compiler.AddResource("annotations.json", doc))
+	schema, err := compiler.Compile("annotations.json")
+	require.NoError(t, err)
+	object := map[string]any{}
+	for key, value := range annotations {
+		object[key] = value
+	}
+	require.NoError(t, schema.Validate(object))
+}
+
 func TestRenderKeepsTheBudget(t *testing.T) {
 	local := func(n int) []netip.Prefix {
 		var list []netip.Prefix
@@ -108,6 +127,7 @@ func TestRenderKeepsTheBudget(t *testing.T) {
 			require.LessOrEqual(t, size, budget)
 			s, err := annotation.Parse(c.annotations)
 			require.NoError(t, err)
+			requireSchema(t, c.annotations)
 			require.Equal(t, row.cut, s.Truncated > 0)
 			require.Equal(t, row.omitted, s.Clusters[0].Omitted)
 			require.Equal(t, !row.partial, s.Complete)
@@ -199,6 +219,7 @@ func TestRenderWritesNothingTheContractForbids(t *testing.T) {
 			c := render(&r)
 			_, err := annotation.Parse(c.annotations)
 			require.NoError(t, err)
+			requireSchema(t, c.annotations)
 			require.LessOrEqual(t, len(c.message), maxMessage)
 			require.NotContains(t, c.message, "\n")
 			require.Contains(t, []ConditionStatus{True, False, Unknown}, c.status)

@@ -1,6 +1,7 @@
 package annotation_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/underlayd/underlayd/k8s/annotation"
@@ -144,6 +146,8 @@ func TestParseRefuses(t *testing.T) {
 			s, err := annotation.Parse(node(changes...))
 			require.Error(t, err)
 			require.Nil(t, s)
+			answer, _ := s.Routable(netip.MustParseAddr("10.20.0.1"))
+			require.Equal(t, annotation.Unknown, answer, "what can't be read is not \"nothing routable\"")
 			require.Less(t, len(err.Error()), 300, "hostile text must not flood a log")
 		})
 	}
@@ -155,7 +159,51 @@ func TestParseIgnoresMembersItDoesNotKnow(t *testing.T) {
 	require.Len(t, s.Clusters, 1)
 }
 
+// schemaOf compiles a part of the JSON Schema.
+func schemaOf(t testing.TB, fragment string) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(annotation.JSONSchema()))
+	require.NoError(t, err)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertContent()
+	require.NoError(t, compiler.AddResource("annotations.json", doc))
+	schema, err := compiler.Compile("annotations.json" + fragment)
+	require.NoError(t, err)
+	return schema
+}
+
+// validate holds annotations against the schema, and what is in them too.
+func validate(whole *jsonschema.Schema, annotations map[string]string) error {
+	object := map[string]any{}
+	for key, value := range annotations {
+		object[key] = value
+	}
+	return whole.Validate(object)
+}
+
+func TestTheSchemaTellsWhatIsWrong(t *testing.T) {
+	whole := schemaOf(t, "")
+	require.NoError(t, validate(whole, node()))
+	require.NoError(t, validate(whole, node(annotation.Truncated, "3")))
+	for name, changes := range map[string][]string{
+		"another schema":         {annotation.Schema, "2"},
+		"a missing key":          {annotation.RoutesHash, "-"},
+		"no label":               {annotation.Cluster, "East"},
+		"a space":                {annotation.LocalCIDRs, "10.10.1.0/24, fd00::/64"},
+		"a default route":        {annotation.RemoteCIDRs, `["0.0.0.0/0"]`},
+		"an object, not a list":  {annotation.RemoteCIDRs, `{}`},
+		"no JSON":                {annotation.RemoteClusters, `{`},
+		"a number below zero":    {annotation.RemoteClusters, `{"west":{"peers":-1,"state":"Ready"}}`},
+		"no state":               {annotation.RemoteClusters, `{"west":{"peers":1}}`},
+		"a cluster with a slash": {annotation.RemoteClusters, `{"we/st":{"peers":1,"state":"Ready"}}`},
+		"nothing missing":        {annotation.Truncated, "0"},
+	} {
+		t.Run(name, func(t *testing.T) { require.Error(t, validate(whole, node(changes...))) })
+	}
+}
+
 func FuzzParse(f *testing.F) {
+	whole := schemaOf(f, "")
 	for _, seed := range []map[string]string{node(), node(annotation.Truncated, "3", annotation.RoutesHash, "sha256:0123456789abcdef")} {
 		text, err := json.Marshal(seed)
 		require.NoError(f, err)
@@ -173,6 +221,7 @@ func FuzzParse(f *testing.F) {
 			require.Nil(t, s)
 			return
 		}
+		require.NoError(t, validate(whole, annotations), "what Parse accepts is valid")
 		for _, prefix := range s.RemoteCIDRs {
 			answer, _ := s.Routable(prefix.Addr())
 			require.Equal(t, annotation.Yes, answer, "what is listed is routable")

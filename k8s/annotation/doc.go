@@ -4,7 +4,9 @@
 //
 // The agent of a node writes the annotations listed below and the condition
 // [Condition] with one server-side apply (field manager [FieldManager]); nobody
-// else writes them. A consumer reads them with [Parse] and asks [State.Routable].
+// else writes them. A consumer reads them with [ParseNode] and asks [State.Routable].
+// [JSONSchema] says the same to tools in other languages, and the program in folder
+// example is a whole consumer: a controller that keeps a NetworkPolicy.
 //
 //	underlayd.io/schema           "1"
 //	underlayd.io/cluster          "east"
@@ -21,6 +23,10 @@
 //   - A CIDR that is listed is routable, also when the lists were cut. When they
 //     were cut, a CIDR that is not listed may be routable nevertheless:
 //     [State.Routable] then answers [Unknown], never [No].
+//   - Unknown is not "nothing routable". A Node without these annotations
+//     ([ErrAbsent]) has no agent, or none that has spoken yet; one with another schema
+//     ([ErrSchema]) has an agent that this package is too old for; any other error is
+//     text that no agent wrote. What such a Node said before may still be so.
 //   - routes-hash is of the complete remote-cidrs, cut or not: it changes when,
 //     and only when, the routable set changes. It is the first 16 hexadecimal
 //     digits of the SHA-256 of the complete JSON array, as written.

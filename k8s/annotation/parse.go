@@ -55,9 +55,17 @@ type RemoteCluster struct {
 	State, Reason string
 }
 
+// Annotated is a Node, or anything else that has a Node's annotations: *corev1.Node,
+// *metav1.PartialObjectMetadata and *unstructured.Unstructured do.
+type Annotated interface{ GetAnnotations() map[string]string }
+
+// ParseNode is Parse of a Node.
+func ParseNode(node Annotated) (*State, error) { return Parse(node.GetAnnotations()) }
+
 // Parse reads a Node's annotations. Any text may stand in them, since whoever
 // may patch Nodes may write it: Parse accepts nothing but what the contract
-// allows, and an error comes with no State at all. ErrAbsent and ErrSchema are
+// allows, and an error comes with no State at all, which knows nothing: a nil State
+// answers Unknown. ErrAbsent and ErrSchema are
 // told apart with errors.Is. Other annotations are ignored.
 func Parse(annotations map[string]string) (*State, error) {
 	if err := admit(annotations); err != nil {

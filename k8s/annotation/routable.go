@@ -10,7 +10,8 @@ type Answer uint8
 
 // The answers. Only Yes may be taken as permission to send.
 const (
-	// Unknown: the lists were cut, and the address is in none of what is left.
+	// Unknown: the lists were cut and the address is in none of what is left, or the
+	// annotations could not be read at all.
 	Unknown Answer = iota
 	// No: the node has no route of underlayd's to the address.
 	No
@@ -35,8 +36,14 @@ func (a Answer) String() string {
 // address is taken as the IPv4 address it holds; an invalid address or one with
 // a zone is not routable. The node's own pods are not remote: No.
 //
+// A nil State, which comes with an error of Parse, answers Unknown: that a Node says
+// nothing, or nothing that is understood, is not that nothing is routable.
+//
 // It is as fresh as the Lease says, and costs a binary search.
 func (s *State) Routable(addr netip.Addr) (Answer, string) {
+	if s == nil {
+		return Unknown, ""
+	}
 	if !addr.IsValid() || addr.Zone() != "" {
 		return No, ""
 	}
