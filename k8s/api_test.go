@@ -26,8 +26,9 @@ import (
 	"github.com/underlayd/underlayd/k8s/deploy"
 )
 
-// One API serves all tests of the package, each with a Node of its own. Tests
-// that stop it run one after another, as all do here.
+// One API serves most tests of the package, each with a Node of its own. Those that
+// stop it run one after another and come first; those that only wait are parallel, and
+// the longest of them that stop it have one of their own.
 type sharedAPI struct {
 	once   sync.Once
 	server *apitest.Server
@@ -62,6 +63,14 @@ func api(t *testing.T) *apitest.Server {
 	return shared.server
 }
 
+// ownAPI is an API for one test alone.
+func ownAPI(t *testing.T) *apitest.Server {
+	t.Helper()
+	server := apitest.New(t)
+	require.NoError(t, server.Install(context.Background(), deploy.Base()))
+	return server
+}
+
 // fixture is one Node of the API, and the agent on it with the rights that the
 // manifests give it.
 type fixture struct {
@@ -84,7 +93,12 @@ var quick = k8s.Pace{Coalesce: 20 * time.Millisecond, Interval: 50 * time.Millis
 
 func newFixture(t *testing.T, name string, pace k8s.Pace) *fixture {
 	t.Helper()
-	f := &fixture{t: t, server: api(t), name: name, pace: pace}
+	return fixtureOn(t, api(t), name, pace)
+}
+
+func fixtureOn(t *testing.T, server *apitest.Server, name string, pace k8s.Pace) *fixture {
+	t.Helper()
+	f := &fixture{t: t, server: server, name: name, pace: pace}
 	f.create("10.10.1.0/24", "fd00:10:0:1::/64")
 	var err error
 	f.rest, err = f.server.Agent(t.Context(), name)
@@ -256,6 +270,7 @@ func (g *gate) count(method string) int {
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
 	g.by[r.Method]++
+	g.by["bytes "+r.Method] += int(max(r.ContentLength, 0))
 	if strings.Contains(r.URL.Path, "/events.k8s.io/") {
 		g.by["event "+r.Method]++
 	}

@@ -40,6 +40,7 @@ func keeps(t *testing.T, n *k8s.Node, doubted string, want ...string) {
 }
 
 func TestWhatTheAPITakesAwayIsConfirmed(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "reborn", quick)
 	f.confirm = soon
 	g := &gate{}
@@ -67,6 +68,7 @@ func TestWhatTheAPITakesAwayIsConfirmed(t *testing.T) {
 }
 
 func TestADeletionThatIsUndoneChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "oops", quick)
 	f.confirm = soon
 	n, _ := f.start()
@@ -183,6 +185,7 @@ func TestACacheThatLagsIsNotBelieved(t *testing.T) {
 }
 
 func TestWhatAnEarlierRunHadIsConfirmedToo(t *testing.T) {
+	t.Parallel()
 	t.Run("a Node that was made again while the agent was away", func(t *testing.T) {
 		f := newFixture(t, "returned", quick)
 		f.confirm, f.had = soon, parsed("10.10.7.0/24", "fd00:10:0:1::/64")
@@ -209,7 +212,8 @@ func TestWhatAnEarlierRunHadIsConfirmedToo(t *testing.T) {
 }
 
 func TestAStoreThatIsRestoredFromABackup(t *testing.T) {
-	f := newFixture(t, "restored", quick)
+	t.Parallel()
+	f := fixtureOn(t, ownAPI(t), "restored", quick)
 	f.confirm = soon
 	n, _ := f.start()
 	n.Publish(report("10.20.0.0/16"))
@@ -252,9 +256,10 @@ func (r refused) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func TestAStoreOfThePastIsNoticedThoughItsWatchIsSilent(t *testing.T) {
+	t.Parallel()
 	pace := quick
 	pace.Renew = time.Hour // nothing but the watch speaks with the API
-	f := newFixture(t, "silent", pace)
+	f := fixtureOn(t, ownAPI(t), "silent", pace)
 	f.confirm = soon
 	n := f.agent(func(rt http.RoundTripper) http.RoundTripper { return refused{rt} })
 	f.run(n)

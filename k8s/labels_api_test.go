@@ -29,6 +29,7 @@ func labelsBecome(t *testing.T, n *k8s.Node, key, want string) {
 }
 
 func TestTheLabelsOfTheNodeAreFollowed(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "labels", quick)
 	f.confirm = time.Second
 	g := &gate{}

@@ -113,6 +113,7 @@ func membersBecome(t *testing.T, m *k8s.Members, want ...k8s.Member) {
 }
 
 func TestTheNodesOfAClusterAreFollowed(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t, "crowd")
 	c.add("crowd-1", "192.168.7.1", "fd00:7::1")
 	m := c.members(nil)
@@ -183,6 +184,7 @@ func TestMembersNeedASelectorThatIsOne(t *testing.T) {
 // TestHubsAndTheOthers: one of three Nodes is a hub, and has all of them; the others ask for hubs alone, so that what
 // happens to the rest costs them nothing.
 func TestHubsAndTheOthers(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t, "hubs")
 	c.add("hubs-1", "192.168.7.1")
 	c.add("hubs-2", "192.168.7.2")

@@ -145,6 +145,7 @@ func TestWrongAnswersAreOutlived(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "patient", quick)
 	g := &gate{}
 	n := f.agent(g.wrap)
@@ -163,6 +164,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestTheLeaseIsNotRenewedForANodeThatSaysSomethingElse(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "refused", quick)
 	g := &gate{}
 	n := f.agent(g.wrap)
@@ -199,6 +201,7 @@ func (g *gate) refusePatches() {
 }
 
 func TestABurstOfAThousandReportsIsAFewWrites(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "burst", k8s.Pace{})
 	n, _ := f.start()
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")

@@ -125,6 +125,7 @@ func TestTheConditionsTimeChangesWithItsStatusOnly(t *testing.T) {
 }
 
 func TestWhatSomebodyElseChangedIsRepaired(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "meddled", quick)
 	n, _ := f.start()
 	n.Publish(report("10.20.0.0/16"))
@@ -183,6 +184,7 @@ func (u unmerging) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func TestAWriteThatFailsHalfwayIsNoRepair(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "halfway", quick)
 	f.patch(`{"metadata":{"annotations":{"underlayd.io/truncated":"7"}}}`)
 	var failed atomic.Int64
@@ -222,6 +224,7 @@ func TestWithdrawLeavesNothingOfOurs(t *testing.T) {
 }
 
 func TestTheLeaseVouchesForTheNode(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "vouched", quick)
 	leases := f.server.Client().CoordinationV1().Leases(annotation.LeaseNamespace)
 	n, stop := f.start()

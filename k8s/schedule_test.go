@@ -59,6 +59,7 @@ func TestPublisherPace(t *testing.T) {
 }
 
 func TestPublisherOfLosses(t *testing.T) {
+	t.Parallel()
 	t.Run("lost routes are written at once", func(t *testing.T) {
 		inBubble(t, 10, func(s *script) {
 			time.Sleep(time.Second)
