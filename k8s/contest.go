@@ -38,6 +38,7 @@ type contest struct {
 	interval time.Duration
 	rounds   int       // repairs with no calm between them
 	last     time.Time // of the last repair
+	altered  bool      // the last write was something else in its own answer
 	why      error
 }
 
@@ -50,7 +51,7 @@ func (c *contest) hold() time.Duration { return c.interval << min(c.rounds, cont
 func (c *contest) repaired(now time.Time, node *live, content *content) {
 	c.rounds, c.last = c.rounds+1, now
 	if c.rounds >= contestAfter {
-		c.why = node.dispute(content)
+		c.why = node.dispute(content, c.altered)
 	}
 }
 
@@ -68,9 +69,9 @@ func (c *contest) settled(now time.Time) (time.Duration, error) {
 }
 
 // dispute says what of a content the Node does not say, and who wrote that
-// instead, as far as the field managers tell. What our own write turned into
-// something else on its way was changed by the admission of the API server.
-func (l *live) dispute(c *content) error {
+// instead, as far as the field managers tell. Our name on it has two reasons: our write
+// was altered on its way, by the admission of the API server, or somebody else has it.
+func (l *live) dispute(c *content, altered bool) error {
 	var what, keys []string
 	for _, key := range annotation.Keys() {
 		if l.annotations[key] != c.annotations[key] {
@@ -87,6 +88,8 @@ func (l *live) dispute(c *content) error {
 		owns := owns(entry, keys, condition)
 		switch {
 		case !owns:
+		case ours(entry) && !altered:
+			who = append(who, "another underlayd with the name of this node")
 		case ours(entry):
 			who = append(who, "an admission webhook or policy that alters our writes")
 		default:

@@ -1,11 +1,14 @@
 package k8s
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/underlayd/underlayd/k8s/annotation"
 )
@@ -60,6 +63,23 @@ func TestWhatDoesNotStayIsWrittenEverLessOften(t *testing.T) {
 			require.Len(t, s.written(), before+1)
 		})
 	})
+	t.Run("nor is a Node that is made again, as often as it is", func(t *testing.T) {
+		inBubble(t, 1, func(s *script) {
+			s.publish(9)
+			time.Sleep(time.Minute)
+			for i := range 10 {
+				s.mu.Lock()
+				node := testNode("n")
+				node.UID = types.UID(fmt.Sprint(i))
+				s.node = newLive(node)
+				s.mu.Unlock()
+				poke(s.wake)
+				time.Sleep(11 * time.Second)
+				require.NoError(t, s.problem())
+				require.Len(t, s.written(), 2+i)
+			}
+		})
+	})
 	t.Run("a single mistake of somebody is no contest", func(t *testing.T) {
 		inBubble(t, 1, func(s *script) {
 			s.publish(9)
@@ -93,9 +113,10 @@ func TestWhoContestsIsNamed(t *testing.T) {
 		managers []metav1.ManagedFieldsEntry
 		says     string
 	}{
+		{"our own manager, though our write was as written", []metav1.ManagedFieldsEntry{entry("underlayd", "Apply", cidrs)}, "another underlayd with the name of this node"},
 		{"another manager", []metav1.ManagedFieldsEntry{entry("kubectl-edit", "Update", cidrs)}, `field manager "kubectl-edit"`},
 		{"two of them", []metav1.ManagedFieldsEntry{entry("b", "Update", cidrs), entry("a", "Apply", cidrs)}, `field manager "a" and field manager "b"`},
-		{"our own write", []metav1.ManagedFieldsEntry{entry("underlayd", "Apply", cidrs)}, "an admission webhook or policy"},
+		{"our own write, altered", []metav1.ManagedFieldsEntry{entry("underlayd", "Apply", cidrs)}, "an admission webhook or policy"},
 		{"nobody", nil, "somebody who leaves no trace"},
 		{"a manager of something else", []metav1.ManagedFieldsEntry{entry("kubelet", "Update", `{"f:metadata":{"f:annotations":{"f:volumes":{}}}}`)}, "somebody who leaves no trace"},
 		{"text that is no set of fields", []metav1.ManagedFieldsEntry{entry("x", "Update", `[`)}, "somebody who leaves no trace"},
@@ -111,7 +132,7 @@ func TestWhoContestsIsNamed(t *testing.T) {
 			}
 			node.Status.Conditions = testCondition(c, time.Time{})
 			node.ManagedFields = row.managers
-			err := newLive(node).dispute(c)
+			err := newLive(node).dispute(c, strings.Contains(row.name, "altered"))
 			require.ErrorContains(t, err, "annotation underlayd.io/remote-cidrs, by "+row.says)
 			require.Less(t, len(err.Error()), 600)
 			require.True(t, answered(err), "the end of an outage does not end it")

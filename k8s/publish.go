@@ -40,6 +40,7 @@ type publisher struct {
 	schedule schedule
 	backoff  backoff
 	contest  contest
+	uid      string // of the Node written last
 
 	rendered *Report // the report that content was made of
 	content  *content
@@ -93,6 +94,9 @@ func (p *publisher) step(ctx context.Context) time.Duration {
 			return wait
 		}
 		p.render(want.report)
+	}
+	if p.uid != node.uid { // another Node, which nobody had a chance to contest
+		p.uid, p.applied, p.contest = node.uid, nil, contest{interval: p.contest.interval}
 	}
 	settled := node.says(p.content) && (node.owns(p.content) || p.applied == p.content)
 	urgent := want.urgent || (!settled && node.loses(p.content))
@@ -163,5 +167,6 @@ func (p *publisher) write(ctx context.Context, want wanted, node *live) {
 	p.schedule.wrote(now)
 	// The answer shows what became of the write: admission may have altered it.
 	node = p.desk.live()
-	p.desk.outcome(want, node == nil || !node.says(p.content), p.contest.why)
+	p.contest.altered = node != nil && !node.says(p.content)
+	p.desk.outcome(want, node == nil || p.contest.altered, p.contest.why)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // script is a Node and an API in memory, for the pace alone: it may fail, and it
@@ -77,6 +79,9 @@ func (s *script) apply(_ context.Context, c *content, since time.Time) error {
 // show makes the Node carry a content. The caller holds mu.
 func (s *script) show(c *content, since time.Time) {
 	node := testNode("n")
+	if s.node != nil {
+		node.UID = types.UID(s.node.uid)
+	}
 	node.Annotations = maps.Clone(c.annotations)
 	node.Status.Conditions = testCondition(c, since)
 	s.node = newLive(node)

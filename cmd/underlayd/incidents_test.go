@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -69,6 +70,23 @@ func TestWhatIsToldOnTheNode(t *testing.T) {
 				}
 			}
 			require.Equal(t, row.told, told)
+		})
+	}
+}
+
+func TestPodsMayStartWhenTheFirstSyncIsDone(t *testing.T) {
+	for reason, synced := range map[string]bool{
+		k8s.ReasonStarting:           false,
+		k8s.ReasonNoPeersEstablished: false, // there is no route for them
+		k8s.ReasonDraining:           false,
+		k8s.ReasonRoutesInstalled:    true,
+		k8s.ReasonPartialPeers:       true, // one dead router must not hold up every new node
+		k8s.ReasonInstallFailed:      true,
+		k8s.ReasonConfigInvalid:      true,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			s := &status.Snapshot{Conditions: []status.Condition{{Type: conditionType, Status: "True", Reason: reason}}}
+			require.Equal(t, synced, nodeReport(s).Synced)
 		})
 	}
 }

@@ -31,6 +31,7 @@ func TestTwoClustersWithKubernetes(t *testing.T) {
 		{"a CNI says other pod CIDRs than the Node's spec", w.source},
 		{"a thousand routes change at once", w.burst},
 		{"a daemon is restarted", w.restart},
+		{"a session is lost and back", w.lose},
 		{"a node is cleaned up", w.cleanup},
 		{"an API server is away", w.outage},
 		{"nobody is told a secret", w.tellNothing},

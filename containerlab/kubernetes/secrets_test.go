@@ -74,12 +74,16 @@ func (w *world) outputs(t *testing.T, node string) map[string]string {
 	require.NoError(t, err)
 	about, err := json.Marshal(lease)
 	require.NoError(t, err)
+	told, err := w.events(t.Context(), node)
+	require.NoError(t, err)
+	events, err := json.Marshal(told)
+	require.NoError(t, err)
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(daemon.PID()), "cmdline"))
 	require.NoError(t, err)
 	metrics, err := n.Ask(t.Context(), "/run/underlayd/underlayd.sock", "/metrics")
 	require.NoError(t, err)
 	all := map[string]string{
-		"log": string(log), "Node": string(object), "Lease": string(about), "metrics": metrics, "command line": string(line),
+		"log": string(log), "Node": string(object), "Lease": string(about), "Events": string(events), "metrics": metrics, "command line": string(line),
 	}
 	for _, command := range []string{
 		"underlayd status", "underlayd status -o json", "underlayd peers", "underlayd peers -o json", "underlayd routes",
