@@ -23,7 +23,7 @@ func wrong() map[string]string {
 		"192.168.50.1/32": "NodeAddress", "192.168.50.12/32": "NodeAddress",
 		"203.0.113.0/24": "Special", "198.18.0.0/15": "Special", "2001:db8::/32": "Special",
 		"10.99.1.0/24": "NoContract", "10.20.0.0/15": "CoversContract",
-		"10.20.2.8/29": "PrefixLength", "fd00:20::/96": "PrefixLength",
+		"10.20.2.8/29": "PrefixLength", "fd00:20::/126": "PrefixLength",
 		"10.40.1.0/24": "PeerNotAllowed", "10.30.1.0/24": "NoClusterID",
 		"10.20.3.0/24": "Blackhole", "10.20.4.0/24": "ClusterMismatch",
 		"10.20.5.0/24": "OwnClusterID", "10.99.2.0/24": "OwnClusterID",
