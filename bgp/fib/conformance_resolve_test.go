@@ -247,6 +247,20 @@ var resolving = []conformanceCase{
 		s.Follow(nil)
 		require.Empty(s.t, s.NextHops())
 	}},
+	{name: "tells of a next hop that can be used when it is asked for", body: func(s *scene) {
+		s.resolving(ResolveRoutes)
+		s.run()
+		s.Follow(addrs(far4))
+		<-s.NextHopsChanged()
+		require.NotEmpty(s.t, s.NextHops(), "it can't be used")
+		s.Follow(nil)
+		s.addAddr(s.t, "fab1", "203.0.113.1/25")
+		s.Follow(addrs(far4))
+		within(s.t, func() bool { <-s.NextHopsChanged(); return len(s.NextHops()) == 0 }, "that it can")
+		s.ensure(to(pods, n2))
+		s.Follow(addrs(n2))
+		<-s.NextHopsChanged()
+	}},
 	{name: "becomes on-link, and far again", body: func(s *scene) {
 		s.resolving(ResolveRoutes)
 		s.run()

@@ -32,6 +32,7 @@ type hop struct {
 	fault     Fault   // which problem is about
 	gate      bool    // something was reached through it, now or before
 	followed  bool    // somebody wants to know of it though no set has it
+	asked     bool    // and has not been told: that all is well is news, too
 	object    bool    // the route that leads to it names a next-hop object of somebody's
 	closeness int16   // the length of that route's prefix and one; 0 when that is not known
 	table     uint32  // where that route is

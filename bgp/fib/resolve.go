@@ -87,6 +87,8 @@ func (t *Table) NextHops() []NextHop {
 func (t *Table) NextHopsChanged() <-chan struct{} { return t.hopsNews }
 
 // Follow has next hops looked after that no route names, so that NextHops tells when one can be used. The last call counts.
+// NextHopsChanged is poked when those that are new in it are known, even if all is well with them: the caller may think
+// otherwise, from a time when they were looked after before.
 func (t *Table) Follow(addrs []netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +99,13 @@ func (t *Table) Follow(addrs []netip.Addr) {
 		}
 	}
 	for _, a := range addrs {
-		t.hop(a.Unmap()).followed = true
+		h := t.hop(a.Unmap())
+		h.asked = h.asked || !h.followed
+		h.followed = true
+		if h.asked && !h.stale {
+			h.asked = false
+			poke(t.hopsNews)
+		}
 	}
 	t.queue.wake()
 }
@@ -184,7 +192,8 @@ func (t *Table) learn(h *hop, r *resolution) {
 	if h.problem != "" {
 		r.via = nil
 	}
-	if h.goes(r.via); h.fault != fault || via != len(h.via) || !t.through(h, r.via) {
+	if h.goes(r.via); h.asked || h.fault != fault || via != len(h.via) || !t.through(h, r.via) {
+		h.asked = false
 		poke(t.hopsNews)
 	}
 	t.lead(h, r.via)
