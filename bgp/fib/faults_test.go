@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/bgp/fib/sockopt"
 )
 
 // Refusals of the real kernel, brought about for real.
@@ -71,7 +73,7 @@ func TestAnAnswerThatDoesNotFitIsNoAnswer(t *testing.T) {
 			require.NoError(t, unix.SetsockoptInt(k.cmd.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1))
 			err := s.Ensure(t.Context(), append(routes, to(pods, n2), to(pods6, x2)))
 			require.ErrorIs(t, err, unix.ENOBUFS)
-			setBuffer(k.cmd.fd, replyBuffer)
+			sockopt.ReceiveBuffer(k.cmd.fd, replyBuffer)
 			s.run()
 			s.eventually(ours4+n2, pods2+" metric 512 via "+n2, ours6+x2)
 			s.eventuallyStatus(routes[0].Dst.String(), Conflict)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/bgp/fib/sockopt"
 )
 
 const (
@@ -47,19 +49,12 @@ func openSocket(flags int) (int, uint32, error) {
 	return fd, local.Pid, nil
 }
 
-func setBuffer(fd, size int) {
-	// Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
-	}
-}
-
 func newSocket() (*socket, error) {
 	fd, port, err := openSocket(0)
 	if err != nil {
 		return nil, err
 	}
-	setBuffer(fd, replyBuffer)
+	sockopt.ReceiveBuffer(fd, replyBuffer)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	// Lets a dump be filtered by table (since 4.20); without it we filter ourselves.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/bgp/fib/sockopt"
 )
 
 // monitor receives the kernel's notifications. It is subscribed from the moment it is made, so
@@ -23,8 +25,8 @@ func newMonitor(table, ours uint32) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	setBuffer(fd, watchBuffer)
-	if err := dropOwn(fd, ours); err != nil {
+	sockopt.ReceiveBuffer(fd, watchBuffer)
+	if err := sockopt.WithoutOwn(fd, ours); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
 	groups := []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
@@ -38,26 +40,6 @@ func newMonitor(table, ours uint32) (*monitor, error) {
 	// Absent before 5.3, and so are the objects it tells about.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_NEXTHOP)
 	return &monitor{file: os.NewFile(uintptr(fd), "netlink"), table: table}, nil
-}
-
-// dropOwn makes the kernel withhold notifications of what we ourselves wrote: 100,000 routes
-// must not come back as 100,000 messages. nlmsg_pid (at offset 12) is the writer's port, and a
-// classic filter loads it in network order.
-func dropOwn(fd int, ours uint32) error {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], ours)
-	prog := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: binary.BigEndian.Uint32(b[:])},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
-	}
-	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
-	if err != nil {
-		return fmt.Errorf("filter netlink notifications: %w", err)
-	}
-	return nil
 }
 
 func (m *monitor) close() error {

@@ -11,6 +11,8 @@ import (
 	"github.com/mdlayher/netlink"
 	"go4.org/netipx"
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/bgp/fib/sockopt"
 )
 
 const (
@@ -55,8 +57,8 @@ func (k *kernel) prepare(conn *netlink.Conn) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		setBuffer(int(fd), unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer)
-		setBuffer(int(fd), unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, replyBuffer)
+		sockopt.SendBuffer(int(fd), sendBuffer)
+		sockopt.ReceiveBuffer(int(fd), replyBuffer)
 		// An answer need not repeat what was asked.
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 		var name unix.Sockaddr
@@ -84,13 +86,6 @@ func readLargely(fd int) error {
 		return fmt.Errorf("read no answer: %w", err)
 	}
 	return nil
-}
-
-// setBuffer sets the size of a buffer: beyond net.core's limits only with CAP_NET_ADMIN in the first user namespace.
-func setBuffer(fd, force, polite, size int) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, polite, size)
-	}
 }
 
 func (k *kernel) close() error {

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/bgp/fib/sockopt"
 )
 
 // touch is that somebody else changed our table, or may have.
@@ -32,29 +34,15 @@ func openMonitor(table string, port uint32) (*monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, watchBuffer)
+	sockopt.ReceiveBuffer(fd, watchBuffer)
 	err = errors.Join(
-		withoutOwn(fd, port),
+		sockopt.WithoutOwn(fd, port),
 		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.NFNLGRP_NFTABLES))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), unix.Close(fd))
 	}
 	return &monitor{file: os.NewFile(uintptr(fd), "nftables"), table: table}, nil
-}
-
-// withoutOwn has the kernel withhold what we did ourselves: nlmsg_pid, at offset 12, is the port of who did it, and a
-// classic filter loads it in network order.
-func withoutOwn(fd int, ours uint32) error {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], ours)
-	prog := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: binary.BigEndian.Uint32(b[:])},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
 }
 
 func (m *monitor) close() error {
