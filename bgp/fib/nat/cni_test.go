@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // cni is what a CNI, or something like one, writes to masquerade what leaves the cluster. IPT stands for the command of one
@@ -108,7 +110,7 @@ func TestRemotePodsSeePodsBesideEveryCNI(t *testing.T) {
 		for _, kind := range kinds {
 			t.Run(c.name+", "+kind, func(t *testing.T) {
 				t.Parallel()
-				need(t, append(c.needs, kind)...)
+				containerlab.Require(t, append(c.needs, kind)...)
 				w := newWorld(t)
 				for _, f := range families() {
 					w.sh(t, w.node, f.write(c.script, kind))

@@ -10,11 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // masquerades is a CNI in short, as a table of somebody else that is to stay as it is.
@@ -31,7 +32,7 @@ const masquerades = `
 
 // newMasqueraded is a world whose node masquerades what leaves the cluster.
 func newMasqueraded(t testing.TB) *world {
-	need(t, "nft")
+	containerlab.Require(t, "nft")
 	w := newWorld(t)
 	w.sh(t, w.node, masquerades)
 	return w
@@ -101,7 +102,7 @@ func TestServices(t *testing.T) {
 	for _, kind := range []string{"iptables-legacy", "iptables-nft"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			need(t, kind)
+			containerlab.Require(t, kind)
 			w := newMasqueraded(t)
 			for _, f := range families() {
 				w.sh(t, w.node, f.write(kubeProxy, kind))
@@ -338,11 +339,11 @@ func TestOneCapability(t *testing.T) {
 // TestKernelsWithoutNetfilter: a thread for which there are no netlink sockets of its kind, by a filter of system calls.
 func TestKernelsWithoutNetfilter(t *testing.T) {
 	t.Parallel()
-	need(t)
+	containerlab.Require(t)
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // the thread goes with the goroutine
-		if err := refuseNetfilter(); err != nil {
+		if err := containerlab.RefuseNetfilter(); err != nil {
 			done <- err
 			return
 		}
@@ -353,27 +354,4 @@ func TestKernelsWithoutNetfilter(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "NAT exemption: this kernel has no NAT by nftables")
 	require.ErrorContains(t, err, "protocol not supported")
-}
-
-// refuseNetfilter has socket(2) fail for NETLINK_NETFILTER on this thread.
-func refuseNetfilter() error {
-	const protocol = 16 + 2*8 // of seccomp_data: the third argument
-	load := func(at uint32) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
-	}
-	unless := func(k uint32, skip uint8) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: skip}
-	}
-	prog := []unix.SockFilter{
-		load(0), unless(unix.SYS_SOCKET, 5),
-		load(16), unless(unix.AF_NETLINK, 3), // the first argument
-		load(protocol), unless(unix.NETLINK_NETFILTER, 1),
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0x00050000 | uint32(unix.EPROTONOSUPPORT)}, // SECCOMP_RET_ERRNO
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},                                // SECCOMP_RET_ALLOW
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	const filter = 2 // SECCOMP_MODE_FILTER
-	return unix.Prctl(unix.PR_SET_SECCOMP, filter, uintptr(unsafe.Pointer(&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})), 0, 0)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // gateway is a world whose node is a gateway: behind it is another node of its cluster with a pod, which has a second way to
@@ -57,7 +59,7 @@ func TestWhoSeesWhomThroughAGateway(t *testing.T) {
 	for _, kind := range []string{"iptables-legacy", "iptables-nft"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			need(t, "nft", kind)
+			containerlab.Require(t, "nft", kind)
 			w := newGateway(t)
 			w.sh(t, w.node, masquerades)
 			for _, f := range families() {
@@ -177,7 +179,7 @@ func TestHalfOfAConnectionPassesThroughAGateway(t *testing.T) {
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
-			need(t, "iptables-nft")
+			containerlab.Require(t, "iptables-nft")
 			w := newGateway(t)
 			w.sh(t, w.other, "true; "+row.other)
 			w.sh(t, w.far, "true; "+row.far)

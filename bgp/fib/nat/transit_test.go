@@ -9,13 +9,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // TestErrorsAboutWhatPassesThroughAGateway: routers on the way say that packets are too large, for connections of which
 // connection tracking knows nothing.
 func TestErrorsAboutWhatPassesThroughAGateway(t *testing.T) {
 	t.Parallel()
-	need(t, "iptables-nft", "nft")
+	containerlab.Require(t, "iptables-nft", "nft")
 	w := newGateway(t)
 	for _, f := range families() {
 		w.sh(t, w.node, f.write(kubeProxy, "iptables-nft"))
@@ -152,7 +154,7 @@ func TestPodsOfThisNodeAreNotInTransit(t *testing.T) {
 // TestAFirewallOnAGateway: what is not tracked is not established, and who drops by default has to know the addresses.
 func TestAFirewallOnAGateway(t *testing.T) {
 	t.Parallel()
-	need(t, "iptables-nft", "nft")
+	containerlab.Require(t, "iptables-nft", "nft")
 	w := newGateway(t)
 	x := w.open(t, Config{})
 	require.NoError(t, x.Set(t.Context(), passing()))

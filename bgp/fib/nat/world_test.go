@@ -18,30 +18,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 const patience = 10 * time.Second
-
-// need skips, or fails in CI, without root or a program.
-func need(t testing.TB, programs ...string) {
-	t.Helper()
-	problem := ""
-	if os.Geteuid() != 0 {
-		problem = "needs root to make network namespaces"
-	}
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			problem = "needs " + p
-		}
-	}
-	if problem == "" {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal(problem)
-	}
-	t.Skip(problem)
-}
 
 // world is a pod, its node, and everything beyond it, each a network namespace: one that has all addresses of 10.20.0.0/16
 // and fd00:20::/64, the other cluster's pods, and 203.0.113.0/24 and 2001:db8::/64, which are nobody's pods.
@@ -61,7 +42,7 @@ const (
 )
 
 func newWorld(t testing.TB) *world {
-	need(t, "ip", "sysctl")
+	containerlab.Require(t, "ip", "sysctl")
 	w := &world{sources: map[uint64]netip.Addr{}}
 	for _, ns := range []*netns.NsHandle{&w.pod, &w.node, &w.far} {
 		*ns = newNamespace(t)
