@@ -31,17 +31,7 @@ func newConfirmer(n *Node, after time.Duration) *confirmer {
 // run works until ctx ends. A value on doubtful says that there may be something to
 // confirm.
 func (c *confirmer) run(ctx context.Context, doubtful <-chan struct{}) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-doubtful:
-		case <-timer.C:
-		}
-		timer.Reset(c.step(ctx))
-	}
+	inTurns(ctx, doubtful, c.step)
 }
 
 // step reads the Node if that is due and returns how long nothing will be.

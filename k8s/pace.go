@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -126,4 +127,19 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// inTurns takes a step whenever wake has something or the last step's time is over, until ctx ends.
+func inTurns(ctx context.Context, wake <-chan struct{}, step func(context.Context) time.Duration) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-timer.C:
+		}
+		timer.Reset(step(ctx))
+	}
 }

@@ -52,17 +52,7 @@ func newRecorder(n *Node) *recorder {
 
 // run works until ctx ends. A value on wake says that there may be news.
 func (r *recorder) run(ctx context.Context, wake <-chan struct{}) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		timer.Reset(r.step(ctx))
-	}
+	inTurns(ctx, wake, r.step)
 }
 
 // step tells one thing if one is due and returns how long nothing will be.

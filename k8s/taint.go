@@ -28,17 +28,7 @@ func newUntainter(n *Node) *untainter {
 
 // run works until ctx ends. A value on wake says that there may be something to do.
 func (u *untainter) run(ctx context.Context, wake <-chan struct{}) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		timer.Reset(u.step(ctx))
-	}
+	inTurns(ctx, wake, u.step)
 }
 
 // step takes one taint away if it is time, and returns how long nothing will be.
