@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -20,15 +21,18 @@ type late map[netip.Addr]time.Time
 // sendLate sends what is passed on again to the peers whose sessions came up a while ago, once. A session that waits for
 // others after our restart (RFC 4724, section 4.1) has nothing yet and waits on.
 func (s *Speaker) sendLate(ctx context.Context, done late, now time.Time) {
-	s.mu.Lock()
 	var due []Peer
-	for address, up := range s.table.sessionsUp() {
-		p, ok := s.peers[address]
-		if ok && len(p.PassOn) > 0 && !s.restarting && !done[address].Equal(up) && now.Sub(up) >= lateAfter {
+	s.mu.Lock()
+	for address, p := range s.peers {
+		if len(p.PassOn) == 0 || s.restarting {
+			continue
+		}
+		if up, ok := s.table.sessionUp(address); ok && !done[address].Equal(up) && now.Sub(up) >= lateAfter {
 			done[address] = up
 			due = append(due, p)
 		}
 	}
+	maps.DeleteFunc(done, func(address netip.Addr, _ time.Time) bool { _, ok := s.peers[address]; return !ok })
 	s.mu.Unlock()
 	for _, p := range due {
 		if err := s.softReset(ctx, p, api.ResetPeerRequest_DIRECTION_OUT); err != nil && ctx.Err() == nil {
@@ -37,15 +41,13 @@ func (s *Speaker) sendLate(ctx context.Context, done late, now time.Time) {
 	}
 }
 
-// sessionsUp are the established sessions, with the times when they came up.
-func (t *table) sessionsUp() map[netip.Addr]time.Time {
+// sessionUp is when an established session came up; not ok for one that is not.
+func (t *table) sessionUp(address netip.Addr) (up time.Time, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	up := make(map[netip.Addr]time.Time, len(t.sessions))
-	for address, s := range t.sessions {
-		if s.Established {
-			up[address] = s.up
-		}
+	s := t.sessions[address]
+	if s == nil || !s.Established {
+		return time.Time{}, false
 	}
-	return up
+	return s.up, true
 }

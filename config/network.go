@@ -20,7 +20,12 @@ func networksKey(whose string) key {
 
 // Direct says whether the nodes of a remote cluster are reached directly: it shares a network with us.
 func (c *Config) Direct(remote RemoteCluster) bool {
-	return slices.ContainsFunc(remote.Networks, func(n string) bool { return slices.Contains(c.Cluster.Networks, n) })
+	return Meet(c.Cluster.Networks, remote.Networks)
+}
+
+// Meet says whether two lists of networks have one in common.
+func Meet(a, b []string) bool {
+	return slices.ContainsFunc(a, func(n string) bool { return slices.Contains(b, n) })
 }
 
 // ThroughGateways says whether a remote cluster is reached through gateways: it is not in the very networks that we are in.

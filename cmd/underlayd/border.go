@@ -58,6 +58,9 @@ func (a *agent) discard(ctx context.Context, prefixes []netip.Prefix) {
 			}
 		}
 	}
+	if slices.Equal(wanted, a.border.discarded) {
+		return // what failed is tried again by itself
+	}
 	a.border.discarded = wanted
 	if err := a.kernel.Discard(ctx, wanted); err != nil {
 		a.log.WithError(err).Warn("blackhole routes not installed; they are tried again")
@@ -82,13 +85,9 @@ func (a *agent) followBorder(ctx context.Context, sessions []bgp.Session, now ti
 
 // insideStates says of each session in our own network whether it is established.
 func (a *agent) insideStates(sessions []bgp.Session) []bool {
-	across := map[string]bool{}
-	for _, p := range a.config.BGP.Peers {
-		across[p.Name] = a.config.Border(p)
-	}
 	var states []bool
 	for _, s := range sessions {
-		if !across[s.Peer] {
+		if !a.view.across[s.Address] {
 			states = append(states, s.Established)
 		}
 	}

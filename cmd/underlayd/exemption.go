@@ -30,6 +30,8 @@ type exemption struct {
 
 	left, asked nat.Sides // by an earlier run; last
 	set         bool      // asked was
+	from        exemptFrom
+	exact       bool // asked is what follows from that, and no more
 }
 
 // with are the sides together, sorted and without repeats.
@@ -117,8 +119,26 @@ func (x *exemption) ask(ctx context.Context, want nat.Sides) {
 	}
 }
 
-// exempt has the kernel exempt what is to be exempt, and no more.
+// exemptFrom is what it follows from which sides are exempt.
+type exemptFrom struct {
+	config           *config.Config
+	local, own       []netip.Prefix
+	converged, known bool
+	stage            stage
+}
+
+func (f exemptFrom) equal(g exemptFrom) bool {
+	return f.config == g.config && f.converged == g.converged && f.known == g.known && f.stage == g.stage &&
+		slices.Equal(f.local, g.local) && slices.Equal(f.own, g.own)
+}
+
+// exempt has the kernel exempt what is to be exempt, and no more. Where nothing has changed it costs nothing.
 func (a *agent) exempt(ctx context.Context) {
+	from := exemptFrom{a.config, a.advertised, a.own, a.converged, a.podsKnown, a.drain.stage}
+	if a.exemption.exact && from.equal(a.exemption.from) {
+		return
+	}
+	a.exemption.from, a.exemption.exact = from, true
 	if a.converged {
 		a.exemption.left = nat.Sides{}
 	}
@@ -133,6 +153,7 @@ func (a *agent) exempt(ctx context.Context) {
 // exemptMore has the kernel exempt what is to be exempt, and what has been.
 func (a *agent) exemptMore(ctx context.Context) {
 	if a.config.NATExemption && a.drain.stage < withdrawn {
+		a.exemption.exact = false
 		a.exemption.ask(ctx, with(a.exempted(), a.exemption.asked))
 	}
 }

@@ -20,6 +20,7 @@ type view struct {
 	plan    *ipam.Plan
 	names   map[netip.Addr]string // of the peers, by address
 	loops   map[netip.Addr]int    // how often our AS may be in the paths of a peer, by address, if it may
+	across  map[netip.Addr]bool   // the peers that are gateways of other networks
 	asn     uint32
 	cluster uint32
 	away    *away     // the same one in every view
@@ -33,13 +34,16 @@ type away = atomic.Pointer[map[netip.Addr]bool]
 func newView(c *config.Config, plan *ipam.Plan, gone *away, through *gateways) *view {
 	v := &view{
 		away: gone, through: through, plan: plan, asn: c.BGP.ASN, cluster: c.Cluster.ID,
-		names: make(map[netip.Addr]string, len(c.BGP.Peers)), loops: map[netip.Addr]int{}, far: ipam.NextHopNotOnLink,
+		names: make(map[netip.Addr]string, len(c.BGP.Peers)), loops: map[netip.Addr]int{}, across: map[netip.Addr]bool{}, far: ipam.NextHopNotOnLink,
 	}
 	if how := c.Kernel.Resolve; how == config.ResolveRoutes || how == config.ResolveAlways {
 		v.far = ipam.NextHopUnresolved
 	}
 	for _, p := range c.BGP.Peers {
 		v.names[p.Address] = p.Name
+		if c.Border(p) {
+			v.across[p.Address] = true
+		}
 		if p.AllowOwnAS > 0 {
 			v.loops[p.Address] = p.AllowOwnAS
 		}

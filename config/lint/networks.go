@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/config/mesh"
 )
 
@@ -69,7 +70,7 @@ func (c *checker) acrossNetworks(s mesh.Session) {
 			Places:  both(peerAt(s.From, s.Index, "network", p.Network), peerAt(s.To, s.Back, "name", s.BackPeer().Name)),
 			Fix:     fmt.Sprintf("write network: %s for peer %s of node %s", here[0], s.BackPeer().Name, s.To.Name),
 		})
-	case !border && !returned && !meet(here, there):
+	case !border && !returned && !config.Meet(here, there):
 		c.add(about, Finding{
 			Code: "NetworksDoNotMeet", Severity: Error,
 			Message: fmt.Sprintf("node %s is in network %s and node %s in %s: what they say of themselves is refused", s.From.Name, list(here), s.To.Name, list(there)),
@@ -77,10 +78,6 @@ func (c *checker) acrossNetworks(s mesh.Session) {
 			Fix:     fmt.Sprintf("write network: %s for the peer, and have both nodes be gateways; or write one network for both clusters", there[0]),
 		})
 	}
-}
-
-func meet(a, b []string) bool {
-	return slices.ContainsFunc(a, func(n string) bool { return slices.Contains(b, n) })
 }
 
 // shared says whether a file of the cluster is that of many nodes, of which some may be gateways.

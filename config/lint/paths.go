@@ -110,7 +110,7 @@ func brings(s mesh.Session, cluster string, reached map[*mesh.Node]bool) bool {
 		return true // of a session that only one side knows of, PeerOneSided speaks
 	}
 	if s.To.Config.Cluster.Name == cluster {
-		return s.From.Config.Border(s.Peer()) || meet(s.From.Config.Cluster.Networks, s.To.Config.Cluster.Networks)
+		return s.From.Config.Border(s.Peer()) || config.Meet(s.From.Config.Cluster.Networks, s.To.Config.Cluster.Networks)
 	}
 	return reached[s.To] && passesOn(s.BackPeer(), cluster)
 }
