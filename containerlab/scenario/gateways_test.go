@@ -250,6 +250,7 @@ func moves(t *testing.T, c *clusters) {
 		before[cluster] = string(text)
 	}
 	streams := c.across(t)
+	since := c.sessionsSince(t)
 
 	// Sessions first, then both ways, then the direct one alone: nobody has to do a step at the same moment as another.
 	mesh := map[string]int{"east": 41, "west": 1}
@@ -288,6 +289,12 @@ func moves(t *testing.T, c *clusters) {
 		becomes(t, c.Node(name), patience, sorted(directTo("east", 1, 1, 2, 3)))
 	}
 	lossless(t, streams, 20)
+	after := c.sessionsSince(t)
+	for name, was := range since {
+		if now, stays := after[name]; stays { // those across the border are gone
+			require.Equal(t, was, now, "session %s was reset", name)
+		}
+	}
 
 	// And back: in the other order.
 	streams = c.across(t)
@@ -314,6 +321,18 @@ func moves(t *testing.T, c *clusters) {
 		output(t, c.Node(name), "ip", "-6", "addr", "del", fmt.Sprintf("fd00:fab:1::%d/64", 41+i), "dev", "eth1")
 	}
 	c.all(t, bordered())
+}
+
+// sessionsSince says of each session of the nodes of east and west since when it is up.
+func (c *clusters) sessionsSince(t *testing.T) map[string]string {
+	t.Helper()
+	since := map[string]string{}
+	for _, name := range slices.Concat(gatewayNodes("east"), gatewayNodes("west")) {
+		for _, s := range stateOf(t, c.Node(name)).Sessions {
+			since[name+" with "+s.Peer] = s.Since
+		}
+	}
+	return since
 }
 
 // withoutBorder is a configuration without the peers of another network.
