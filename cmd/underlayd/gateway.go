@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -24,12 +25,8 @@ func wholes(c *config.Config, p config.Peer) []netip.Prefix {
 		}
 		for _, whole := range ranges(remote.Advertise, c.Cluster.PodCIDRs) {
 			for _, part := range ranges(p.Advertise, []netip.Prefix{whole}) {
-				switch {
-				case !part.Overlaps(whole):
-				case part.Bits() < whole.Bits():
-					all = append(all, whole)
-				default:
-					all = append(all, part)
+				if part.Overlaps(whole) { // the one that lies in the other
+					all = append(all, slices.MaxFunc([]netip.Prefix{part, whole}, byLength))
 				}
 			}
 		}
@@ -37,6 +34,8 @@ func wholes(c *config.Config, p config.Peer) []netip.Prefix {
 	slices.SortFunc(all, netip.Prefix.Compare)
 	return slices.Compact(all)
 }
+
+func byLength(a, b netip.Prefix) int { return cmp.Compare(a.Bits(), b.Bits()) }
 
 // ranges are those that a selection of own prefixes names; all stands for the given ones.
 func ranges(selection, all []netip.Prefix) []netip.Prefix {
