@@ -244,8 +244,9 @@ func (t *Table) endDetour(s *pathSet) {
 	t.forget(to)
 }
 
-// revisit has the entries looked at that have to do with s.
+// revisit has the entries looked at that have to do with s: in the next pass, and by Run if nobody else makes one.
 func (t *Table) revisit(s *pathSet) {
+	t.queue.wake()
 	if t.returned == nil {
 		t.returned = map[*pathSet]struct{}{}
 	}
