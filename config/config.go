@@ -19,6 +19,7 @@ type Config struct {
 	Kernel     Kernel
 	Kubernetes Kubernetes
 	Log        Log
+	HTTP       HTTP
 	Runtime    Runtime
 
 	// NATExemption is whether pods of this node keep their address on the way to the PodCIDRs of Clusters.
@@ -278,6 +279,11 @@ const (
 type Log struct {
 	Level  string // debug, info, warn or error
 	Format string // text or json
+}
+
+// HTTP is what is served over TCP.
+type HTTP struct {
+	Listen netip.AddrPort // not valid: nothing is
 }
 
 // Runtime is where the daemon keeps what lives as long as it does.

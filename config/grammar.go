@@ -24,6 +24,8 @@ func grammar() []field[Config] {
 			boolean(), func(c *Config) *bool { return &c.NATExemption }),
 		section(key{name: "kubernetes", doc: "how the Kubernetes API is reached"}, kubernetesKeys(),
 			func(c *Config) *Kubernetes { return &c.Kubernetes }),
+		section(key{name: "http", doc: "what others may ask of the daemon over TCP; all of it only reads"}, httpKeys(),
+			func(c *Config) *HTTP { return &c.HTTP }),
 		section(key{name: "log", doc: "the daemon's log"}, logKeys(),
 			func(c *Config) *Log { return &c.Log }),
 		section(key{name: "runtime", doc: "what lives as long as the daemon does"}, runtimeKeys(),
@@ -245,6 +247,14 @@ func logKeys() []field[Log] {
 			oneOf("debug", "info", "warn", "error"), func(l *Log) *string { return &l.Level }),
 		scalar(key{name: "format", fallback: "text", doc: "how messages are written"},
 			oneOf("text", "json"), func(l *Log) *string { return &l.Format }),
+	}
+}
+
+func httpKeys() []field[HTTP] {
+	return []field[HTTP]{
+		scalar(key{name: "listen", effect: NeedsRestart,
+			doc: "the address and port that metrics and probes are served on: 127.0.0.1:9179 for this host alone, [::]:9179 for everybody who reaches the node; empty: on the unix socket alone"},
+			socketAddress().or(""), func(h *HTTP) *netip.AddrPort { return &h.Listen }),
 	}
 }
 

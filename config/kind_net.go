@@ -40,6 +40,29 @@ func hostAddress() kind[netip.Addr] {
 	})
 }
 
+// socketAddress is an address to listen on with its port: 127.0.0.1:9179, [::]:9179.
+func socketAddress() kind[netip.AddrPort] {
+	const example = "127.0.0.1:9179, or [::]:9179 for all addresses"
+	return kind[netip.AddrPort]{
+		name: "address:port", want: "an address with a port", tags: []string{"!!str"},
+		parse: func(text string) (netip.AddrPort, error) {
+			a, err := netip.ParseAddrPort(text)
+			switch {
+			case err != nil:
+				return netip.AddrPort{}, broken("must be an IP address with a port, such as %s", example)
+			case a.Port() == 0:
+				return netip.AddrPort{}, broken("must have a port, 1 to 65535, such as %s", example)
+			case a.Addr().Is4In6():
+				v4 := netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+				return v4, broken("must not be an IPv4-mapped IPv6 address: write %s", v4)
+			}
+			return a, checkNotMany(a.Addr())
+		},
+		format: netip.AddrPort.String,
+		schema: schema{"type": "string", "pattern": "^(\\[[0-9A-Fa-f:.]+(%.+)?\\]|[0-9.]+):[0-9]{1,5}$"},
+	}
+}
+
 // interfaceName is the name of a network interface: what the kernel allows (dev_valid_name in net/core/dev.c).
 func interfaceName() kind[string] {
 	const longest = 15
