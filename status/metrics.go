@@ -2,10 +2,12 @@ package status
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -15,10 +17,25 @@ import (
 type metrics struct {
 	source   Source
 	surveyor *surveyor
+	lasting  *prometheus.Registry // what others have to tell
+	problem  error                // of those others
+}
+
+// ProcessMetrics are go_* and process_*, as every Go program has them.
+func ProcessMetrics() []prometheus.Collector {
+	return []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+}
+
+func newMetrics(source Source, s *surveyor, more []prometheus.Collector) *metrics {
+	m := &metrics{source: source, surveyor: s, lasting: prometheus.NewRegistry()}
+	for _, c := range more {
+		m.problem = errors.Join(m.problem, m.lasting.Register(c))
+	}
+	return m
 }
 
 // ServeHTTP implements http.Handler, for any listener.
-func (m metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
 	s := m.source.Summary(ctx)
@@ -27,11 +44,13 @@ func (m metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	registry := prometheus.NewRegistry()
-	if err := registry.Register(collector{s.finish(m.surveyor.survey(s.Table))}); err != nil {
+	if err := errors.Join(m.problem, registry.Register(collector{s.finish(m.surveyor.survey(s.Table))})); err != nil {
 		refuse(w, http.StatusInternalServerError, "metrics: %s", err)
 		return
 	}
-	promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(w, r)
+	// What one of them can't tell does not keep the others from it.
+	options := promhttp.HandlerOpts{DisableCompression: true, ErrorHandling: promhttp.ContinueOnError}
+	promhttp.HandlerFor(prometheus.Gatherers{registry, m.lasting}, options).ServeHTTP(w, r)
 }
 
 // collector is one finished snapshot.

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // The server's limits. Everything a client can make it hold is bounded.
@@ -32,36 +33,16 @@ const (
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
 //	GET /metrics                   the state in Prometheus' text format
-//	GET /healthz, /readyz          200 or 503: see Client.Health
+//	GET /healthz, /livez, /readyz  200 or 503: see Client.Health; with ?verbose in words, as Kubernetes' own
 //
+// Metrics are those of the state, and what more says.
 // Errors are {"error": "…"} with a fitting status. There is nothing that writes.
-func Serve(ctx context.Context, path string, source Source) error {
+func Serve(ctx context.Context, path string, source Source, more ...prometheus.Collector) error {
 	l, err := listen(ctx, path)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           newHandler(ctx, source),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	select {
-	case err = <-done:
-		return fmt.Errorf("status socket %s: %w", path, err)
-	case <-ctx.Done():
-	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if server.Shutdown(limit) != nil { // somebody does not take the answer
-		err = server.Close()
-	}
-	if ended := <-done; err == nil && !errors.Is(ended, http.ErrServerClosed) {
-		err = ended
-	}
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := answerOn(ctx, l, newHandler(ctx, source, more...).all()); err != nil {
 		return fmt.Errorf("status socket %s: %w", path, err)
 	}
 	return nil
@@ -72,19 +53,39 @@ type handler struct {
 	source   Source
 	slots    chan struct{}
 	surveyor surveyor
+	metrics  http.Handler
 }
 
-func newHandler(ctx context.Context, source Source) http.Handler {
+func newHandler(ctx context.Context, source Source, more ...prometheus.Collector) *handler {
 	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests)}
+	h.metrics = newMetrics(source, &h.surveyor, more)
+	return h
+}
+
+// all is what the owner of the socket may ask.
+func (h *handler) all() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
-	mux.Handle("GET /metrics", metrics{source: source, surveyor: &h.surveyor})
+	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes,"))
+	return h.bounded(h.public(mux))
+}
+
+// web is what anybody may ask who can connect.
+func (h *handler) web() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", unknown(""))
+	return h.bounded(h.public(mux))
+}
+
+// public adds what is told to everybody.
+func (h *handler) public(mux *http.ServeMux) *http.ServeMux {
+	mux.Handle("GET /metrics", h.metrics)
 	mux.HandleFunc("GET /healthz", h.alive)
+	mux.HandleFunc("GET /livez", h.alive)
 	mux.HandleFunc("GET /readyz", h.ready)
-	mux.HandleFunc("/", unknown)
-	return h.bounded(mux)
+	return mux
 }
 
 // bounded keeps requests few and small, and gives each answer's first write its deadline.
@@ -117,8 +118,10 @@ func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) *Snapshot {
 	return s
 }
 
+const nothingYet = "the daemon is starting and has nothing to tell yet; try again"
+
 func notYet(w http.ResponseWriter) {
-	refuse(w, http.StatusServiceUnavailable, "the daemon is starting and has nothing to tell yet; try again")
+	refuse(w, http.StatusServiceUnavailable, nothingYet)
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
@@ -197,13 +200,16 @@ func (h *handler) until(ctx context.Context, routes iter.Seq[*Route]) iter.Seq2[
 	}
 }
 
-func unknown(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "this API only reads: %s is not allowed", r.Method)
-		return
+// unknown answers all that is not there; more are the paths of this listener beside those that each one has.
+func unknown(more string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			refuse(w, http.StatusMethodNotAllowed, "this API only reads: %s is not allowed", r.Method)
+			return
+		}
+		refuse(w, http.StatusNotFound, "there is no %q here; there are%s /metrics, /healthz, /livez and /readyz", r.URL.Path, more)
 	}
-	refuse(w, http.StatusNotFound, "there is no %q here; there are /v1/status, /v1/peers, /v1/routes, /metrics, /healthz and /readyz", r.URL.Path)
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -128,6 +128,7 @@ type source struct {
 	speaker *bgp.Speaker
 	node    *k8s.Node
 	host    *hostChecks
+	web     *status.Web
 }
 
 // Snapshot implements status.Source.
@@ -155,6 +156,9 @@ func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {
 	out := *last
 	out.Kubernetes = kubernetesStatus(s.node)
 	out.Problems = slices.Concat(last.Problems, s.host.problems())
+	if p := s.web.Problem(); p != nil {
+		out.Problems = append(out.Problems, *p)
+	}
 	out.Kernel.Notes = s.host.notes()
 	counters, err := s.speaker.Counters(ctx, advertised)
 	if err != nil {

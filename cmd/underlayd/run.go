@@ -158,14 +158,22 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 			a.peersFile.Reload()
 		})
 	})
-	group.Go(func() error {
-		return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), source{board: a.board, speaker: a.speaker, node: a.node, host: a.host})
-	})
+	a.serve(ctx, group, cfg)
 	err = group.Wait()
 	if err == nil {
 		log.Info("underlayd ends; its routes stay")
 	}
 	return err
+}
+
+// serve answers questions: root's on the unix socket, and over TCP what everybody may ask.
+func (a *agent) serve(ctx context.Context, group *errgroup.Group, cfg *config.Config) {
+	more := append(status.ProcessMetrics(), a.speaker.Collector())
+	answers := source{board: a.board, speaker: a.speaker, node: a.node, host: a.host}
+	web := status.NewWeb(cfg.HTTP.Listen, &answers, a.log, more...)
+	answers.web = web
+	group.Go(func() error { return web.Run(ctx) })
+	group.Go(func() error { return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), &answers, more...) })
 }
 
 // farewellTime is how long an orderly end may wait for BFD.
