@@ -26,7 +26,7 @@ FUZZTIME ?= 1m
 
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
-TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft iptables-legacy iptables-nft ip6tables-legacy ip6tables-nft ipset ss nsenter unshare setpriv
+TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft iptables-legacy iptables-nft ip6tables-legacy ip6tables-nft ipset ss nsenter unshare setpriv promtool
 
 .PHONY: help
 help: ## list the targets

@@ -30,7 +30,7 @@ func packageOf(tool string) string {
 		"ping": "iputils-ping", "sysctl": "procps",
 		"mount": "mount", "bash": "bash",
 		"nsenter": "util-linux", "unshare": "util-linux", "setpriv": "util-linux",
-		"docker": "docker.io", "dockerd": "docker.io",
+		"docker": "docker.io", "dockerd": "docker.io", "promtool": "prometheus",
 	}
 	if p, ok := packages[tool]; ok {
 		return p

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,3 +113,38 @@ type nowhere struct{ header http.Header }
 func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (n nowhere) WriteHeader(int)             {}
+
+// TestTheMetricsAreDocumented: each of ours with its labels, as a table.
+func TestTheMetricsAreDocumented(t *testing.T) {
+	const mark = "<!-- metrics: made by go test ./status -run Metrics -update -->\n"
+	help, labels := map[string]string{}, map[string][]string{}
+	for _, s := range []*Snapshot{healthy(), sample()} {
+		registry := prometheus.NewRegistry()
+		require.NoError(t, registry.Register(collector{finished(s)}))
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			name := f.GetName()
+			help[name] = f.GetHelp()
+			for _, l := range f.GetMetric()[0].GetLabel() {
+				if !slices.Contains(labels[name], l.GetName()) {
+					labels[name] = append(labels[name], l.GetName())
+				}
+			}
+		}
+	}
+	table := "\n| metric | labels | |\n|---|---|---|\n"
+	for _, name := range sortedKeys(help) {
+		table += fmt.Sprintf("| `%s` | %s | %s |\n", name, strings.Join(labels[name], ", "), help[name])
+	}
+	const file = "../docs/metrics.md"
+	doc, err := os.ReadFile(file)
+	require.NoError(t, err)
+	text, old, found := strings.Cut(string(doc), mark)
+	require.True(t, found)
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(text+mark+table), 0o600))
+		return
+	}
+	require.Equal(t, table, old, "with -update the table is made again")
+}
