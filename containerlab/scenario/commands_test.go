@@ -61,6 +61,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 		}
 		c.settled(t)
 	})
+	step(t, "metrics and probes are served over TCP where that is asked for", func(t *testing.T) { servesTCP(t, c, n) })
 	step(t, "cleanup removes what is ours and nothing else", func(t *testing.T) { cleanup(t, c, n) })
 }
 
@@ -128,6 +129,35 @@ func answersInMetrics(t *testing.T, n *containerlab.Node) {
 		require.Contains(t, text, line+"\n")
 	}
 	require.NotContains(t, text, "underlayd_problems{")
+}
+
+// servesTCP asks as Prometheus and the kubelet would, from inside the node.
+func servesTCP(t *testing.T, c *clusters, n *containerlab.Node) {
+	file := c.config(n.Name())
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, append(text, "http: {listen: \"127.0.0.1:9179\"}\n"...), 0o600))
+	is(t, n, "told that this takes a restart", func(s state) error {
+		if !strings.Contains(s.ConfigProblem, "http.listen") {
+			return fmt.Errorf("configProblem: %q", s.ConfigProblem)
+		}
+		return nil
+	})
+	daemon := n.Process("underlayd")
+	require.NoError(t, daemon.Signal(syscall.SIGTERM))
+	<-daemon.Done()
+	require.NoError(t, n.Launch(t.Context()))
+	c.settled(t)
+	get := func(page string) string {
+		return output(t, n, "bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/9179; printf 'GET `+page+` HTTP/1.0\r\n\r\n' >&3; cat <&3`)
+	}
+	require.Contains(t, get("/readyz?verbose"), "[+]first-exchange ok\nreadyz check passed\n")
+	require.Contains(t, get("/v1/status"), "404 Not Found")
+	metrics := get("/metrics")
+	for _, line := range []string{`underlayd_session_up{peer="fabric"} 1`, `bgp_routes_received{peer="192.168.11.254",route_family="ipv4-unicast"} 4`} {
+		require.Contains(t, metrics, line+"\n")
+	}
+	require.Contains(t, metrics, "\nprocess_resident_memory_bytes ")
 }
 
 // stockGobgp runs the command that comes with GoBGP on the daemon's socket.
