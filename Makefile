@@ -30,7 +30,7 @@ TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft iptables-legacy ipta
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@for f in containerlab/*.clab.yml; do printf "  make clab-%s  this topology in real containerlab, or what is missing for that (root)\n" $$(basename $$f .clab.yml); done
 
 .PHONY: demo
@@ -39,11 +39,19 @@ demo: ## two clusters in network namespaces, step by step, in a minute; KEEP=1 l
 	@$(MAKE) --no-print-directory build bin/netlab
 	@go run ./containerlab/demo $(if $(filter-out 0 no false,$(KEEP)),-keep)
 
+.PHONY: demo-kubernetes
+demo-kubernetes: ## two clusters with real API servers: install, look, ping, remove, in half a minute; the first time it compiles them (root)
+	@.ci/prepare $(LAB_TOOLS) etcd nft setpriv
+	@$(MAKE) --no-print-directory build
+	@echo "kube-apiserver, kube-controller-manager and kubectl; the first time this takes some minutes"
+	@go run ./k8s/apitest/cmd/kubeapi -build >/dev/null
+	@go run ./containerlab/tour
+
 .PHONY: test
 test: ## everything against real daemons, kernel and API server; PKG=./ipam and ARGS='-run Judge' narrow it (root)
 	@.ci/prepare $(TEST_TOOLS)
 	@$(MAKE) --no-print-directory build
-	@echo "kube-apiserver for the tests; the first time this takes some minutes"
+	@echo "kube-apiserver, kube-controller-manager and kubectl for the tests; the first time this takes some minutes"
 	@go run ./k8s/apitest/cmd/kubeapi -build
 	@echo "helm and kustomize for the tests; likewise"
 	@go tool -modfile=.ci/deploy/go.mod helm version >/dev/null

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 )
 
 func TestTheVersionIsTheOneTheModuleRequires(t *testing.T) {
-	data, err := os.ReadFile("apiserver/go.mod")
+	data, err := os.ReadFile("hyperkube/go.mod")
 	require.NoError(t, err)
 	require.Contains(t, string(data), "k8s.io/kubernetes "+Version+"\n")
 }
@@ -149,4 +150,33 @@ func TestKubeconfigIsGoodForAClientAndPrivate(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
+}
+
+func TestControllersGivePodCIDRs(t *testing.T) {
+	s := New(t)
+	require.NoError(t, s.StartControllers(netip.MustParsePrefix("10.10.0.0/16"), netip.MustParsePrefix("fd00:10::/48")))
+	nodes := s.Client().CoreV1().Nodes()
+	given := func(name string) (podCIDRs []string) {
+		require.Eventually(t, func() bool {
+			node, err := nodes.Get(t.Context(), name, metav1.GetOptions{})
+			require.NoError(t, err)
+			podCIDRs = node.Spec.PodCIDRs
+			return len(podCIDRs) > 0
+		}, 40*time.Second, 50*time.Millisecond, "pod CIDRs of %s: %s", name, s.ControllersLog())
+		return podCIDRs
+	}
+	create := func(name string) {
+		_, err := nodes.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	create("one")
+	require.Equal(t, []string{"10.10.0.0/24", "fd00:10::/64"}, given("one"))
+	s.Stop() // they outlive an outage
+	require.NoError(t, s.Resume(t.Context()))
+	require.NoError(t, nodes.Delete(t.Context(), "one", metav1.DeleteOptions{}))
+	create("one")
+	require.Equal(t, []string{"10.10.1.0/24", "fd00:10:0:1::/64"}, given("one"), "not the same again")
+	s.StopControllers()
+	s.StopControllers() // twice does nothing
+	require.Contains(t, s.ControllersLog(), "no kube-controller-manager")
 }

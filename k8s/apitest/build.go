@@ -16,15 +16,18 @@ import (
 )
 
 // Version is the Kubernetes release the tests run against; it matches the
-// requirement in apiserver/go.mod (a test compares them).
+// requirement in hyperkube/go.mod (a test compares them).
 const Version = "v1.36.3"
 
 const modulePath = "github.com/underlayd/underlayd"
 
-// Build returns the path of a kube-apiserver binary, building it first when the
-// cache holds none for this Go toolchain and these module files. A cold build
-// takes minutes; a file lock makes concurrent callers, in any process, wait for
-// one build instead of starting their own. It must run inside the repository.
+// Programs are what Build makes, each a link to one binary (module hyperkube).
+func Programs() []string { return []string{"kube-apiserver", "kube-controller-manager", "kubectl"} }
+
+// Build returns the folder with the Programs, building them first when the cache
+// holds none for this Go toolchain and these module files. A cold build takes
+// minutes; a file lock makes concurrent callers, in any process, wait for one
+// build instead of starting their own. It must run inside the repository.
 func Build(ctx context.Context) (string, error) {
 	source, err := sourceDir(ctx)
 	if err != nil {
@@ -36,31 +39,45 @@ func Build(ctx context.Context) (string, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("kube-apiserver cache: %w", err)
+		return "", fmt.Errorf("kubernetes cache: %w", err)
 	}
 	dir := filepath.Join(cache, "underlayd")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("kube-apiserver cache: %w", err)
+		return "", fmt.Errorf("kubernetes cache: %w", err)
 	}
-	binary := filepath.Join(dir, "kube-apiserver-"+Version+"-"+key)
-	unlock, err := lock(ctx, filepath.Join(dir, "kube-apiserver.lock"))
+	folder := filepath.Join(dir, "kubernetes-"+Version+"-"+key)
+	unlock, err := lock(ctx, filepath.Join(dir, "kubernetes.lock"))
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(binary); err == nil {
-		return binary, nil
+	if _, err := os.Stat(folder); err == nil {
+		return folder, nil
 	}
-	// One name for the unfinished file: a killed build is overwritten by the
+	// One name for the unfinished folder: a killed build is overwritten by the
 	// next, never collected.
-	unfinished := filepath.Join(dir, "kube-apiserver.unfinished")
-	if err := compile(ctx, source, unfinished); err != nil {
+	unfinished := filepath.Join(dir, "kubernetes.unfinished")
+	if err := os.RemoveAll(unfinished); err != nil {
+		return "", fmt.Errorf("kubernetes cache: %w", err)
+	}
+	if err := compile(ctx, source, filepath.Join(unfinished, "hyperkube")); err != nil {
 		return "", err
 	}
-	if err := os.Rename(unfinished, binary); err != nil {
-		return "", fmt.Errorf("kube-apiserver cache: %w", err)
+	for _, name := range Programs() {
+		if err := os.Symlink("hyperkube", filepath.Join(unfinished, name)); err != nil {
+			return "", fmt.Errorf("kubernetes cache: %w", err)
+		}
 	}
-	return binary, nil
+	if err := os.Rename(unfinished, folder); err != nil {
+		return "", fmt.Errorf("kubernetes cache: %w", err)
+	}
+	return folder, nil
+}
+
+// Kubectl returns the path of kubectl, of the same release as the API server.
+func Kubectl(ctx context.Context) (string, error) {
+	folder, err := Build(ctx)
+	return filepath.Join(folder, "kubectl"), err
 }
 
 // sourceDir asks the go command, not the call stack: -trimpath removes paths.
@@ -69,7 +86,7 @@ func sourceDir(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the repository of %s: %w", modulePath, withStderr(err))
 	}
-	return filepath.Join(strings.TrimSpace(string(out)), "k8s", "apitest", "apiserver"), nil
+	return filepath.Join(strings.TrimSpace(string(out)), "k8s", "apitest", "hyperkube"), nil
 }
 
 func cacheKey(source string) (string, error) {
@@ -78,7 +95,7 @@ func cacheKey(source string) (string, error) {
 	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
 		data, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {
-			return "", fmt.Errorf("kube-apiserver module: %w", err)
+			return "", fmt.Errorf("kubernetes module: %w", err)
 		}
 		fmt.Fprintln(sum, name, len(data))
 		sum.Write(data)
@@ -91,7 +108,7 @@ func cacheKey(source string) (string, error) {
 func lock(ctx context.Context, path string) (func(), error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("kube-apiserver build lock: %w", err)
+		return nil, fmt.Errorf("kubernetes build lock: %w", err)
 	}
 	locked := make(chan error, 1)
 	go func() {
@@ -108,11 +125,11 @@ func lock(ctx context.Context, path string) (func(), error) {
 	case <-ctx.Done():
 		// The waiting goroutine ends with the lock's present holder.
 		go func() { <-locked; file.Close() }()
-		return nil, fmt.Errorf("kube-apiserver build lock: %w", ctx.Err())
+		return nil, fmt.Errorf("kubernetes build lock: %w", ctx.Err())
 	}
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("kube-apiserver build lock: %w", err)
+		return nil, fmt.Errorf("kubernetes build lock: %w", err)
 	}
 	return func() { file.Close() }, nil
 }
@@ -128,7 +145,7 @@ func compile(ctx context.Context, source, target string) error {
 	// GOWORK and GOFLAGS of the caller's module do not apply to this one.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build kube-apiserver %s: %w\n%s", Version, err, bytes.TrimSpace(out))
+		return fmt.Errorf("build Kubernetes %s: %w\n%s", Version, err, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -17,6 +17,10 @@ import (
 	"time"
 )
 
+// caFile is where the certificate of the authority is, for the controllers that
+// publish it.
+const caFile = "ca.crt"
+
 // credentials are the files an API server needs; all live in one directory that
 // is removed with it.
 type credentials struct {
@@ -43,6 +47,7 @@ func newCredentials(dir string) (*credentials, error) {
 	return c, errors.Join(
 		serverCertificate(dir, ca, caKey),
 		serviceAccountKey(dir),
+		os.WriteFile(filepath.Join(dir, caFile), c.ca, 0o600),
 		os.WriteFile(filepath.Join(dir, "tokens.csv"), []byte(tokens), 0o600),
 	)
 }

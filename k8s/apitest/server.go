@@ -21,7 +21,7 @@ import (
 // ports, data and credentials of their own. Its methods are for one goroutine at
 // a time, as a test is.
 type Server struct {
-	binary      string
+	programs    string // the folder of Build
 	scratch     *scratch
 	nursery     *nursery
 	credentials *credentials
@@ -29,22 +29,23 @@ type Server struct {
 	port        int
 	etcd        *process
 	apiserver   *process // nil while stopped
+	controllers *process // nil while there are none
 	exposed     []*exposure
 	admin       kubernetes.Interface
 }
 
-// Start builds kube-apiserver if the cache has none, then starts etcd and the
+// Start builds Kubernetes if the cache has none, then starts etcd and the
 // API server and returns when it answers and its own namespaces exist. The
 // caller must Close it; should the process die first, everything is gone too.
 func Start(ctx context.Context) (*Server, error) {
-	binary, err := Build(ctx)
+	programs, err := Build(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := exec.LookPath("etcd"); err != nil {
 		return nil, fmt.Errorf("%w (Debian: apt-get install etcd-server)", err)
 	}
-	s := &Server{binary: binary, nursery: newNursery()}
+	s := &Server{programs: programs, nursery: newNursery()}
 	if s.scratch, err = newScratch(); err != nil {
 		s.nursery.close()
 		return nil, err
@@ -115,10 +116,10 @@ func (s *Server) Resume(ctx context.Context) error {
 		return nil
 	}
 	dir := s.scratch.dir
-	p, err := s.nursery.start(dir, "kube-apiserver", s.binary,
+	p, err := s.nursery.start(dir, "kube-apiserver", filepath.Join(s.programs, "kube-apiserver"),
 		"--etcd-servers="+url("http", s.etcdPort),
 		"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(s.port),
-		// No route, no controller-manager, no Service network is needed: the
+		// No route and no Service network is needed: the
 		// address below is a documentation address (RFC 5737) nobody dials.
 		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=10.255.255.0/24",
@@ -190,6 +191,7 @@ func (s *Server) Close() error {
 	for _, e := range s.exposed {
 		errs = append(errs, e.close())
 	}
+	s.StopControllers()
 	s.Stop()
 	if s.etcd != nil {
 		s.etcd.kill()

@@ -1,6 +1,7 @@
 // Command kubeapi runs the API server of the tests by hand. It prints the path
 // of an administrator's kubeconfig and serves until it is interrupted; with
-// -build it only builds kube-apiserver into the cache and prints its path.
+// -build it only builds Kubernetes into the cache and prints the folder of its
+// programs, kubectl among them.
 package main
 
 import (
@@ -16,7 +17,7 @@ import (
 )
 
 func main() {
-	build := flag.Bool("build", false, "build kube-apiserver into the cache, print its path and exit")
+	build := flag.Bool("build", false, "build kube-apiserver, kube-controller-manager and kubectl into the cache, print their folder and exit")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
