@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,8 +61,16 @@ type proxy struct {
 	next     http.Handler
 
 	mu      sync.Mutex    // guards what follows
-	code    int           // what it answers; 0: nothing
-	changed chan struct{} // closed and replaced when code is another
+	says    reply         // what it answers; with code 0 nothing
+	refused int           // requests answered so since that is what it says
+	changed chan struct{} // closed and replaced when it says something else
+}
+
+// reply is what a proxy answers in place of the API.
+type reply struct {
+	code   int
+	method string // to these requests; empty: to all
+	after  int    // seconds of Retry-After; 0: without
 }
 
 // startProxy has the node under test find the API on its own loopback.
@@ -91,25 +100,44 @@ func (s *scene) startProxy(ctx context.Context) (*proxy, error) {
 	return p, nil
 }
 
-// answer has the proxy answer all requests with a code, those that are under way too; 0 passes them on again.
-func (p *proxy) answer(code int) {
+// answer has the proxy answer all requests with a code; 0 passes them on again.
+func (p *proxy) answer(code int) { p.reply(reply{code: code}) }
+
+// reply has the proxy answer in place of the API. Requests that are under way end.
+func (p *proxy) reply(with reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.code = code
+	if p.says = with; with.code != 0 {
+		p.refused = 0
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// count is how many requests were answered in place of the API since it began the last time.
+func (p *proxy) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused
 }
 
 // ServeHTTP implements http.Handler. It answers as the API does, by a Status.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	code, changed := p.code, p.changed
+	says, changed := p.says, p.changed
+	mine := says.code != 0 && (says.method == "" || says.method == r.Method)
+	if mine {
+		p.refused++
+	}
 	p.mu.Unlock()
-	if code != 0 {
+	if mine {
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		reason := strings.ReplaceAll(http.StatusText(code), " ", "")
-		fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "the bench says so", "reason": %q, "code": %d}`, reason, code)
+		if says.after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(says.after))
+		}
+		w.WriteHeader(says.code)
+		reason := strings.ReplaceAll(http.StatusText(says.code), " ", "")
+		fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "the bench says so", "reason": %q, "code": %d}`, reason, says.code)
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

@@ -26,8 +26,9 @@ type options struct {
 	json            string
 	labs            int
 	list            bool
-	here            string // this package's folder
-	folder          string // where labs have their files; it goes with this process
+	outage          time.Duration // how long the API is away in the row of the long outage
+	here            string        // this package's folder
+	folder          string        // where labs have their files; it goes with this process
 }
 
 func main() {
@@ -51,6 +52,7 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&o.pattern, "run", "", "only rows that match this `regexp`, as area: fault")
 	f.StringVar(&o.json, "json", "", "a `file` for the results, - for standard output instead of the table")
 	f.IntVar(&o.labs, "labs", 3, "how many labs work side by side")
+	f.DurationVar(&o.outage, "outage", 5*time.Minute, "how long the API is away in the chaos row of that")
 	f.BoolVar(&o.list, "list", false, "list the rows")
 	if err := f.Parse(args); err != nil {
 		return o, err

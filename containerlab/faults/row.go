@@ -65,6 +65,7 @@ func catalogue() []row {
 		name string
 		rows []row
 	}{
+		{"chaos", chaosRows()}, // first, for it takes longest
 		{"process", processRows()}, {"sessions", sessionRows()}, {"hostile", hostileRows()}, {"kernel", kernelRows()},
 		{"state", stateRows()}, {"api", apiRows()},
 	} {
