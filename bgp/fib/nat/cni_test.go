@@ -1,8 +1,13 @@
 package nat
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"text/tabwriter"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,7 +106,39 @@ func (f family) write(script, ipt string) string {
 	return strings.NewReplacer(append([]string{"IPT", ipt}, f.words...)...).Replace(script)
 }
 
+// sight is who is seen where, for one set of rules and one family.
+type sight struct{ rules, kind, family, pod, without, with, internet string }
+
+// sights are found by tests side by side.
+type sights struct {
+	mu  sync.Mutex // guards all
+	all []sight
+}
+
+func (s *sights) add(found sight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, found)
+}
+
+// String is the table of docs/cni.md as it was seen in this run: go test -v -run BesideEveryCNI.
+func (s *sights) String() string {
+	slices.SortFunc(s.all, func(a, b sight) int {
+		return cmp.Or(cmp.Compare(a.rules, b.rules), cmp.Compare(a.kind, b.kind), cmp.Compare(a.family, b.family))
+	})
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nRULES OF\tKIND\tFAMILY\tPOD\tA REMOTE POD SEES, WITHOUT US\tWITH US\tTHE INTERNET SEES, WITH US")
+	for _, r := range s.all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.rules, r.kind, r.family, r.pod, r.without, r.with, r.internet)
+	}
+	_ = t.Flush()
+	return b.String()
+}
+
 func TestRemotePodsSeePodsBesideEveryCNI(t *testing.T) {
+	var table sights
+	t.Cleanup(func() { t.Log(table.String()) })
 	for _, c := range cnis() {
 		kinds := []string{"iptables-legacy", "iptables-nft"}
 		if c.nft {
@@ -116,36 +153,44 @@ func TestRemotePodsSeePodsBesideEveryCNI(t *testing.T) {
 					w.sh(t, w.node, f.write(c.script, kind))
 				}
 				x := w.open(t, Config{})
+				without, with := map[string]string{}, map[string]string{}
 				for _, step := range []struct {
 					when          string
 					local, remote bool
-				}{{"without us", false, false}, {"with us", true, true}, {"without us again", false, false}} {
+					seen          map[string]string
+				}{{"without us", false, false, without}, {"with us", true, true, with}, {"without us again", false, false, without}} {
 					if step.local {
 						require.NoError(t, x.Set(t.Context(), Sides{Local: locals(), Remote: remotes()}))
 					} else {
 						require.NoError(t, x.Set(t.Context(), Sides{}))
 					}
 					for _, f := range families() {
-						w.expect(t, f, step.when, step.local)
+						step.seen[f.name] = w.expect(t, f, step.when, step.local)
 					}
+				}
+				for _, f := range families() { // the internet: as was expected of each step
+					table.add(sight{c.name, kind, f.name, f.pod, without[f.name], with[f.name], f.node})
 				}
 			})
 		}
 	}
 }
 
-// expect checks how the pod and the node are seen with and without an exemption.
-func (w *world) expect(t *testing.T, f family, when string, exempt bool) {
+// expect checks how the pod and the node are seen with and without an exemption, and returns as what a remote pod saw the
+// pod.
+func (w *world) expect(t *testing.T, f family, when string, exempt bool) (seen string) {
 	t.Helper()
 	pod := f.node
 	if exempt {
 		pod = f.pod
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		require.Equal(t, pod, w.seenAs(t, w.pod, network, f.far), "%s: %s of a pod to a remote pod over %s", when, network, f.name)
+		seen = w.seenAs(t, w.pod, network, f.far)
+		require.Equal(t, pod, seen, "%s: %s of a pod to a remote pod over %s", when, network, f.name)
 		require.Equal(t, f.node, w.seenAs(t, w.pod, network, f.out), "%s: %s of a pod to the internet over %s", when, network, f.name)
 		require.Equal(t, f.node, w.seenAs(t, w.node, network, f.far), "%s: %s of the node to a remote pod over %s", when, network, f.name)
 		from := w.dialFrom(t, network, f.far, f.pod)
 		require.Equal(t, f.far, from, "%s: %s of a remote pod to a pod over %s", when, network, f.name)
 	}
+	return seen
 }
