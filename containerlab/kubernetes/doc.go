@@ -3,6 +3,7 @@
 // between them. What a Node is given must become routes in the other cluster, and what a node can reach must stand on
 // its Node, whatever becomes of the API.
 //
-// It holds tests only. There is no kubelet and no controller: the tests play the part of those that create Nodes and
-// assign pod CIDRs.
+// It holds tests only. There is no kubelet: the tests create the Nodes. In the story of the two clusters a real
+// kube-controller-manager gives them their pod CIDRs, and makes the Pods that the daemons' tokens are bound to; elsewhere
+// the tests play its part.
 package kubernetes

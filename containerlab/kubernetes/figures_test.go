@@ -45,7 +45,9 @@ func TestFigures(t *testing.T) {
 		w.settled(t)
 		w.idle(t, "with Kubernetes")
 		kernel := watchRoutes(t, w.Node("east-1"))
-		figure(t, "pod CIDR assigned in the API → both its routes in the other cluster's kernel", w.exchanges(t, kernel, 100, 100).values())
+		figure(t, "pod CIDR assigned in the API → both its routes in the other cluster's kernel", w.exchanges(t, kernel, 100, func(i int) (began, confirmed time.Time) {
+			return w.reassign(t, "west-2", podCIDRs(20, 100+i)...)
+		}).values())
 		w.reassign(t, "west-2", placeOf("west-2").pods...)
 		w.settled(t)
 		w.countWrites(t, kernel)

@@ -44,13 +44,22 @@ func TestTwoClustersWithKubernetes(t *testing.T) {
 	}
 }
 
-// begin starts the daemons on Nodes three of which know their pod CIDRs.
+// begin starts the daemons on Nodes three of which have got their pod CIDRs from their cluster's controllers.
 func (w *world) begin(t *testing.T) {
-	w.pods["west-2"] = nil // for the next chapter
+	w.control(t, "east", true)
+	w.control(t, "west", true)
+	// The Nodes of the control planes take the first of the pod CIDRs, so that those of the others are the lab's.
+	w.register(t, "east", "control-plane")
+	w.register(t, "west", "control-plane")
 	for _, p := range places()[:3] {
-		w.create(t, p.name, p.pods...)
+		w.register(t, p.cluster, p.name)
+		require.Equal(t, p.pods, w.pods[p.name])
 	}
+	w.control(t, "west", false) // for the next chapter
 	w.create(t, "west-2")
+	for _, p := range places() { // of the Pods that the DaemonSet controller has made
+		w.credentials(t, p.name)
+	}
 	start := time.Now()
 	w.launch(t)
 	w.routed(t, "east-1", "east-2", "west-1")
@@ -117,7 +126,9 @@ func (w *world) late(t *testing.T) {
 	w.routed(t, "west-2") // it learns though it has nothing to advertise
 	w.told(t, "west-2")
 	mark := w.versions(t, "west-1")
-	w.assign(t, "west-2", placeOf("west-2").pods...)
+	w.control(t, "west", true)
+	w.given(t, "west", "west-2")
+	require.Equal(t, placeOf("west-2").pods, w.pods["west-2"])
 	w.settled(t)
 	w.answers(t, "east-1")
 	w.answers(t, "west-2")
@@ -127,22 +138,23 @@ func (w *world) late(t *testing.T) {
 	w.reaches(t, "west-2", "east-1")
 }
 
-// exchange gives west-2 other pod CIDRs again and again. Nothing but its routes may move in the other cluster.
+// exchange has the controllers give west-2 other pod CIDRs again and again. Nothing but its routes may move in the other cluster.
 func (w *world) exchange(t *testing.T) {
-	const number = 100
 	_, err := w.nodes("west-2").Patch(t.Context(), "west-2", types.StrategicMergePatchType,
-		assignment(t, podCIDRs(20, number)), metav1.PatchOptions{})
+		assignment(t, podCIDRs(20, 100)), metav1.PatchOptions{})
 	require.True(t, apierrors.IsInvalid(err), "the API lets pod CIDRs be changed now: use that here as well (%v)", err)
 
 	kernel := watchRoutes(t, w.Node("east-1"))
 	pings := w.startPings(t, "east-1", "west-1")
 	mark, expected := kernel.mark(), w.pods["west-2"]
-	times := w.exchanges(t, kernel, number, 10)
-	t.Logf("pod CIDR assigned in the API to route in the other cluster's kernel, 10 times: %s", times)
-	for i := range 10 {
-		expected = append(expected, podCIDRs(20, number+i)...)
-	}
-	w.reassign(t, "west-2", placeOf("west-2").pods...)
+	times := w.exchanges(t, kernel, 10, func(int) (began, confirmed time.Time) {
+		began, confirmed = w.remake(t, "west-2")
+		expected = append(expected, w.pods["west-2"]...) // others each time
+		return began, confirmed
+	})
+	t.Logf("a Node made again to routes to its new pod CIDRs in the other cluster's kernel, 10 times: %s", times)
+	w.delete(t, "west-2")
+	w.create(t, "west-2", placeOf("west-2").pods...)
 	w.settled(t)
 	require.ElementsMatch(t, expected, touched(kernel.since(t, mark)), "other routes were touched")
 	for _, p := range pings {
@@ -151,16 +163,15 @@ func (w *world) exchange(t *testing.T) {
 	w.reaches(t, "west-2", "east-1")
 }
 
-// exchanges gives west-2 new pod CIDRs so many times, numbered from first on, and returns how long it took each time
-// until they were routes in the watched kernel, and the ones before were none.
-func (w *world) exchanges(t *testing.T, kernel *routeWatch, first, times int) latencies {
+// exchanges has west-2 given new pod CIDRs so many times, and returns how long it took each time until they were routes
+// in the watched kernel, and the ones before were none.
+func (w *world) exchanges(t *testing.T, kernel *routeWatch, times int, give func(int) (began, confirmed time.Time)) latencies {
 	t.Helper()
 	var found latencies
 	for i := range times {
 		mark, before := kernel.mark(), w.pods["west-2"]
-		after := podCIDRs(20, first+i)
-		began, confirmed := w.reassign(t, "west-2", after...)
-		at := kernel.await(t, mark, false, after...)
+		began, confirmed := give(i)
+		at := kernel.await(t, mark, false, w.pods["west-2"]...)
 		found.sent = append(found.sent, at.Sub(began))
 		found.confirmed = append(found.confirmed, at.Sub(confirmed))
 		gone := kernel.await(t, mark, true, before...)

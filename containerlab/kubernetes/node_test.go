@@ -68,7 +68,7 @@ func assignment(t *testing.T, podCIDRs []netip.Prefix) []byte {
 // reassign gives a node other pod CIDRs in the one way the API allows: by a new Node.
 func (w *world) reassign(t *testing.T, node string, podCIDRs ...netip.Prefix) (began, confirmed time.Time) {
 	t.Helper()
-	require.NoError(t, w.nodes(node).Delete(t.Context(), node, metav1.DeleteOptions{}))
+	w.delete(t, node)
 	w.create(t, node)
 	return w.assign(t, node, podCIDRs...)
 }

@@ -77,29 +77,34 @@ func newWorld(t *testing.T) *world {
 	t.Logf("two API servers after %s", time.Since(start).Round(time.Millisecond))
 	folder := folderForTest(t)
 	for _, p := range places() {
-		// Here the daemon reads what the kubelet would give its Pod.
-		api := w.apis[p.cluster]
-		agent, err := api.Agent(t.Context(), p.name)
-		require.NoError(t, err)
-		path, err := api.Kubeconfig(agent)
-		require.NoError(t, err)
-		credentials, err := os.ReadFile(path)
-		require.NoError(t, err)
 		at := filepath.Join(folder, p.name)
 		require.NoError(t, os.Mkdir(at, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(at, "kubeconfig"), credentials, 0o600))
 		configure(t, filepath.Join(at, "config.yaml"), p.name, map[string]any{
 			"enabled": true, "kubeconfig": "/etc/underlayd/kubeconfig", "confirmAfter": "1s",
 		})
 	}
 	w.up(t, folder, map[string]string{"two-clusters/fabric/frr.conf": guard(t, folder)})
 	for _, p := range places() {
+		w.credentials(t, p.name)
 		address := w.apis[p.cluster].Address()
 		forward, err := w.Node(p.name).Forward(address, address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = forward.Close() })
 	}
 	return w
+}
+
+// credentials gives the daemon of a node what the kubelet would give its Pod, where it reads it.
+func (w *world) credentials(t *testing.T, node string) {
+	t.Helper()
+	api := w.apis[placeOf(node).cluster]
+	agent, err := api.Agent(t.Context(), node)
+	require.NoError(t, err)
+	path, err := api.Kubeconfig(agent)
+	require.NoError(t, err)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(w.configs, node, "kubeconfig"), text, 0o600))
 }
 
 // newPlainWorld brings up the lab without Kubernetes: pod CIDRs come from the configuration.

@@ -129,20 +129,15 @@ func Objects(text []byte) ([]*unstructured.Unstructured, error) {
 
 // Agent returns the configuration of the agent on one node: the service account
 // of the manifests with a token bound to a Pod on that node, as the kubelet
-// obtains it for the DaemonSet. Install comes first.
+// obtains it. Install comes first. While controllers run the Pod is the one that the
+// DaemonSet controller made for the Node, which has to be there; without them one is
+// made.
 func (s *Server) Agent(ctx context.Context, node string) (*rest.Config, error) {
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "underlayd-" + node, Namespace: agentNamespace},
-		Spec: corev1.PodSpec{
-			NodeName: node, ServiceAccountName: agentAccount, HostNetwork: true,
-			Containers: []corev1.Container{{Name: "underlayd", Image: "underlayd"}},
-		},
+	pod := s.makePod
+	if s.controllers != nil {
+		pod = s.awaitPod
 	}
-	pods := s.admin.CoreV1().Pods(agentNamespace)
-	created, err := pods.Create(ctx, pod, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		created, err = pods.Get(ctx, pod.Name, metav1.GetOptions{})
-	}
+	created, err := pod(ctx, node)
 	if err != nil {
 		return nil, fmt.Errorf("pod of the agent on %s: %w", node, err)
 	}
@@ -158,6 +153,76 @@ func (s *Server) Agent(ctx context.Context, node string) (*rest.Config, error) {
 		return nil, fmt.Errorf("token of the agent on %s: %w", node, err)
 	}
 	return s.config(token.Status.Token), nil
+}
+
+// makePod makes a Pod like the DaemonSet's, or returns the one that it made before.
+func (s *Server) makePod(ctx context.Context, node string) (*corev1.Pod, error) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "underlayd-" + node, Namespace: agentNamespace},
+		Spec: corev1.PodSpec{
+			NodeName: node, ServiceAccountName: agentAccount, HostNetwork: true,
+			Containers: []corev1.Container{{Name: "underlayd", Image: "underlayd"}},
+		},
+	}
+	pods := s.admin.CoreV1().Pods(agentNamespace)
+	created, err := pods.Create(ctx, pod, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		created, err = pods.Get(ctx, pod.Name, metav1.GetOptions{})
+	}
+	return created, err
+}
+
+// awaitPod waits for the Pod that the DaemonSet controller makes for a node, and
+// binds it as the scheduler does.
+func (s *Server) awaitPod(ctx context.Context, node string) (*corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	pods := s.admin.CoreV1().Pods(agentNamespace)
+	var found *corev1.Pod
+	err := poll(ctx, func() (bool, error) {
+		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=underlayd"})
+		if err != nil {
+			return false, err
+		}
+		for i := range list.Items {
+			if Target(&list.Items[i]) == node {
+				found = &list.Items[i]
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, s.ControllersLog())
+	}
+	if found.Spec.NodeName == "" {
+		err = s.Bind(ctx, found)
+	}
+	return found, err
+}
+
+// Target is the node that the DaemonSet controller made a Pod for; empty: none.
+func Target(pod *corev1.Pod) string {
+	affinity := pod.Spec.Affinity
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, field := range term.MatchFields {
+			if field.Key == metav1.ObjectNameField && len(field.Values) == 1 {
+				return field.Values[0]
+			}
+		}
+	}
+	return ""
+}
+
+// Bind does what the scheduler does with a Pod of a DaemonSet: it goes to its Target.
+func (s *Server) Bind(ctx context.Context, pod *corev1.Pod) error {
+	return s.admin.CoreV1().Pods(pod.Namespace).Bind(ctx, &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
+		Target:     corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: Target(pod)},
+	}, metav1.CreateOptions{})
 }
 
 // Kubeconfig writes a configuration as a kubeconfig file, readable by its owner

@@ -156,8 +156,8 @@ func (k *Kubelet) sync(ctx context.Context) error {
 	for i := range list.Items {
 		object := &list.Items[i]
 		switch {
-		case object.Spec.NodeName == "" && target(object) == k.Node.Name():
-			errs = append(errs, k.bind(ctx, object))
+		case object.Spec.NodeName == "" && apitest.Target(object) == k.Node.Name():
+			errs = append(errs, k.API.Bind(ctx, object))
 		case object.Spec.NodeName == k.Node.Name():
 			wanted[object.UID] = true
 			errs = append(errs, k.tend(ctx, object))
@@ -170,30 +170,6 @@ func (k *Kubelet) sync(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// target is the node that the DaemonSet controller made a Pod for.
-func target(object *corev1.Pod) string {
-	affinity := object.Spec.Affinity
-	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		return ""
-	}
-	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-		for _, field := range term.MatchFields {
-			if field.Key == metav1.ObjectNameField && len(field.Values) == 1 {
-				return field.Values[0]
-			}
-		}
-	}
-	return ""
-}
-
-// bind does what the scheduler does.
-func (k *Kubelet) bind(ctx context.Context, object *corev1.Pod) error {
-	return k.client.CoreV1().Pods(object.Namespace).Bind(ctx, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Name: object.Name, Namespace: object.Namespace, UID: object.UID},
-		Target:     corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: k.Node.Name()},
-	}, metav1.CreateOptions{})
 }
 
 // tend brings one Pod of the node further.
