@@ -185,13 +185,14 @@ func (k *Kubelet) tend(ctx context.Context, object *corev1.Pod) error {
 		p = &pod{kubelet: k}
 		k.running[object.UID] = p
 	}
-	if err := k.volumes(ctx, object, p); err != nil {
+	p.object = object
+	if err := p.volumes(ctx); err != nil {
 		return fmt.Errorf("pod %s: %w", object.Name, err)
 	}
-	if err := p.start(object); err != nil {
+	if err := p.start(); err != nil {
 		return fmt.Errorf("pod %s: %w", object.Name, err)
 	}
-	return p.report(ctx, object)
+	return p.report(ctx)
 }
 
 // finish ends a Pod that is being deleted and says that it has ended.

@@ -18,6 +18,7 @@ import (
 // pod is a Pod that runs.
 type pod struct {
 	kubelet  *Kubelet
+	object   *corev1.Pod // as last seen
 	process  *containerlab.Process
 	token    []byte // it was given at its start
 	restarts int32
@@ -28,15 +29,15 @@ type pod struct {
 
 // start starts the container unless it runs. One that has ended is started again, as
 // the restartPolicy of a DaemonSet's Pods demands.
-func (p *pod) start(object *corev1.Pod) error {
+func (p *pod) start() error {
 	if p.process != nil && p.process.Running() {
 		return nil
 	}
 	if p.process != nil {
 		p.restarts++
 	}
-	container := &object.Spec.Containers[0]
-	argv := append([]string{"env"}, p.environment(object)...)
+	container := &p.object.Spec.Containers[0]
+	argv := append([]string{"env"}, p.environment()...)
 	argv = append(argv, confine(container)...)
 	argv = append(argv, p.program(container))
 	process, err := p.kubelet.Node.Start(container.Name, append(argv, container.Args...)...)
@@ -62,13 +63,13 @@ func (p *pod) program(container *corev1.Container) string {
 
 // environment is what a container finds, with the address of the API, which every
 // Pod is told.
-func (p *pod) environment(object *corev1.Pod) []string {
+func (p *pod) environment() []string {
 	host, port, _ := net.SplitHostPort(p.kubelet.API.Address())
 	env := []string{"KUBERNETES_SERVICE_HOST=" + host, "KUBERNETES_SERVICE_PORT=" + port}
-	for _, e := range object.Spec.Containers[0].Env {
+	for _, e := range p.object.Spec.Containers[0].Env {
 		value := e.Value
 		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "spec.nodeName" {
-			value = object.Spec.NodeName
+			value = p.object.Spec.NodeName
 		}
 		env = append(env, e.Name+"="+value)
 	}
@@ -124,7 +125,8 @@ func (p *pod) probe(ctx context.Context, container *corev1.Container) {
 }
 
 // report writes the Pod's status when it is another one.
-func (p *pod) report(ctx context.Context, object *corev1.Pod) error {
+func (p *pod) report(ctx context.Context) error {
+	object := p.object
 	container := &object.Spec.Containers[0]
 	p.probe(ctx, container)
 	status := object.Status.DeepCopy()

@@ -16,25 +16,25 @@ import (
 
 // volumes writes what a Pod mounts where its container finds it. What is followed,
 // such as a ConfigMap, is written again when it has changed.
-func (k *Kubelet) volumes(ctx context.Context, object *corev1.Pod, p *pod) error {
+func (p *pod) volumes(ctx context.Context) error {
 	sources := map[string]*corev1.Volume{}
-	for i := range object.Spec.Volumes {
-		sources[object.Spec.Volumes[i].Name] = &object.Spec.Volumes[i]
+	for i := range p.object.Spec.Volumes {
+		sources[p.object.Spec.Volumes[i].Name] = &p.object.Spec.Volumes[i]
 	}
-	for _, mount := range object.Spec.Containers[0].VolumeMounts {
+	for _, mount := range p.object.Spec.Containers[0].VolumeMounts {
 		volume := sources[mount.Name]
 		if volume == nil {
 			return fmt.Errorf("there is no volume %s", mount.Name)
 		}
-		if err := k.volume(ctx, object, volume, mount.MountPath, p); err != nil {
+		if err := p.volume(ctx, volume, mount.MountPath); err != nil {
 			return fmt.Errorf("volume %s: %w", mount.Name, err)
 		}
 	}
 	return nil
 }
 
-func (k *Kubelet) volume(ctx context.Context, object *corev1.Pod, volume *corev1.Volume, path string, p *pod) error {
-	folder := k.inNode(path)
+func (p *pod) volume(ctx context.Context, volume *corev1.Volume, path string) error {
+	folder := p.kubelet.inNode(path)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
@@ -45,10 +45,10 @@ func (k *Kubelet) volume(ctx context.Context, object *corev1.Pod, volume *corev1
 		}
 		return nil
 	case volume.ConfigMap != nil:
-		return k.configMap(ctx, object.Namespace, volume.ConfigMap.Name, nil, folder)
+		return p.configMap(ctx, volume.ConfigMap.Name, nil, folder)
 	case volume.Projected != nil:
 		for i := range volume.Projected.Sources {
-			if err := k.project(ctx, object, &volume.Projected.Sources[i], folder, p); err != nil {
+			if err := p.project(ctx, &volume.Projected.Sources[i], folder); err != nil {
 				return err
 			}
 		}
@@ -58,8 +58,8 @@ func (k *Kubelet) volume(ctx context.Context, object *corev1.Pod, volume *corev1
 	}
 }
 
-func (k *Kubelet) configMap(ctx context.Context, namespace, name string, items []corev1.KeyToPath, folder string) error {
-	found, err := k.client.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+func (p *pod) configMap(ctx context.Context, name string, items []corev1.KeyToPath, folder string) error {
+	found, err := p.kubelet.client.CoreV1().ConfigMaps(p.object.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -81,11 +81,11 @@ func (k *Kubelet) configMap(ctx context.Context, namespace, name string, items [
 	return nil
 }
 
-func (k *Kubelet) project(ctx context.Context, object *corev1.Pod, source *corev1.VolumeProjection, folder string, p *pod) error {
+func (p *pod) project(ctx context.Context, source *corev1.VolumeProjection, folder string) error {
 	switch {
 	case source.ServiceAccountToken != nil:
 		if p.token == nil {
-			token, err := k.request(ctx, object, source.ServiceAccountToken.ExpirationSeconds)
+			token, err := p.request(ctx, source.ServiceAccountToken.ExpirationSeconds)
 			if err != nil {
 				return err
 			}
@@ -93,13 +93,13 @@ func (k *Kubelet) project(ctx context.Context, object *corev1.Pod, source *corev
 		}
 		return write(filepath.Join(folder, source.ServiceAccountToken.Path), p.token, 0o400)
 	case source.ConfigMap != nil:
-		return k.configMap(ctx, object.Namespace, source.ConfigMap.Name, source.ConfigMap.Items, folder)
+		return p.configMap(ctx, source.ConfigMap.Name, source.ConfigMap.Items, folder)
 	case source.DownwardAPI != nil:
 		for _, item := range source.DownwardAPI.Items {
 			if item.FieldRef == nil || item.FieldRef.FieldPath != "metadata.namespace" {
 				return fmt.Errorf("%s is of a kind that is not known here", item.Path)
 			}
-			if err := write(filepath.Join(folder, item.Path), []byte(object.Namespace), 0o644); err != nil {
+			if err := write(filepath.Join(folder, item.Path), []byte(p.object.Namespace), 0o644); err != nil {
 				return err
 			}
 		}
@@ -108,11 +108,11 @@ func (k *Kubelet) project(ctx context.Context, object *corev1.Pod, source *corev
 }
 
 // request obtains the Pod's token from the API.
-func (k *Kubelet) request(ctx context.Context, object *corev1.Pod, seconds *int64) ([]byte, error) {
-	token, err := k.client.CoreV1().ServiceAccounts(object.Namespace).CreateToken(ctx, object.Spec.ServiceAccountName,
+func (p *pod) request(ctx context.Context, seconds *int64) ([]byte, error) {
+	token, err := p.kubelet.client.CoreV1().ServiceAccounts(p.object.Namespace).CreateToken(ctx, p.object.Spec.ServiceAccountName,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			ExpirationSeconds: seconds,
-			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: object.Name, UID: object.UID},
+			BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: p.object.Name, UID: p.object.UID},
 		}}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, err
