@@ -241,5 +241,9 @@ func rotate(ctx context.Context, s *scene) error {
 		return err
 	}
 	path := s.path("east-1", "token")
-	return errors.Join(os.WriteFile(path+".new", []byte(agent.BearerToken), 0o600), os.Rename(path+".new", path))
+	err = errors.Join(os.WriteFile(path+".new", []byte(agent.BearerToken), 0o600), os.Rename(path+".new", path))
+	return errors.Join(err, pause(ctx, tokenCache+time.Second))
 }
+
+// tokenCache is how long an API server believes a token that it knows: what is written sooner proves nothing.
+const tokenCache = 10 * time.Second
