@@ -25,7 +25,8 @@ type Config struct {
 	// NATExemption is whether pods of this node keep their address on the way to the PodCIDRs of Clusters.
 	NATExemption bool
 
-	on *nodeLabels // nil: for all nodes, as written
+	on          *nodeLabels // nil: for all nodes, as written
+	annotations *annotated  // nil: of the file, with flags and variables, alone
 }
 
 // Cluster is the cluster this node belongs to.
@@ -133,10 +134,17 @@ type Peer struct {
 	AllowOwnAS      int // how often our AS number may be in a path of this peer
 	ASOverride      bool
 	RemovePrivateAS PrivateAS
-	PasswordFile    string // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
-	MaxPrefixes     Limit  // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
+	PasswordFile    string    // absolute path of the key of TCP MD5 (RFC 2385); empty: none. The owner of the Config reads it
+	PasswordSecret  SecretKey // instead: where Kubernetes has it; the zero SecretKey: nowhere
+	MaxPrefixes     Limit     // how many prefixes of one family it may send, refused ones included; see BGP.PrefixLimit
 	BFD             BFD
 	AddPaths        bool // take several paths for a prefix (RFC 7911)
+}
+
+// SecretKey is a key of a Secret in the namespace of the daemon's own Pod.
+type SecretKey struct {
+	Name string // of the Secret
+	Key  string
 }
 
 // PrivateAS is what becomes of private AS numbers (RFC 6996) in what is passed on to a peer.
@@ -250,6 +258,8 @@ type Kubernetes struct {
 	ConfirmAfter time.Duration
 	// StartupTaint has the taint underlayd.io/not-ready taken off the Node when the first routes are in the kernel.
 	StartupTaint bool
+	// NodeAnnotations are the annotations of the Node that are heeded; empty: none.
+	NodeAnnotations []NodeAnnotation
 }
 
 // PodCIDRSource is one of those that k8s knows.

@@ -17,6 +17,7 @@ func (r *reader) derive(c *Config, o Overrides) {
 	nodes := c.BGP.nodeDefaults()
 	r.derivePeer(c, &nodes, "bgp.nodePeers.defaults")
 	c.BGP.NodePeers.Defaults.Hops, c.BGP.NodePeers.Defaults.PassOn = nodes.Hops, nodes.PassOn
+	c.BGP.NodePeers.Defaults.PasswordSecret = nodes.PasswordSecret
 	for i := range c.Clusters {
 		remote := &c.Clusters[i]
 		if path := clusterPath(i, "prefixLength.ipv4"); !r.given(path) {
@@ -49,6 +50,9 @@ func (r *reader) derivePeer(c *Config, p *Peer, path string) {
 	}
 	if !r.given(join(path, "clusters")) && c.Border(*p) {
 		p.Clusters = c.beyond(p.Network)
+	}
+	if p.PasswordSecret.Name != "" && !r.given(join(path, "passwordSecret.key")) {
+		p.PasswordSecret.Key = defaultSecretKey
 	}
 	if !r.given(join(path, "passOn")) && p.Client {
 		p.PassOn = clusterNames(c) // what a client of a reflector is there for
@@ -97,6 +101,7 @@ func (c *Config) canonical() {
 	slices.Sort(c.Cluster.Networks)
 	sortPrefixes(c.Node.PodCIDRs)
 	slices.Sort(c.Node.Labels)
+	slices.Sort(c.Kubernetes.NodeAnnotations)
 	slices.SortFunc(c.BGP.ListenAddresses, netip.Addr.Compare)
 	sortWithin(c.BGP.Peers)
 	sortWithin([]Peer{c.BGP.NodePeers.Defaults})

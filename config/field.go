@@ -109,7 +109,13 @@ func section[S, T any](k key, fields []field[T], at func(*S) *T) field[S] {
 		read: func(r *reader, path string, n *yaml.Node, into *S) {
 			readFields(r, path, n, fields, at(into))
 		},
-		write: func(from *S) *yaml.Node { return writeFields(at(from), fields) },
+		write: func(from *S) *yaml.Node {
+			n := writeFields(at(from), fields)
+			if len(n.Content) == 0 {
+				return nil // none of its keys was given
+			}
+			return n
+		},
 	}
 }
 

@@ -56,8 +56,8 @@ func (c *Config) forNode(found map[string]string, known bool) (*Config, []int, E
 	of.Node.Gateway, of.Node.Reflector = on.role(c.Node.Gateway, GatewayLabel), on.role(c.Node.Reflector, ReflectorLabel)
 	region, wrongRegion := on.place(RegionLabel, c.Node.Region)
 	zone, wrongZone := on.place(ZoneLabel, c.Node.Zone)
-	of.Node.Region, on.regionFrom = first(said{c.Node.Region, "node.region"}, said{region, "label " + RegionLabel}, said{c.Cluster.Region, "cluster.region"})
-	of.Node.Zone, on.zoneFrom = first(said{c.Node.Zone, "node.zone"}, said{zone, "label " + ZoneLabel}, said{c.Cluster.Zone, "cluster.zone"})
+	of.Node.Region, on.regionFrom = first(said{c.Node.Region, c.SaidBy("node.region")}, said{region, "label " + RegionLabel}, said{c.Cluster.Region, "cluster.region"})
+	of.Node.Zone, on.zoneFrom = first(said{c.Node.Zone, c.SaidBy("node.zone")}, said{zone, "label " + ZoneLabel}, said{c.Cluster.Zone, "cluster.zone"})
 	of.Clusters = slices.Clone(c.Clusters)
 	for i := range of.Clusters {
 		if !on.has(of.Clusters[i].NodeSelector) {
@@ -90,7 +90,7 @@ func first(all ...said) (value, by string) {
 	return "", ""
 }
 
-// PlaceFrom returns what says where the node is: node.region, a label, or cluster.region; likewise of the zone. Empty:
+// PlaceFrom returns what says where the node is: node.region, an annotation, a label, or cluster.region; likewise of the zone. Empty:
 // nothing. It is of a Config that ForNode made.
 func (c *Config) PlaceFrom() (region, zone string) {
 	if c.on == nil {

@@ -238,6 +238,9 @@ func kubernetesKeys() []field[Kubernetes] {
 		scalar(key{name: "startupTaint", fallback: "false", effect: NeedsRestart,
 			doc: "whether the taint underlayd.io/not-ready is taken off the Node when the first routes are in the kernel"},
 			boolean(), func(k *Kubernetes) *bool { return &k.StartupTaint }),
+		list(key{name: "nodeAnnotations",
+			doc: "the annotations underlayd.io/… of its Node that a daemon heeds: what is said there stands in place of the file"},
+			oneOf(nodeAnnotations()...), func(k *Kubernetes) *[]NodeAnnotation { return &k.NodeAnnotations }),
 	}
 }
 

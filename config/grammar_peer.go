@@ -109,12 +109,25 @@ func peerSessionKeys() []field[Peer] {
 		scalar(key{name: "passwordFile", shown: "no password", effect: ResetsPeer,
 			doc: "the absolute path of a file with the key of TCP MD5 signatures (RFC 2385), 1 to 80 bytes on one line; a change of the file resets the session"},
 			file().orAbsent(), func(p *Peer) *string { return &p.PasswordFile }),
+		section(key{name: "passwordSecret", doc: "instead of passwordFile: the Secret in Kubernetes that has the key of TCP MD5 signatures, in the namespace of the daemon's own Pod"},
+			secretKeys(), func(p *Peer) *SecretKey { return &p.PasswordSecret }),
 		scalar(key{name: "maxPrefixes", fallback: "auto",
 			doc: "how many prefixes of one address family it may send, refused ones included, before the session is ended and parked; 0: any number; " +
 				"auto: twice the maxPrefixes of the clusters it may announce, at least 10000"},
 			prefixLimit(), func(p *Peer) *Limit { return &p.MaxPrefixes }),
 		section(key{name: "bfd", doc: "Bidirectional Forwarding Detection (RFC 5880): a peer that packets do not reach is given up within milliseconds"}, bfdKeys(),
 			func(p *Peer) *BFD { return &p.BFD }),
+	}
+}
+
+func secretKeys() []field[SecretKey] {
+	return []field[SecretKey]{
+		scalar(key{name: "name", shown: "no password", effect: ResetsPeer,
+			doc: "the name of the Secret; a change of what it holds resets the session"},
+			subdomain().orAbsent(), func(s *SecretKey) *string { return &s.Name }),
+		scalar(key{name: "key", shown: defaultSecretKey, effect: ResetsPeer,
+			doc: "which of its keys"},
+			secretKey().orAbsent(), func(s *SecretKey) *string { return &s.Key }),
 	}
 }
 

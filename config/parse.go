@@ -25,6 +25,16 @@ func Load(path string, o Overrides) (*Config, error) {
 	return Parse(f, path, o)
 }
 
+// LoadText is Load that returns the text, too.
+func LoadText(path string, o Overrides) (*Config, []byte, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := Parse(bytes.NewReader(text), path, o)
+	return c, text, err
+}
+
 // Parse reads a configuration: one YAML document, of which anchors, aliases and merge keys may be part but
 // not tags. Name is what errors call the file. The order of precedence is flag, variable, file, default.
 //
@@ -67,7 +77,7 @@ func (c *Config) Validate() error {
 		return errs
 	}
 	again.canonical()
-	again.on = c.on
+	again.on, again.annotations = c.on, c.annotations
 	if !reflect.DeepEqual(c, again) {
 		return Errors{{Rule: "is incomplete or not canonical: compare it with what Parse makes of its Print"}}
 	}

@@ -40,6 +40,7 @@ func (r relations) peers() {
 		r.peerDistance(i, p)
 		r.peerLink(i, p)
 		r.peerPaths(i, p)
+		r.peerPassword(i, p)
 	}
 	r.peerClusters()
 	r.passingOn()

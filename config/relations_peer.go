@@ -20,6 +20,20 @@ func (r relations) peerLink(i int, p Peer) {
 	}
 }
 
+// peerPassword checks that one thing is said about where a peer's password is.
+func (r relations) peerPassword(i int, p Peer) {
+	path, value := peerPath(i, "passwordSecret.name"), p.PasswordSecret.Name
+	switch {
+	case p.PasswordSecret == (SecretKey{}):
+	case value == "":
+		r.fail(path, "", "is required: the name of the Secret that has the key "+p.PasswordSecret.Key)
+	case p.PasswordFile != "":
+		r.fail(path, value, "excludes passwordFile, which is "+p.PasswordFile+": the password is in the one or in the other")
+	case r.Kubernetes.Enabled == False:
+		r.fail(path, value, "needs the Kubernetes API, and kubernetes.enabled is false: without it, put the password into a file and name that with passwordFile")
+	}
+}
+
 // peerPaths checks what is said of the paths that are exchanged with a peer.
 func (r relations) peerPaths(i int, p Peer) {
 	if p.ExtendedNextHop == True && p.Address.Is4() {

@@ -27,6 +27,25 @@ func labelPair() kind[string] {
 	return k
 }
 
+// defaultSecretKey is the key of a Secret of Kubernetes' own type for a password (kubernetes.io/basic-auth).
+const defaultSecretKey = "password"
+
+// secretKey is a key of a Secret, by the rules of Kubernetes.
+func secretKey() kind[string] {
+	const longest = 253
+	k := text[string]("key").where(func(key string) error {
+		odd := func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+		}
+		if key == "" || len(key) > longest || strings.ContainsFunc(key, odd) {
+			return broken("must be a key that a Secret can have: 1 to %d of letters, digits, -, _ and .", longest)
+		}
+		return nil
+	})
+	k.schema = schema{"type": "string", "pattern": "^[-._a-zA-Z0-9]+$", "maxLength": longest}
+	return k
+}
+
 // selector is a label selector, as kubectl get -l takes it; empty: everything.
 func selector() kind[string] {
 	return text[string]("selector").where(func(text string) error {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -18,6 +20,7 @@ type WatcherConfig struct {
 	Path      string
 	Overrides Overrides // the same as for the Load that made Current
 	Current   *Config   // what the owner runs with
+	Text      []byte    // of the file, of which Current was made; for Begin alone
 	Log       logrus.FieldLogger
 
 	// Settle is how long a directory must be quiet before the file is read; 0: 100 ms.
@@ -27,13 +30,19 @@ type WatcherConfig struct {
 	Poll time.Duration
 }
 
-// Update is a new state of the file.
+// Update is a new state of the file and of the Node's annotations.
 type Update struct {
-	Config *Config // valid; nil with an error
-	Err    error   // Errors, or why the file can't be read; the owner keeps what it has
+	// Config is valid. With an error it is nil, and the owner keeps what it has; unless the annotations alone are wrong: then
+	// it is what the file says with the last ones that were not.
+	Config *Config
+	Err    error // Errors, or why the file can't be read
+	// Annotations are the last ones that were not wrong; nil: there were none yet. Not to be changed.
+	Annotations map[string]string
 }
 
 // Watcher tells its owner when a file has become another configuration, or a broken one.
+//
+// On a Node whose annotations are heeded both make one configuration: see Annotate.
 //
 // It follows files replaced by an editor and the links that Kubernetes swaps in a ConfigMap's volume. What
 // changes only in wording (comments, order of peers' keys, flags' values in the file) is not an update.
@@ -41,6 +50,12 @@ type Watcher struct {
 	cfg     WatcherConfig
 	updates chan Update
 	poke    chan struct{}
+	told    chan struct{} // like poke: there are other annotations
+	start   *Update       // what Begin returned; nil: it was not called
+	good    map[string]string
+
+	mu   sync.Mutex // guards seen
+	seen map[string]string
 }
 
 // NewWatcher makes a Watcher, which does nothing before Run.
@@ -51,7 +66,58 @@ func NewWatcher(cfg WatcherConfig) *Watcher {
 	if cfg.Poll == 0 {
 		cfg.Poll = 10 * time.Second
 	}
-	return &Watcher{cfg: cfg, updates: make(chan Update), poke: make(chan struct{}, 1)}
+	return &Watcher{cfg: cfg, updates: make(chan Update), poke: make(chan struct{}, 1), told: make(chan struct{}, 1)}
+}
+
+// Begin puts the annotations of the Node on top of Current, for an owner that has one: those seen, nil as long as nothing
+// is known of them, or else the last ones of an earlier run. The result has a Config in any case. It is called before Run,
+// or never.
+func (w *Watcher) Begin(seen, last map[string]string) Update {
+	w.good = last
+	w.annotate(seen)
+	u := w.annotated(w.cfg.Text)
+	if u.Config == nil { // those of the last run don't fit to the file
+		u.Config = w.cfg.Current
+	}
+	w.start = &u
+	return u
+}
+
+// Annotate says which annotations the Node has now. An Update follows if that changes anything, or breaks a rule. It never
+// blocks.
+func (w *Watcher) Annotate(seen map[string]string) {
+	w.annotate(seen)
+	select {
+	case w.told <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watcher) annotate(seen map[string]string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = seen
+}
+
+// annotated is what a text says together with the annotations. A mistake in them neither holds up a change of the file nor
+// takes anything back.
+func (w *Watcher) annotated(text []byte) Update {
+	w.mu.Lock()
+	seen := w.seen
+	w.mu.Unlock()
+	if seen == nil {
+		seen = w.good
+	}
+	c, err := ParseAnnotated(text, w.cfg.Path, w.cfg.Overrides, seen)
+	if err == nil {
+		w.good = seen
+		return Update{Config: c, Annotations: seen}
+	}
+	u := Update{Err: err, Annotations: w.good}
+	if c, err := ParseAnnotated(text, w.cfg.Path, w.cfg.Overrides, w.good); err == nil {
+		u.Config = c
+	}
+	return u
 }
 
 // Updates is where Run delivers. Only the latest state is kept for an owner that is busy, and a state equal
@@ -74,6 +140,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 	poll := time.NewTicker(w.cfg.Poll)
 	defer poll.Stop()
 	file := observed{latest: Update{Config: w.cfg.Current}}
+	if w.start != nil {
+		file.latest = *w.start
+	}
 
 	quiet := time.NewTimer(0) // at once: the file may have changed since the owner read it
 	defer quiet.Stop()
@@ -105,6 +174,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 			}
 		case <-w.poke:
 			w.look(&file, true)
+		case <-w.told:
+			file.looked = false
+			w.look(&file, false)
 		}
 	}
 }
@@ -129,9 +201,9 @@ func (w *Watcher) look(file *observed, asked bool) {
 		return
 	}
 	file.text, file.err, file.looked = text, err, true
-	next := Update{Err: err}
+	next := Update{Err: err, Annotations: w.good}
 	if err == nil {
-		next.Config, next.Err = Parse(bytes.NewReader(text), w.cfg.Path, w.cfg.Overrides)
+		next = w.annotated(text)
 	}
 	if asked || !next.equal(file.latest) {
 		file.latest, file.untold = next, true
@@ -139,7 +211,7 @@ func (w *Watcher) look(file *observed, asked bool) {
 }
 
 func (u Update) equal(other Update) bool {
-	return fmt.Sprint(u.Err) == fmt.Sprint(other.Err) && reflect.DeepEqual(u.Config, other.Config)
+	return fmt.Sprint(u.Err) == fmt.Sprint(other.Err) && reflect.DeepEqual(u.Config, other.Config) && maps.Equal(u.Annotations, other.Annotations)
 }
 
 // readFile reads no more than Parse looks at.
