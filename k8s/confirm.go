@@ -14,7 +14,7 @@ import (
 )
 
 // confirmer reads the Node a second time when the API took pod CIDRs away, showed an
-// older Node than before or another one that lacks labels, or was away. One goroutine
+// older Node than before or another one that lacks labels or annotations, or was away. One goroutine
 // owns it.
 type confirmer struct {
 	n       *Node
@@ -131,8 +131,10 @@ func (n *Node) unconfirmed(after time.Duration) (time.Time, uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	due := n.belief.due(after)
-	if labels := n.labels.due(after); due.IsZero() || !labels.IsZero() && labels.Before(due) {
-		due = labels
+	for _, other := range []time.Time{n.labels.due(after), n.annotations.due(after)} {
+		if due.IsZero() || !other.IsZero() && other.Before(due) {
+			due = other
+		}
 	}
 	if due.IsZero() { // the watch settled it
 		n.problem(confirming, nil)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/underlayd/underlayd/k8s/annotation"
 )
 
 // ErrNotInCluster says that there is no kubeconfig and the process does not run
@@ -73,6 +76,25 @@ func Connect(kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
 	return config, nil
+}
+
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// Namespace returns the namespace of the daemon's own: that of its Pod, or the one that the
+// kubeconfig's context names; else that of the manifests.
+func Namespace(kubeconfig string) string {
+	if kubeconfig == "" {
+		if text, err := os.ReadFile(namespaceFile); err == nil && len(text) > 0 {
+			return strings.TrimSpace(string(text))
+		}
+		return annotation.LeaseNamespace
+	}
+	if file, err := clientcmd.LoadFromFile(kubeconfig); err == nil {
+		if now := file.Contexts[file.CurrentContext]; now != nil && now.Namespace != "" {
+			return now.Namespace
+		}
+	}
+	return annotation.LeaseNamespace
 }
 
 // client speaks to the three API groups the agent needs, and reads objects of others. client-go's full

@@ -1,5 +1,5 @@
-// Package k8s is the agent's line to the Kubernetes API: pod CIDRs and labels of its
-// own Node in, what the node can reach out, as annotations, a condition and a
+// Package k8s is the agent's line to the Kubernetes API: pod CIDRs, labels and
+// people's annotations of its own Node and Secrets by their names in, what the node can reach out, as annotations, a condition and a
 // Lease, and as Events. Package annotation is the contract of what goes out.
 //
 // It watches one Node and writes one Node, with server-side apply to

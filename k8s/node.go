@@ -39,6 +39,10 @@ type Config struct {
 	// Labels are those that an earlier run last knew; nil: it knew none, or there was
 	// no such run. Not changed.
 	Labels map[string]string
+	// AnnotationKeys are those of the Node's annotations that people set for the agent.
+	AnnotationKeys []string
+	// Annotations are those that an earlier run last knew, as Labels.
+	Annotations map[string]string
 	// ConfirmAfter is how long after the API has taken pod CIDRs away it is asked once
 	// more, before that is believed; zero: 30 s.
 	ConfirmAfter time.Duration
@@ -58,7 +62,9 @@ type Node struct {
 	log             logrus.FieldLogger
 	client          *client
 	pace            Pace
-	changed         chan struct{} // for the owner: pod CIDRs or labels
+	changed         chan struct{} // for the owner: pod CIDRs, labels or annotations
+	shown           chan struct{} // closed when annotations are
+	heard           []string      // annotations that people set for us
 	wake            chan struct{} // for the publisher: report or Node
 	back            chan struct{} // for the publisher: the API answers again
 	vouch           chan struct{} // for the Lease: the Node says what it should
@@ -70,14 +76,14 @@ type Node struct {
 
 	mu sync.Mutex // guards all below
 
-	source  Source              // as configured
-	chosen  Source              // that is used; empty: none yet
-	facts   map[Source]evidence // of each source
-	belief  belief
-	labels  labelBelief
-	current *live    // nil: unknown or deleted
-	seen    uint64   // how often the API showed the Node, or its absence
-	last    *content // of the last write
+	source              Source              // as configured
+	chosen              Source              // that is used; empty: none yet
+	facts               map[Source]evidence // of each source
+	belief              belief
+	labels, annotations metadataBelief
+	current             *live    // nil: unknown or deleted
+	seen                uint64   // how often the API showed the Node, or its absence
+	last                *content // of the last write
 
 	report            *Report
 	number            uint64 // of report
@@ -107,13 +113,14 @@ func New(config Config) (*Node, error) {
 	n := &Node{
 		name: config.NodeName, namespace: config.LeaseNamespace, log: config.Log,
 		client: client, pace: config.Pace.withDefaults(),
-		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), shown: make(chan struct{}), heard: config.AnnotationKeys,
 		back: make(chan struct{}, 1), vouch: make(chan struct{}, 1),
 		news: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
 		source: config.Source, facts: map[Source]evidence{},
 	}
 	n.kinds = []*kindWatch{newKindWatch(n, blockAffinities()), newKindWatch(n, ciliumNodes())}
-	n.labels.all = config.Labels
+	n.labels = metadataBelief{what: "labels", all: config.Labels}
+	n.annotations = metadataBelief{what: "annotations", all: config.Annotations}
 	n.belief.cidrs = slices.Clone(config.PodCIDRs)
 	slices.SortFunc(n.belief.cidrs, comparePrefix)
 	n.belief.from = map[netip.Prefix]Source{}
@@ -171,7 +178,7 @@ func (n *Node) PodCIDRs() ([]netip.Prefix, error) {
 	return slices.Clone(n.belief.cidrs), nil
 }
 
-// Changed has a value after PodCIDRs or Labels may answer differently. It holds one
+// Changed has a value after PodCIDRs, Labels or Annotations may answer differently. It holds one
 // value at most and is never closed; it has one reader.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
@@ -215,7 +222,7 @@ func (n *Node) take(node *corev1.Node, confirmed time.Duration) {
 	}
 	n.current = nil
 	if node != nil {
-		if n.takeLabels(node, confirmed) {
+		if n.takeMetadata(node, confirmed) {
 			poke(n.changed)
 		}
 		n.current = newLive(node)

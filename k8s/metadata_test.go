@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // TestWhichLabelsAreBelieved applies readings a number of seconds after the start, of the Node with a number, as it was made
@@ -38,7 +35,7 @@ func TestWhichLabelsAreBelieved(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			start := time.Now()
-			var l labelBelief
+			var l metadataBelief
 			if row.had != "" {
 				l.all = labelsOf(row.had)
 			}
@@ -51,7 +48,7 @@ func TestWhichLabelsAreBelieved(t *testing.T) {
 				passed, err := time.ParseDuration(strings.TrimSuffix(at, "!") + "s")
 				require.NoError(t, err)
 				before := slices.Collect(maps.Keys(l.all))
-				changed := l.take(&corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: types.UID(what[:1]), Labels: labelsOf(what[1:])}}, start.Add(passed), confirmed)
+				changed := l.take(what[:1], labelsOf(what[1:]), start.Add(passed), confirmed)
 				if passed > 0 {
 					require.Equal(t, len(before) != len(l.all), changed, text)
 				}
