@@ -198,9 +198,17 @@ func (p *page) facts(s *Snapshot) {
 	for _, c := range s.Conditions {
 		t.row("Condition", c.Type+"="+c.Status+" ("+c.Reason+")"+after(": ", c.Message))
 	}
-	t.row("Daemon", fmt.Sprintf("version %s, pid %d, up %s, AS %d, router id %s, cluster id %d",
-		s.Version, s.PID, p.since(s.Started), s.ASN, text(s.RouterID), s.Cluster.ID))
+	t.row("Daemon", fmt.Sprintf("version %s, pid %d, up %s, AS %d%s, router id %s%s, cluster id %d",
+		s.Version, s.PID, p.since(s.Started), s.ASN, from(s.ASNFrom), text(s.RouterID), from(s.RouterIDFrom), s.Cluster.ID))
 	t.end()
+}
+
+// from is what says something, in brackets.
+func from(what string) string {
+	if what == "" {
+		return ""
+	}
+	return " (" + clean(what) + ")"
 }
 
 // advertised names the prefixes by where they were read.

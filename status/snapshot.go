@@ -41,10 +41,13 @@ type Snapshot struct {
 	Place    *Place     `json:"place,omitempty"` // nil: nothing says where the node is
 	ASN      uint32     `json:"asn"`
 	RouterID netip.Addr `json:"routerID,omitzero"`
-	PID      int        `json:"pid"`
-	Started  time.Time  `json:"started"`
-	Time     time.Time  `json:"time"` // when it was taken
-	Phase    Phase      `json:"phase"`
+	// ASNFrom and RouterIDFrom are what says so: a key of the configuration, an annotation of the Node, or a choice in words.
+	ASNFrom      string    `json:"asnFrom,omitempty"`
+	RouterIDFrom string    `json:"routerIDFrom,omitempty"`
+	PID          int       `json:"pid"`
+	Started      time.Time `json:"started"`
+	Time         time.Time `json:"time"` // when it was taken
+	Phase        Phase     `json:"phase"`
 	// ConfigProblem says why the last reload was refused; empty while the configuration in force is the file's.
 	ConfigProblem string          `json:"configProblem,omitempty"`
 	Conditions    []Condition     `json:"conditions,omitempty"`
@@ -99,6 +102,7 @@ type Session struct {
 	Interface    string     `json:"interface,omitempty"` // the link of an unnumbered peer
 	LocalAddress netip.Addr `json:"localAddress,omitzero"`
 	ASN          uint32     `json:"asn"`
+	From         string     `json:"from,omitempty"` // the annotation of the Node that it is from; empty: of the configuration
 	// Client says that it is our route reflector client, and PassOn of which clusters it gets what we learned.
 	Client bool     `json:"client,omitempty"`
 	PassOn []string `json:"passOn,omitempty"`

@@ -45,6 +45,9 @@ type agent struct {
 	links    map[string]string // of unnumbered peers, by peer
 	started  time.Time
 	updates  <-chan config.Update
+	watcher  *config.Watcher
+	seen     map[string]string // annotations of the Node that people set for us; nil: not known in this run
+	secrets  *k8s.Secrets      // nil outside Kubernetes
 	board    *status.Board
 	reporter *reporter
 	kernel   *fib.Table
@@ -54,7 +57,9 @@ type agent struct {
 	node     *k8s.Node // nil outside Kubernetes
 	peering  *peering
 	routerID netip.Addr
-	holder   string // who listened on our port before we did
+	// routerIDFrom is what says so.
+	routerIDFrom string
+	holder       string // who listened on our port before we did
 
 	exemption *exemption // of our pods' addresses from NAT
 
@@ -129,9 +134,8 @@ func (a *agent) prepare() error {
 	a.facts = facts
 	a.configure(a.peering.assemble(a.ownAddress))
 	a.noteSources()
-	var why string
-	a.routerID, why = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
-	a.log.WithField("routerID", a.routerID).Info("router id: " + why)
+	a.routerID, a.routerIDFrom = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
+	a.log.WithField("routerID", a.routerID).Info("router id: " + a.routerIDFrom)
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away, a.gone = map[netip.Addr]bgp.Loss{}, &away{}, map[string]gone{}

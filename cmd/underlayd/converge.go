@@ -26,7 +26,8 @@ func (a *agent) converge(ctx context.Context) {
 	if deferred && !a.probation.on {
 		a.restarted(ctx)
 	}
-	late := a.everUp && !a.probation.on && a.peering.known && time.Since(a.waiting()) >= a.config.BGP.StartLimit
+	// What a peer may announce whose password the API has still to show is not known either.
+	late := a.everUp && !a.probation.on && a.peering.known && !a.waitsForKeys() && time.Since(a.waiting()) >= a.config.BGP.StartLimit
 	if !complete && !late {
 		return
 	}

@@ -20,6 +20,13 @@ func (a *agent) connect() error {
 	if a.node, err = newNode(a.config, a.memo, a.log); err != nil {
 		return err
 	}
+	if a.node == nil {
+		if err := withoutAPI(a.config); err != nil {
+			return err
+		}
+	} else if err = a.openSecrets(); err != nil {
+		return err
+	}
 	a.peersFile = newPeersFile(a.memo.PeersFile, a.log)
 	a.peering = newPeering(a.file, a.log, a.peersFile)
 	a.peering.labels = a.nodeLabels
@@ -33,6 +40,21 @@ func (a *agent) connect() error {
 		}
 		a.peering.sources = append(a.peering.sources, a.members)
 	}
+	return nil
+}
+
+// openSecrets makes the source of passwords that are in Secrets. It sends nothing as long as no peer names one.
+func (a *agent) openSecrets() error {
+	path := a.config.Kubernetes.Kubeconfig
+	client, err := k8s.Connect(path)
+	if err != nil {
+		return fmt.Errorf("kubernetes: %w", err)
+	}
+	a.secrets, err = k8s.NewSecrets(k8s.SecretsConfig{REST: client, Namespace: k8s.Namespace(path), Log: a.log.WithField("part", "k8s")})
+	if err != nil {
+		return err
+	}
+	a.passwords.secrets = a.secrets
 	return nil
 }
 
@@ -52,6 +74,7 @@ func newNode(cfg *config.Config, last memo, log logrus.FieldLogger) (*k8s.Node, 
 	}
 	return k8s.New(k8s.Config{
 		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: last.PodCIDRs, Labels: last.Labels,
+		AnnotationKeys: config.AnnotationKeys(), Annotations: last.Annotations,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter, Source: podCIDRSource(cfg), StartupTaint: cfg.Kubernetes.StartupTaint,
 	})
 }

@@ -41,6 +41,7 @@ func (p *peering) here() (whole *config.Config, labelled bool, errs config.Error
 
 // followNode takes in what the Node has become: its labels, on which it depends who the peers are, then its pod CIDRs.
 func (a *agent) followNode(ctx context.Context) {
+	a.followAnnotations()
 	a.followSources(ctx)
 	a.advertise(ctx)
 }

@@ -28,6 +28,9 @@ type memo struct {
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
 	// Labels are those of the Node; null: they were never known.
 	Labels map[string]string `json:"labels"`
+	// Annotations are those of the Node that people set for the daemon, the last ones that broke no rule; null: they were
+	// never known.
+	Annotations map[string]string `json:"annotations"`
 	// PeersFile is what bgp.peersFile said when it was good.
 	PeersFile string `json:"peersFile,omitempty"`
 	// Nodes are the other Nodes of the cluster, if they are peers.

@@ -32,12 +32,16 @@ type passwords struct {
 
 	mu    sync.Mutex // guards known
 	known map[string]password
+
+	secrets secretSource          // nil: there is no Kubernetes API
+	held    map[string]bgp.Secret // of Secrets, as last read, by passwordID; belongs to the caller of of
 }
 
-// password is what is known of a file.
+// password is what is known of a file or of a Secret.
 type password struct {
 	key     bgp.Secret // as last read; zero if it never could be
 	problem string     // why it can't be read now; empty if it can
+	unread  bool       // the API has not said yet what there is
 }
 
 func newPasswords(log logrus.FieldLogger) *passwords {
@@ -46,8 +50,15 @@ func newPasswords(log logrus.FieldLogger) *passwords {
 	}
 }
 
-// of returns what the files of a configuration hold, by path. Files that are new to it are read, others are forgotten.
+// of returns what the files and the Secrets of a configuration hold, by passwordID. Files that are new to it are read, others
+// are forgotten.
 func (p *passwords) of(c *config.Config) map[string]password {
+	wanted := p.filesOf(c)
+	p.secretsOf(c, wanted)
+	return wanted
+}
+
+func (p *passwords) filesOf(c *config.Config) map[string]password {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wanted := make(map[string]password)
@@ -74,7 +85,7 @@ func (p *passwords) of(c *config.Config) map[string]password {
 func (p *passwords) read(path string, before password) password {
 	key, err := readPassword(path)
 	if err != nil {
-		now := password{before.key, err.Error()}
+		now := password{key: before.key, problem: err.Error()}
 		if now != before {
 			p.log.WithField("kept", !now.key.IsZero()).Error(now.problem)
 		}
@@ -92,10 +103,17 @@ func (p *passwords) Run(ctx context.Context) error {
 	defer notes.Close()
 	poll := time.NewTicker(passwordPoll)
 	defer poll.Stop()
+	var secrets <-chan struct{}
+	if p.secrets != nil {
+		secrets = p.secrets.Changed()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-secrets:
+			poke(p.changed)
+			continue
 		case <-p.follow:
 			notes.Follow(p.directories()...)
 		case <-notes.C:

@@ -17,13 +17,17 @@ func (a *agent) setPeers(ctx context.Context) {
 }
 
 // handPeers hands the peers to the speaker, whatever it was handed last: it may have lost one of them on the way. The first
-// time it waits for the pod CIDRs and for all peers to be known, though not for ever: learning does not depend on
+// time it waits for the pod CIDRs and for all peers and their passwords to be known, though not for ever: learning does not depend on
 // advertising, and a peer that is not known yet is heard later.
 func (a *agent) handPeers(ctx context.Context) {
 	if !a.peersSet && (!a.podsKnown || !a.peering.known) && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
 		return
 	}
-	a.peersSet, a.stale, a.peers = true, true, a.presentPeers()
+	peers := a.presentPeers()
+	if !a.peersSet && a.waitsForKeys() && time.Since(a.started) < a.config.BGP.GracefulRestart.Deferral {
+		return
+	}
+	a.peersSet, a.stale, a.peers = true, true, peers
 	a.watchReach(a.peers)
 	if err := a.speaker.SetPeers(ctx, a.peers); err != nil {
 		a.failed(err)

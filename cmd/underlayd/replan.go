@@ -49,23 +49,44 @@ func (a *agent) takePlan(facts fib.Facts) {
 	a.stale = true
 }
 
+// unfit says why a configuration can't be put in force while the daemon runs; empty: it can.
+func (a *agent) unfit(next *config.Config) string {
+	for _, c := range config.Changes(a.peering.base, next) {
+		if c.Effect == config.NeedsRestart {
+			said := ""
+			if by := saidBy(next, c.Path); by != "" {
+				said = " by " + by
+			}
+			return c.String() + said + ": a restart is needed"
+		}
+	}
+	if a.node == nil {
+		if err := withoutAPI(next); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
 // reload puts a new configuration in force, or reports why not. It is all or nothing: a change that needs a
 // restart leaves the rest for that restart too.
 func (a *agent) reload(ctx context.Context, update config.Update) {
 	a.stale = true
+	a.noteAnnotations(update)
+	problem := ""
 	if update.Err != nil {
-		a.problem = update.Err.Error()
+		problem = update.Err.Error()
 		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
+	}
+	if update.Config == nil {
+		a.problem = problem
 		return
 	}
-	for _, c := range config.Changes(a.peering.base, update.Config) {
-		if c.Effect == config.NeedsRestart {
-			a.problem = c.String()
-			a.log.WithField("change", c.String()).Error("configuration refused: a restart is needed; the old one stays in force")
-			return
-		}
+	if a.problem = a.unfit(update.Config); a.problem != "" {
+		a.log.WithField("why", a.problem).Error("configuration refused; the old one stays in force")
+		return
 	}
-	a.problem = ""
+	a.problem = problem
 	a.peering.base = update.Config
 	if len(a.assemble()) == 0 {
 		return

@@ -26,7 +26,7 @@ func (a *agent) publish() {
 		Version: buildVersion(), Node: a.config.Node.Name,
 		Cluster: status.Cluster{Name: a.config.Cluster.Name, ID: a.config.Cluster.ID, Networks: a.config.Cluster.Networks},
 		Roles:   roles(a.config), Place: placeStatus(a.config),
-		ASN: a.config.BGP.ASN, RouterID: a.routerID, PID: os.Getpid(), Started: a.started, Time: a.published,
+		ASN: a.config.BGP.ASN, ASNFrom: a.config.SaidBy("bgp.asn"), RouterID: a.routerID, RouterIDFrom: a.routerIDFrom, PID: os.Getpid(), Started: a.started, Time: a.published,
 		ConfigProblem: a.configProblem(), Advertised: a.advertised, AdvertisedFrom: a.advertisedFrom, Gateway: a.gatewayStatus(), Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
 		Table: a.routeTable(table),
 	}
@@ -37,6 +37,7 @@ func (a *agent) publish() {
 	for _, p := range sessions {
 		session := sessionStatus(p, accepted[p.Address])
 		session.Interface = a.links[p.Peer]
+		session.From = saidBy(a.config, "bgp.peers["+p.Peer+"]")
 		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
 		session.Client, session.PassOn = a.passesOn(p.Peer)
@@ -45,7 +46,7 @@ func (a *agent) publish() {
 	exemption, exemptionProblems := a.exemptionStatus()
 	s.NATExemption = exemption
 	s.Problems = slices.Concat(a.drainProblems(), a.crashProblems(a.published), a.keptProblems(), a.memoProblems(), a.podProblems(),
-		a.peering.problems(), a.members.problems(), exemptionProblems,
+		a.peering.problems(), a.annotationProblems(), a.members.problems(), a.secretProblems(), exemptionProblems,
 		identityProblems(sessions, a.routerID), contestProblems(sessions), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
 	a.condition = a.judgeCondition(sessions)
@@ -126,7 +127,7 @@ func sessionProblems(c *config.Config, sessions []bgp.Session, keys map[string]p
 		}
 	}
 	for _, p := range c.BGP.Peers {
-		if k := keys[p.PasswordFile]; k.problem != "" && !k.key.IsZero() {
+		if k := keys[passwordID(p)]; k.problem != "" && !k.key.IsZero() {
 			problems = append(problems, status.Problem{
 				Severity: status.Warning, Subject: "peer " + p.Name, Message: k.problem + "; the password read before stays in force",
 			})

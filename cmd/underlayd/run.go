@@ -40,7 +40,7 @@ given up before the first packet, and it leaves no core file.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			overrides := config.FromProcess(cmd.Flags())
-			cfg, err := config.Load(file, overrides)
+			cfg, text, err := config.LoadText(file, overrides)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ given up before the first packet, and it leaves no core file.`,
 			defer queue.Close()
 			log = newLog(queue, cfg.Log)
 			log.WithField("capabilities", has).Info("all other privileges are given up")
-			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Log: log})
+			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Text: text, Log: log})
 			return run(cmd.Context(), cfg, outside{watcher, finder, holder}, log)
 		},
 	}
@@ -131,7 +131,7 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 	}).Info("underlayd starts")
 
 	a := &agent{
-		log: log, started: started, updates: from.config.Updates(), board: &status.Board{}, memory: newMemory(),
+		log: log, started: started, updates: from.config.Updates(), watcher: from.config, board: &status.Board{}, memory: newMemory(),
 		passwords: newPasswords(log), finder: from.links, holder: from.holder,
 	}
 	a.configure(cfg)
@@ -222,6 +222,10 @@ func (a *agent) open(ctx context.Context, group *errgroup.Group) error {
 	if a.node != nil {
 		group.Go(func() error { return a.node.Run(ctx) })
 	}
+	if a.secrets != nil {
+		group.Go(func() error { return a.secrets.Run(ctx) })
+	}
+	a.beginWithNode(ctx)
 	if a.members != nil {
 		group.Go(func() error { return a.members.Run(ctx) })
 	}

@@ -81,10 +81,11 @@ func speakerPeers(c *config.Config, plan *ipam.Plan, locate locator, keys map[st
 			AddPaths: p.AddPaths,
 		}, ConnectRetry: c.BGP.ConnectRetry, Deferral: c.BGP.GracefulRestart.Deferral}
 		peer.MaxPrefixes = c.PrefixLimit(p)
-		if key := keys[p.PasswordFile]; p.PasswordFile != "" {
+		if id := passwordID(p); id != "" {
+			key := keys[id]
 			peer.Password = key.key
 			if key.key.IsZero() {
-				peer.Refused = cmp.Or(key.problem, "password file: not read")
+				peer.Refused = cmp.Or(key.problem, "password: not read")
 			}
 		}
 		peer.Import, peer.Marked = speakerRanges(plan.Imports(p.Name)), speakerRanges(plan.ImportsMarked(p.Name))
@@ -129,7 +130,7 @@ func privateAS(p config.PrivateAS) bgp.PrivateAS {
 // one AS no two may have the same (RFC 6286, section 2.1).
 func chooseRouterID(c *config.Config, facts fib.Facts, locate locator) (netip.Addr, string) {
 	if c.BGP.RouterID.IsValid() {
-		return c.BGP.RouterID, "configured"
+		return c.BGP.RouterID, c.SaidBy("bgp.routerID")
 	}
 	for _, p := range c.BGP.Peers {
 		if onThisNode(p.Address, facts) {

@@ -24,6 +24,8 @@ func TestTheChartAndTheComponentsAgree(t *testing.T) {
 		"unnumbered": {"--set", "unnumbered=true"},
 		"passwords":  {"--set", "passwordSecrets={underlayd-passwords}"},
 		"cleanup":    {"--set", "cleanup=true"},
+
+		"password-secret": {"--set", "passwordSecretNames={underlayd-passwords}"},
 	} {
 		require.Equal(t, named(t, overlaid(t, component)), named(t, rendered(t, "kube-system", arguments...)), component)
 	}
@@ -134,9 +136,11 @@ func TestTheChartRefusesWhatItDoesNotKnow(t *testing.T) {
 		"memoryLimit=1.5Gi":      "/memoryLimit",
 		"maxUnavailable=0":       "/maxUnavailable",
 		"passwordSecrets={../x}": "/passwordSecrets/0",
-		"image.digest=sha256:1":  "/image/digest",
-		"configMap=":             "/configMap",
-		"cleanup=yes":            "/cleanup",
+
+		"passwordSecretNames={*}": "/passwordSecretNames/0",
+		"image.digest=sha256:1":   "/image/digest",
+		"configMap=":              "/configMap",
+		"cleanup=yes":             "/cleanup",
 	} {
 		_, err := tool(t, "helm", "template", "underlayd", chart, "--set", set)
 		require.ErrorContains(t, err, says, set)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,55 @@ func unleased(name string) func(context.Context, thief) error {
 	}
 }
 
+// forAll tries annotations one by one, and is as far as the first that may be written.
+func forAll(names ...string) func(context.Context, thief) error {
+	return func(ctx context.Context, a thief) (err error) {
+		for _, name := range names {
+			if err = status("one", `{"metadata":{"annotations":{"underlayd.io/`+name+`":"64512"}}}`)(ctx, a); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
+}
+
+// secretsOf reads one Secret in each of the ways that there are. The answer is that of the first that is refused, or if there
+// is anything to be had by one, none.
+func secretsOf(namespace, name string) func(context.Context, thief) error {
+	return func(ctx context.Context, a thief) error {
+		secrets := a.CoreV1().Secrets(namespace)
+		one := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+		_, got := secrets.Get(ctx, name, metav1.GetOptions{})
+		_, listed := secrets.List(ctx, one)
+		w, watched := secrets.Watch(ctx, one)
+		if watched == nil {
+			w.Stop()
+		}
+		all := []error{got, listed, watched}
+		if slices.Contains(all, nil) && slices.ContainsFunc(all, func(err error) bool { return err != nil }) {
+			return fmt.Errorf("not all or nothing: %v", all)
+		}
+		return got
+	}
+}
+
+func allSecrets(ctx context.Context, a thief) error {
+	for _, namespace := range []string{"kube-system", "default", ""} {
+		for _, options := range []metav1.ListOptions{{}, {FieldSelector: "metadata.name!=x"}, {LabelSelector: "a=b"}} {
+			_, listed := a.CoreV1().Secrets(namespace).List(ctx, options)
+			w, watched := a.CoreV1().Secrets(namespace).Watch(ctx, options)
+			if watched == nil {
+				w.Stop()
+			}
+			if listed == nil || watched == nil {
+				return nil
+			}
+		}
+	}
+	_, err := a.CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{})
+	return err
+}
+
 func tries() []try {
 	const own, other = `{"metadata":{"annotations":{"underlayd.io/remote-cidrs":"10.20.0.0/16"}}}`, "two"
 	return []try{
@@ -85,7 +135,7 @@ func tries() []try {
 		{"write annotations of another Node", false, status(other, own)},
 		{"write its condition of another Node", false, status(other, `{"status":{"conditions":[{"type":"UnderlayRoutesReady","status":"True"}]}}`)},
 		{"write annotations on its own Node other than through its status", false, patched("one", own)},
-		{"write an annotation with our prefix that people set", false, status("one", `{"metadata":{"annotations":{"underlayd.io/asn":"64512"}}}`)},
+		{"write an annotation with our prefix that people set: underlayd.io/asn, router-id, region, zone, peers", false, forAll("asn", "router-id", "region", "zone", "peers")},
 		{"write somebody else's annotation", false, status("one", `{"metadata":{"annotations":{"projectcalico.org/IPv4Address":"192.0.2.9/24"}}}`)},
 		{"remove somebody else's annotation", false, status("one", `{"metadata":{"annotations":{"example.org/x":null}}}`)},
 		{"write a label of its own Node, underlayd.io/gateway for one", false, status("one", `{"metadata":{"labels":{"underlayd.io/gateway":"true"}}}`)},
@@ -109,8 +159,13 @@ func tries() []try {
 			_, err := a.CoordinationV1().Leases("kube-system").List(ctx, metav1.ListOptions{})
 			return err
 		}},
-		{"read Secrets, in its own namespace too", false, func(ctx context.Context, a thief) error {
-			_, err := a.CoreV1().Secrets("kube-system").Get(ctx, "underlayd-passwords", metav1.GetOptions{})
+		{"read Secrets, in its own namespace too, with the base alone", false, secretsOf("kube-system", "underlayd-passwords")},
+		{"read the Secret of component password-secret, in its own namespace", true, secretsOf("kube-system", "underlayd-passwords")},
+		{"read another Secret there", false, secretsOf("kube-system", "other")},
+		{"read one of the same name in another namespace", false, secretsOf("default", "underlayd-passwords")},
+		{"list or watch all Secrets, of its own namespace too", false, allSecrets},
+		{"write that Secret", false, func(ctx context.Context, a thief) error {
+			_, err := a.CoreV1().Secrets("kube-system").Patch(ctx, "underlayd-passwords", types.MergePatchType, []byte(`{"data":{}}`), metav1.PatchOptions{})
 			return err
 		}},
 		{"read ConfigMaps, its own through the API too", false, func(ctx context.Context, a thief) error {
@@ -203,10 +258,19 @@ func TestWhatAStolenTokenIsGoodFor(t *testing.T) {
 	require.NoError(t, err)
 	awaitPolicies(t, agent)
 
+	for namespace, name := range map[string]string{"kube-system": "other", "default": "underlayd-passwords"} {
+		_, err = admin.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+
 	documentation, err := os.ReadFile("../../docs/install.md")
 	require.NoError(t, err)
 	table := "| with the token of the agent on a node, one can | |\n|---|---|\n"
 	for _, row := range tries() {
+		if row.may && strings.Contains(row.what, "component password-secret") {
+			require.NoError(t, server.Install(ctx, deploy.PasswordSecret()))
+			require.Eventually(t, func() bool { return row.do(ctx, thief{agent, server}) == nil }, time.Minute, 50*time.Millisecond)
+		}
 		t.Run(row.what, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()

@@ -26,6 +26,19 @@ func StartupTaint() fs.FS {
 	return sub
 }
 
+//go:embed components/password-secret
+var passwordSecret embed.FS
+
+// PasswordSecret returns the kustomize component with the right to read the Secret
+// underlayd-passwords, for bgp.peers[].passwordSecret.
+func PasswordSecret() fs.FS {
+	sub, err := fs.Sub(passwordSecret, "components/password-secret")
+	if err != nil {
+		return passwordSecret // cannot happen, as below
+	}
+	return sub
+}
+
 // Base returns the kustomize base: kustomization.yaml and the files it lists.
 func Base() fs.FS {
 	sub, err := fs.Sub(base, "base")

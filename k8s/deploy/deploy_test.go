@@ -25,7 +25,7 @@ import (
 )
 
 func TestEveryManifestIsListedInTheKustomization(t *testing.T) {
-	for _, dir := range []fs.FS{deploy.Base(), deploy.StartupTaint()} {
+	for _, dir := range []fs.FS{deploy.Base(), deploy.StartupTaint(), deploy.PasswordSecret()} {
 		data, err := fs.ReadFile(dir, "kustomization.yaml")
 		require.NoError(t, err)
 		files, err := fs.Glob(dir, "*.yaml")
