@@ -44,6 +44,7 @@ func newTribe(t *testing.T, east, west string) *tribe {
 	credentials, err := os.ReadFile(path)
 	require.NoError(t, err)
 	folder := folderForTest(t)
+	w.configs = folder
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "kubeconfig"), credentials, 0o600))
 	writeConfigs(t, folder, east, west)
 	daemon, err := underlayd()
