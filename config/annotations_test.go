@@ -204,7 +204,9 @@ func FuzzAnnotations(f *testing.F) {
 		c, err := config.ParseAnnotated([]byte(annotatable), "f.yaml", onNode(), annotations("asn", asn, "peers", peers, "zone", asn, "router-id", asn))
 		if err != nil {
 			require.Nil(t, c)
-			for _, line := range err.(config.Errors) {
+			var all config.Errors
+			require.ErrorAs(t, err, &all)
+			for _, line := range all {
 				require.Contains(t, line.Error(), "Node east-1, annotation underlayd.io/")
 			}
 			return

@@ -97,6 +97,27 @@ func (c *client) patchNode(ctx context.Context, name string, kind types.PatchTyp
 	return node, nil
 }
 
+func (c *client) listSecrets(ctx context.Context, namespace string, options metav1.ListOptions) (*corev1.SecretList, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	list := &corev1.SecretList{}
+	err := c.core.Get().Namespace(namespace).Resource("secrets").VersionedParams(&options, c.parameters).MaxRetries(0).Do(ctx).Into(list)
+	return list, err
+}
+
+func (c *client) watchSecrets(ctx context.Context, namespace string, options metav1.ListOptions) (watch.Interface, error) {
+	options.Watch = true
+	request := c.core.Get().Namespace(namespace).Resource("secrets").VersionedParams(&options, c.parameters).MaxRetries(0)
+	if options.TimeoutSeconds != nil {
+		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
+	}
+	events, err := request.Watch(ctx)
+	if err == nil && answerless(events) {
+		return events, errors.New("the connection was closed before an answer")
+	}
+	return events, err
+}
+
 func (c *client) getLease(ctx context.Context, namespace, name string) (*coordinationv1.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

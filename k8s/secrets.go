@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	corev1 "k8s.io/api/core/v1"
@@ -96,7 +95,7 @@ func (s *Secrets) Follow(names []string) {
 func (s *Secrets) Value(name, key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := "Secret " + s.namespace + "/" + name
+	of := s.called(name)
 	b := s.known[name]
 	switch {
 	case b == nil:
@@ -114,6 +113,8 @@ func (s *Secrets) Value(name, key string) ([]byte, error) {
 	return b.held[key], fmt.Errorf("%s: has no key %s", of, key)
 }
 
+func (s *Secrets) called(name string) string { return "Secret " + s.namespace + "/" + name }
+
 // Problem is why Secrets can't be followed at present; nil if they can. It names no value.
 func (s *Secrets) Problem() error {
 	s.mu.Lock()
@@ -121,7 +122,7 @@ func (s *Secrets) Problem() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(s.known)) {
 		if err := s.known[name].err; err != nil {
-			errs = append(errs, fmt.Errorf("Secret %s/%s: %w", s.namespace, name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", s.called(name), err))
 		}
 	}
 	return errors.Join(errs...)
@@ -277,25 +278,4 @@ func (t secretStore) Replace(objects []any, _ string) error {
 		return nil
 	}
 	return t.Update(objects[0])
-}
-
-func (c *client) listSecrets(ctx context.Context, namespace string, options metav1.ListOptions) (*corev1.SecretList, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	list := &corev1.SecretList{}
-	err := c.core.Get().Namespace(namespace).Resource("secrets").VersionedParams(&options, c.parameters).MaxRetries(0).Do(ctx).Into(list)
-	return list, err
-}
-
-func (c *client) watchSecrets(ctx context.Context, namespace string, options metav1.ListOptions) (watch.Interface, error) {
-	options.Watch = true
-	request := c.core.Get().Namespace(namespace).Resource("secrets").VersionedParams(&options, c.parameters).MaxRetries(0)
-	if options.TimeoutSeconds != nil {
-		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
-	}
-	events, err := request.Watch(ctx)
-	if err == nil && answerless(events) {
-		return events, errors.New("the connection was closed before an answer")
-	}
-	return events, err
 }

@@ -70,4 +70,8 @@ func TestStatusSaysRolesAndPlace(t *testing.T) {
 	require.NoError(t, status.WriteStatus(&out, s, status.Options{Format: status.Table}))
 	require.Regexp(t, `(?m)^Place +region eu \(cluster.region\), zone a \(node.zone\)$`, out.String())
 	require.Regexp(t, `(?m)^Roles +reflector$`, out.String())
+	out.Reset()
+	s = &status.Snapshot{ASN: 65001, ASNFrom: "annotation underlayd.io/asn", RouterIDFrom: "bgp.routerID"}
+	require.NoError(t, status.WriteStatus(&out, s, status.Options{Format: status.Table}))
+	require.Regexp(t, `AS 65001 \(annotation underlayd.io/asn\), router id .*\(bgp.routerID\), cluster id`, out.String())
 }

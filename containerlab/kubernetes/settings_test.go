@@ -161,10 +161,10 @@ func TestSettingsOfOneNode(t *testing.T) {
 		w.annotate(t, row.name, row.value)
 		w.settled(t, "saying "+row.why, refuses(row.why))
 	}
-	w.annotate(t, "peers", "[{name: more, address: 192.168.50.12, asn: 65001}]")
+	w.annotate(t, "peers", "[{name: xtra, address: 192.168.50.22, asn: 65009}]")
 	w.annotate(t, "zone", "a")
 	w.settled(t, "with a peer more, and heeding no more than it may", func(s settings) error {
-		if up(s) != nil || len(s.Sessions) != 2 || s.Sessions[1].Peer != "more" || s.Sessions[1].From != "annotation underlayd.io/peers" || s.Sessions[0].Flaps > 0 ||
+		if up(s) != nil || len(s.Sessions) != 2 || s.Sessions[1].Peer != "xtra" || s.Sessions[1].From != "annotation underlayd.io/peers" || s.Sessions[0].Flaps > 0 ||
 			!slices.ContainsFunc(s.Problems, func(p struct{ Subject, Message string }) bool {
 				return p.Subject == "annotation underlayd.io/zone" && strings.Contains(p.Message, "kubernetes.nodeAnnotations does not list zone")
 			}) {
