@@ -127,13 +127,12 @@ func TestSettingsOfOneNode(t *testing.T) {
 	}
 	secrets := w.apis["east"].Client().CoreV1().Secrets("kube-system")
 	key(firstSecret)
+	require.NoError(t, w.apis["east"].Install(t.Context(), deploy.PasswordSecret()))
 	w.register(t, 1, "yes")
 	w.annotate(t, "asn", "65001")
 	require.NoError(t, w.Lab.Node("west-1").Launch(t.Context()))
 	require.NoError(t, w.Lab.Node("east-1").Launch(t.Context()))
 
-	w.settled(t, "without the right to its Secret", waits("grant get, list and watch of secrets with the resourceNames [underlayd-passwords] in namespace kube-system"))
-	require.NoError(t, w.apis["east"].Install(t.Context(), deploy.PasswordSecret()))
 	w.settled(t, "without its Secret", waits("Secret kube-system/underlayd-passwords: there is none of this name"))
 	_, err := secrets.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "underlayd-passwords"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
