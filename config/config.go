@@ -284,19 +284,3 @@ const (
 	True  Tristate = "true"
 	False Tristate = "false"
 )
-
-// Log is how much is logged, and as what.
-type Log struct {
-	Level  string // debug, info, warn or error
-	Format string // text or json
-}
-
-// HTTP is what is served over TCP.
-type HTTP struct {
-	Listen netip.AddrPort // not valid: nothing is
-}
-
-// Runtime is where the daemon keeps what lives as long as it does.
-type Runtime struct {
-	Directory string // absolute; the sockets and the lock live here
-}
