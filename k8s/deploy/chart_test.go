@@ -24,6 +24,7 @@ func TestTheChartAndTheComponentsAgree(t *testing.T) {
 		"unnumbered": {"--set", "unnumbered=true"},
 		"passwords":  {"--set", "passwordSecrets={underlayd-passwords}"},
 		"cleanup":    {"--set", "cleanup=true"},
+		"metrics":    {"--set", "metricsPort=9179"},
 
 		"password-secret": {"--set", "passwordSecretNames={underlayd-passwords}"},
 	} {

@@ -110,7 +110,7 @@ var everything = []string{
 	"--set", "image.repository=registry.example.org:5000/underlayd", "--set", "image.digest=sha256:" + zeros,
 	"--set", "image.pullPolicy=Always", "--set", "imagePullSecrets[0].name=registry",
 	"--set-file", "config=containerlab/two-clusters/east-1/config.yaml", "--set", "passwordSecrets={fabric,west}", "--set", "passwordSecretNames={fabric,west}",
-	"--set", "unnumbered=true", "--set", "memoryLimit=1536Mi", "--set", "requests.cpu=1", "--set", "maxUnavailable=10%",
+	"--set", "unnumbered=true", "--set", "metricsPort=9179", "--set", "memoryLimit=1536Mi", "--set", "requests.cpu=1", "--set", "maxUnavailable=10%",
 	"--set", "priorityClassName=system-cluster-critical", "--set", "tolerations[0].key=a", "--set", "nodeSelector.a=b",
 	"--set", "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1",
 	"--set", "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].key=metadata.name",
