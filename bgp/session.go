@@ -31,6 +31,8 @@ type Session struct {
 	Since time.Time
 	// LastError is why it went down last; empty if it never did.
 	LastError string
+	// Ending is the same for programs.
+	Ending Ending
 	// RouterID is the peer's BGP Identifier while established.
 	RouterID netip.Addr
 	// LocalAddress is our end of the session while established.
@@ -149,11 +151,8 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	}
 	if !s.Established {
 		s.troubles = [troubleKinds]string{}
-		if reason := disconnectReason(peer.State); reason != "" {
-			s.LastError = reason
-			if s.words != "" {
-				s.LastError += ": " + s.words
-			}
+		if end, ended := ending(peer.State, s.words); ended {
+			s.Ending, s.LastError = end, end.Words
 		}
 	}
 }

@@ -34,6 +34,8 @@ func ParseFormat(s string) (Format, error) {
 type Options struct {
 	Format Format
 	Now    time.Time // what durations are counted to; ignored by JSON
+	// Location is where times are told for; nil is this machine's. JSON has them as the daemon said them.
+	Location *time.Location
 }
 
 // WriteStatus writes a snapshot as the server answered it: how things are in one sentence, then what is wrong,
@@ -100,13 +102,14 @@ func peerSentence(sessions []Session) string {
 
 // page writes lines and tables, in large pieces, and remembers the first error.
 type page struct {
-	w   *bufio.Writer
-	now time.Time
-	err error
+	w     *bufio.Writer
+	now   time.Time
+	where *time.Location
+	err   error
 }
 
 func newPage(w io.Writer, o Options) *page {
-	return &page{w: bufio.NewWriterSize(w, bufferSize), now: o.Now}
+	return &page{w: bufio.NewWriterSize(w, bufferSize), now: o.Now, where: cmp.Or(o.Location, time.Local)}
 }
 
 func (p *page) flush() error {

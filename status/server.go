@@ -32,6 +32,7 @@ const (
 //	GET /v1/status                 a Snapshot
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
+//	GET /v1/history[?since=&prefix=&peer=&cluster=&limit=]            a HistoryList
 //	GET /metrics                   the state in Prometheus' text format
 //	GET /healthz, /livez, /readyz  200 or 503: see Client.Health; with ?verbose in words, as Kubernetes' own
 //
@@ -68,7 +69,8 @@ func (h *handler) all() http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
-	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes,"))
+	mux.HandleFunc("GET /v1/history", h.history)
+	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/history,"))
 	return h.bounded(h.public(mux))
 }
 

@@ -10,9 +10,10 @@ const APIVersion = "underlayd.io/v1"
 
 // The kinds of the JSON documents.
 const (
-	KindStatus    = "Status"
-	KindPeerList  = "PeerList"
-	KindRouteList = "RouteList"
+	KindStatus      = "Status"
+	KindPeerList    = "PeerList"
+	KindRouteList   = "RouteList"
+	KindHistoryList = "HistoryList"
 )
 
 // Phase is where the daemon is in its life.

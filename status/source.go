@@ -17,6 +17,8 @@ type Source interface {
 	Summary(ctx context.Context) *Snapshot
 	// Turned is when the daemon's loop turned last; zero before the first time. It waits for nothing.
 	Turned() time.Time
+	// History is what happened; it waits for nothing either.
+	History() *History
 }
 
 // Board is where the agent's loop pins its latest snapshot for everybody to read. The zero Board is empty and
@@ -24,7 +26,11 @@ type Source interface {
 type Board struct {
 	latest atomic.Pointer[Snapshot]
 	turned atomic.Pointer[time.Time]
+	past   History
 }
+
+// History is what the loop writes down beside.
+func (b *Board) History() *History { return &b.past }
 
 // Turn notes that the loop turns. It is called at each turn, whether there is anything to publish or not.
 func (b *Board) Turn(now time.Time) { b.turned.Store(&now) }

@@ -37,26 +37,27 @@ const (
 
 // agent is the one place where decisions are taken. Everything it holds belongs to the goroutine of Run.
 type agent struct {
-	log      *logrus.Logger
-	file     *config.Config // with the peers of all sources
-	config   *config.Config // the same in force, with the addresses of unnumbered peers
-	finder   *neighbor.Finder
-	missing  map[string]string // why there is none, by peer
-	links    map[string]string // of unnumbered peers, by peer
-	started  time.Time
-	updates  <-chan config.Update
-	watcher  *config.Watcher
-	seen     map[string]string // annotations of the Node that people set for us; nil: not known in this run
-	secrets  *k8s.Secrets      // nil outside Kubernetes
-	board    *status.Board
-	reporter *reporter
-	kernel   *fib.Table
-	host     *hostChecks
-	speaker  *bgp.Speaker
-	bfd      *bfd.Monitor
-	node     *k8s.Node // nil outside Kubernetes
-	peering  *peering
-	routerID netip.Addr
+	log       *logrus.Logger
+	file      *config.Config // with the peers of all sources
+	config    *config.Config // the same in force, with the addresses of unnumbered peers
+	finder    *neighbor.Finder
+	missing   map[string]string // why there is none, by peer
+	links     map[string]string // of unnumbered peers, by peer
+	started   time.Time
+	updates   <-chan config.Update
+	watcher   *config.Watcher
+	seen      map[string]string // annotations of the Node that people set for us; nil: not known in this run
+	secrets   *k8s.Secrets      // nil outside Kubernetes
+	board     *status.Board
+	chronicle *chronicle
+	reporter  *reporter
+	kernel    *fib.Table
+	host      *hostChecks
+	speaker   *bgp.Speaker
+	bfd       *bfd.Monitor
+	node      *k8s.Node // nil outside Kubernetes
+	peering   *peering
+	routerID  netip.Addr
 	// routerIDFrom is what says so.
 	routerIDFrom string
 	holder       string // who listened on our port before we did
@@ -142,6 +143,8 @@ func (a *agent) prepare() error {
 	a.hesitating = map[netip.Prefix]hesitation{}
 	a.through = &gateways{}
 	a.refused, a.counted = newRefusedPoller(), newCounted()
+	a.chronicle = newChronicle(a.board.History())
+	a.chronicle.note(status.Note{Kind: status.DaemonStarted, Detail: buildVersion()})
 	a.takePlan(facts)
 	a.kernel.SetResolve(resolution(a.config))
 	if a.adopted > 0 {
@@ -221,6 +224,7 @@ func (a *agent) tick(ctx context.Context) {
 	sessions := a.speaker.Sessions()
 	a.logSessions(sessions)
 	a.rememberSessions(sessions)
+	a.writeHistory(sessions)
 	a.followLosses(ctx, sessions)
 	a.followDrain(ctx, time.Now())
 	a.followProbation(ctx, time.Now())

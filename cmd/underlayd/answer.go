@@ -146,6 +146,9 @@ func (s source) Summary(ctx context.Context) *status.Snapshot { return s.counted
 // Turned implements status.Source.
 func (s source) Turned() time.Time { return s.board.Turned() }
 
+// History implements status.Source.
+func (s source) History() *status.History { return s.board.History() }
+
 // counted returns a copy of the last snapshot with the counters of others in it. To count what is advertised GoBGP
 // walks over all its routes.
 func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {

@@ -57,6 +57,7 @@ func (b *batch) brake() {
 		if f := &fates[of[i]]; f.kept {
 			k := b.book.keep(b.book.get(prefix), b.now)
 			k.braked = k.braked || f.braked
+			b.noteKept(b.book.get(prefix), f.braked, b.now)
 		} else {
 			b.take(prefix, decision{verdict: b.owner(prefix)})
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/status"
 )
 
 // deciding returns an agent without speaker and kernel: what it decides is left in the batch.
@@ -23,7 +24,7 @@ func deciding(limit int) *agent {
 	}
 	c.Clusters[0].PrefixLength.IPv4.Min, c.Clusters[0].PrefixLength.IPv4.Max = 8, 28
 	a := &agent{
-		config: c, ledger: ipam.NewLedger(), book: newBook(), counted: newCounted(),
+		config: c, ledger: ipam.NewLedger(), book: newBook(), counted: newCounted(), chronicle: newChronicle(&status.History{}),
 		losses: map[netip.Addr]bgp.Loss{}, away: &away{}, gone: map[string]gone{}, through: &gateways{},
 		hesitating: map[netip.Prefix]hesitation{}, verdicts: map[string]*ipam.Verdict{}, owners: map[string]*ipam.Verdict{},
 	}

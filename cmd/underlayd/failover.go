@@ -20,6 +20,7 @@ func (a *agent) failover(ctx context.Context, gone []netip.Addr) {
 	if len(moves) == 0 {
 		return
 	}
+	a.noteMoves(gone, moves)
 	if err := a.kernel.Failover(ctx, moves); err != nil {
 		a.log.WithError(brief(err)).Warn("failover is left to the withdrawals")
 	}

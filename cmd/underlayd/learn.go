@@ -153,6 +153,7 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 	asked := asked(old, d)
 	if old == nil || old.kept || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
 		b.counted.decided(prefix, old, d)
+		b.noteDecision(prefix, old, d, b.now)
 		b.book.put(prefix, old, d, b.now)
 	}
 	switch {
@@ -235,7 +236,9 @@ func (a *agent) owner(prefix netip.Prefix) *ipam.Verdict {
 func (a *agent) observe(states []fib.State) {
 	now := time.Now()
 	for _, s := range states {
-		a.counted.observed(a.book.get(s.Dst), s)
+		r := a.book.get(s.Dst)
+		a.counted.observed(r, s)
+		a.noteKernel(r, s, now)
 		a.book.observe(s, a.owner, now)
 		a.fail(s)
 	}

@@ -76,6 +76,7 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 	problem := ""
 	if update.Err != nil {
 		problem = update.Err.Error()
+		a.chronicle.followConfig(problem)
 		a.log.WithError(update.Err).Error("configuration refused; the old one stays in force")
 	}
 	if update.Config == nil {
@@ -83,10 +84,12 @@ func (a *agent) reload(ctx context.Context, update config.Update) {
 		return
 	}
 	if a.problem = a.unfit(update.Config); a.problem != "" {
+		a.chronicle.followConfig(a.problem)
 		a.log.WithField("why", a.problem).Error("configuration refused; the old one stays in force")
 		return
 	}
 	a.problem = problem
+	a.chronicle.followConfig(problem)
 	a.peering.base = update.Config
 	if len(a.assemble()) == 0 {
 		return

@@ -52,6 +52,7 @@ func (a *agent) publish() {
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}
 	s.Phase = a.phase()
+	a.chronicle.followSnapshot(s)
 	a.board.Publish(s)
 	if a.settled() {
 		a.reporter.poke()

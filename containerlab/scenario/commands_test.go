@@ -25,6 +25,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	n := c.Node("east-1")
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "the history tells what happened and why", func(t *testing.T) { tellsItsHistory(t, n) })
 	step(t, "and in metrics", func(t *testing.T) { answersInMetrics(t, n) })
 	step(t, "and in a drawing, of several daemons too", func(t *testing.T) { answersInADrawing(t, c) })
 	step(t, "questions that make no sense are refused as such", func(t *testing.T) {
@@ -98,6 +99,41 @@ func answersInJSON(t *testing.T, n *containerlab.Node) {
 	require.NoError(t, ask(t.Context(), n, &routes, "routes", "10.20.2.77"))
 	require.Len(t, routes.Items, 1)
 	require.Equal(t, "10.20.2.0/24", routes.Items[0].Prefix)
+}
+
+// tellsItsHistory looks for the way from the start to routes in the kernel, of the node and of one prefix.
+func tellsItsHistory(t *testing.T, n *containerlab.Node) {
+	type entry struct {
+		Kind, Peer, Cluster, Cause string
+		Count                      int
+		Prefixes                   []string
+	}
+	read := func(argv ...string) map[string]entry {
+		var l struct {
+			APIVersion, Kind string
+			Items            []entry
+		}
+		require.NoError(t, ask(t.Context(), n, &l, append([]string{"history"}, argv...)...))
+		require.Equal(t, []string{"underlayd.io/v1", "HistoryList"}, []string{l.APIVersion, l.Kind})
+		kinds := map[string]entry{}
+		for _, e := range l.Items {
+			kinds[e.Kind] = e
+		}
+		return kinds
+	}
+	all := read()
+	require.Equal(t, "fabric", all["SessionUp"].Peer)
+	require.Equal(t, "Reachable", all["ClusterChanged"].Cause)
+	require.Equal(t, "Ready", all["PhaseChanged"].Cause)
+	require.Contains(t, all, "PodCIDRsChanged")
+	own := read("10.20.2.77")
+	prefix := []string{"10.20.2.0/24"}
+	require.Equal(t, entry{"PrefixAccepted", "fabric", "west", "Announced", 1, prefix}, own["PrefixAccepted"])
+	require.Equal(t, entry{"KernelInstalled", "", "west", "", 1, prefix}, own["KernelInstalled"])
+	require.Len(t, own, 2)
+	require.Empty(t, read("--since", "0s"))
+	require.Contains(t, output(t, n, "underlayd", "history", "--peer", "fabric"), "SessionUp")
+	require.Contains(t, refused(t, n, 2, "underlayd", "history", "--since", "then"), "neither a duration")
 }
 
 func answersInTables(t *testing.T, n *containerlab.Node) {
