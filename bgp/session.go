@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -43,6 +42,10 @@ type Session struct {
 	ExtendedNextHop bool
 	// GracefulRestart says that both sides announced the capability (RFC 4724).
 	GracefulRestart bool
+	// Negotiated is what else was agreed; zero unless established.
+	Negotiated Negotiated
+	// LocalPort and PeerPort are those of the connection; 0 unless established.
+	LocalPort, PeerPort uint16
 	// Complete says that its initial routes have all arrived: End-of-RIB in each negotiated family,
 	// or a quiet time from a peer that does not send it.
 	Complete bool
@@ -141,6 +144,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
 		s.ports = [2]uint16{uint16(peer.Transport.LocalPort), uint16(peer.Transport.RemotePort)}
+		s.LocalPort, s.PeerPort = s.ports[0], s.ports[1]
 		clear(s.endOfRIB)
 		s.negotiate(peer.State)
 	case !s.Established && was:
@@ -148,6 +152,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 		s.Flaps++
 		s.RouterID, s.LocalAddress = netip.Addr{}, netip.Addr{}
 		s.IPv4, s.IPv6, s.GracefulRestart, s.ExtendedNextHop = false, false, false, false
+		s.Negotiated, s.LocalPort, s.PeerPort = Negotiated{}, 0, 0
 	}
 	if !s.Established {
 		s.troubles = [troubleKinds]string{}
@@ -164,6 +169,7 @@ func (s *session) negotiate(state apiutil.PeerState) {
 	if offered == nil {
 		graceful = nil // what we do not offer is not agreed
 	}
+	s.Negotiated = newNegotiated(state.LocalCap, state.RemoteCap, graceful)
 	s.IPv4 = local[familyIPv4] && remote[familyIPv4]
 	s.IPv6 = local[familyIPv6] && remote[familyIPv6]
 	s.ExtendedNextHop = s.IPv4 && takesExtended(state.RemoteCap)
@@ -236,32 +242,13 @@ func (s *Speaker) Unseen() uint64 {
 // Counters asks GoBGP for the prefix counts of every established session. Advertised prefixes are counted only on
 // request: GoBGP walks its whole table for them, which is for a person's question and not for a loop.
 func (s *Speaker) Counters(ctx context.Context, advertised bool) (map[netip.Addr]Counters, error) {
-	counters := map[netip.Addr]Counters{}
-	err := s.call(ctx, "list peers", func(ctx context.Context) error {
-		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: advertised}, func(p *api.Peer) {
-			address, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
-			if err != nil {
-				return
-			}
-			var c Counters
-			for _, family := range p.GetAfiSafis() {
-				c.Received += int(family.GetState().GetReceived())
-				c.Rejected += int(family.GetState().GetReceived()) - int(family.GetState().GetAccepted())
-				c.Advertised += int(family.GetState().GetAdvertised())
-			}
-			counters[address] = c
-		})
-	})
+	details, err := s.Details(ctx, advertised)
 	if err != nil {
-		return nil, err // the map may still be written to
+		return nil, err
 	}
-	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	for address, c := range counters {
-		if session := s.table.sessions[address]; session != nil {
-			c.Known = session.paths + session.spares
-			counters[address] = c
-		}
+	counters := make(map[netip.Addr]Counters, len(details))
+	for address, d := range details {
+		counters[address] = d.Counters
 	}
 	return counters, nil
 }

@@ -128,6 +128,17 @@ type Session struct {
 	// counts once. It never decreases.
 	RefusedTotal map[string]uint64 `json:"refusedTotal,omitempty"`
 	BFD          *BFD              `json:"bfd,omitempty"` // nil: not configured
+	// TTLSecurity is GTSM (RFC 5082), MD5 that the connection is signed (RFC 2385): both as configured.
+	TTLSecurity bool   `json:"ttlSecurity"`
+	MD5         bool   `json:"md5"`
+	LocalPort   uint16 `json:"localPort,omitempty"`
+	PeerPort    uint16 `json:"peerPort,omitempty"`
+	// Negotiated and Traffic are nil unless the session is established, and LastEnd until it has ended once.
+	Negotiated *Negotiated     `json:"negotiated,omitempty"`
+	Traffic    *SessionTraffic `json:"traffic,omitempty"`
+	LastEnd    *SessionEnd     `json:"lastEnd,omitempty"`
+	// Prefixes are those of an established session by family; absent where they were not counted.
+	Prefixes map[string]FamilyCounts `json:"prefixes,omitempty"`
 }
 
 // BFD is the BFD session with a peer (RFC 5880).

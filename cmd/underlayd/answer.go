@@ -136,6 +136,7 @@ func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 	out := s.counted(ctx, true)
 	if out != nil {
 		out.Clusters = withRoutable(out)
+		countFamilies(out)
 	}
 	return out
 }
@@ -163,19 +164,14 @@ func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {
 		out.Problems = append(out.Problems, *p)
 	}
 	out.Kernel.Notes = s.host.notes()
-	counters, err := s.speaker.Counters(ctx, advertised)
+	details, err := s.speaker.Details(ctx, advertised)
 	if err != nil {
 		return &out
 	}
 	out.Sessions = slices.Clone(last.Sessions)
 	for i := range out.Sessions {
-		c, ok := counters[out.Sessions[i].Address]
-		if !ok {
-			continue
-		}
-		out.Sessions[i].Received = &c.Received
-		if advertised {
-			out.Sessions[i].Advertised = &c.Advertised
+		if d, ok := details[out.Sessions[i].Address]; ok {
+			addDetails(&out.Sessions[i], d, advertised)
 		}
 	}
 	return &out

@@ -87,6 +87,7 @@ func (c *chronicle) followSnapshot(s *status.Snapshot) {
 		}
 		c.nat, c.repairs = x.State, x.Repairs
 	}
+	c.past.Publish(time.Now()) // who sees the snapshot sees what led to it
 }
 
 func (c *chronicle) followPeersReach(sessions []status.Session) {

@@ -74,7 +74,7 @@ func newPeers() *cobra.Command {
 	var q query
 	return q.bind(&cobra.Command{
 		Use:   "peers [NAME]",
-		Short: "Show the BGP sessions",
+		Short: "Show the BGP sessions, or all that is known of one",
 		Args:  maximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
@@ -85,6 +85,9 @@ func newPeers() *cobra.Command {
 				list, err := c.Peers(ctx, name)
 				if err != nil {
 					return err
+				}
+				if name != "" {
+					return status.WritePeer(cmd.OutOrStdout(), list, o)
 				}
 				return status.WritePeers(cmd.OutOrStdout(), list, o)
 			})

@@ -38,6 +38,7 @@ func (a *agent) publish() {
 		session := sessionStatus(p, accepted[p.Address])
 		session.Interface = a.links[p.Peer]
 		session.From = saidBy(a.config, "bgp.peers["+p.Peer+"]")
+		session.TTLSecurity, session.MD5 = a.protection(p.Address)
 		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
 		session.Client, session.PassOn = a.passesOn(p.Peer)
@@ -103,6 +104,7 @@ func sessionStatus(p bgp.Session, accepted int) status.Session {
 		RouterID: p.RouterID, GracefulRestart: p.GracefulRestart, Complete: p.Complete, Flaps: p.Flaps,
 		Accepted: accepted, ParkedUntil: p.ParkedUntil, ExtendedNextHop: p.ExtendedNextHop,
 	}
+	out.LocalPort, out.PeerPort, out.Negotiated, out.LastEnd = p.LocalPort, p.PeerPort, negotiatedStatus(p), endStatus(p.Ending)
 	if unfound(p.Address) {
 		out.Address = netip.Addr{}
 	}

@@ -25,6 +25,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	n := c.Node("east-1")
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "one peer is told in full", func(t *testing.T) { tellsAPeer(t, n) })
 	step(t, "the history tells what happened and why", func(t *testing.T) { tellsItsHistory(t, n) })
 	step(t, "and in metrics", func(t *testing.T) { answersInMetrics(t, n) })
 	step(t, "and in a drawing, of several daemons too", func(t *testing.T) { answersInADrawing(t, c) })
@@ -99,6 +100,42 @@ func answersInJSON(t *testing.T, n *containerlab.Node) {
 	require.NoError(t, ask(t.Context(), n, &routes, "routes", "10.20.2.77"))
 	require.Len(t, routes.Items, 1)
 	require.Equal(t, "10.20.2.0/24", routes.Items[0].Prefix)
+}
+
+// tellsAPeer looks for what only GoBGP and the kernel know of a session.
+func tellsAPeer(t *testing.T, n *containerlab.Node) {
+	type counts struct{ Received, Accepted, Installed, Advertised int }
+	var l struct {
+		Items []struct {
+			LocalPort, PeerPort int
+			TTLSecurity, MD5    bool
+			Negotiated          struct {
+				FourOctetAS, RouteRefresh bool
+				PeerRestart               *struct{ Seconds int }
+				PeerCapabilities          []string
+			}
+			Traffic struct {
+				HoldSeconds, KeepaliveSeconds, UpdatesReceived int
+				LastHeard                                      time.Time
+			}
+			Prefixes map[string]counts
+		}
+	}
+	require.NoError(t, ask(t.Context(), n, &l, "peers", "fabric"))
+	p := l.Items[0]
+	require.Contains(t, []int{p.LocalPort, p.PeerPort}, 179)
+	require.True(t, p.TTLSecurity)
+	require.False(t, p.MD5)
+	require.True(t, p.Negotiated.FourOctetAS && p.Negotiated.RouteRefresh)
+	require.NotNil(t, p.Negotiated.PeerRestart)
+	require.Contains(t, p.Negotiated.PeerCapabilities, "4-octet-as")
+	require.Positive(t, p.Traffic.UpdatesReceived)
+	require.Equal(t, p.Traffic.HoldSeconds/3, p.Traffic.KeepaliveSeconds)
+	require.WithinDuration(t, time.Now(), p.Traffic.LastHeard, time.Duration(p.Traffic.HoldSeconds)*time.Second)
+	for _, family := range []string{"ipv4", "ipv6"} {
+		require.Equal(t, counts{p.Prefixes[family].Received, 2, 2, 1}, p.Prefixes[family], family)
+	}
+	require.Contains(t, output(t, n, "underlayd", "peers", "fabric"), "TTL security yes, TCP MD5 no")
 }
 
 // tellsItsHistory looks for the way from the start to routes in the kernel, of the node and of one prefix.
