@@ -18,6 +18,8 @@ type Details struct {
 	UpdatesIn, UpdatesOut   uint64
 	// LastHeard is when the last bytes came from the peer; zero if that is not known, or was not asked for.
 	LastHeard time.Time
+	// LocalAddress is our end of the connection, as the kernel has it; invalid likewise.
+	LocalAddress netip.Addr
 }
 
 // FamilyCounters are prefix counts of one family.
@@ -89,6 +91,9 @@ func (s *Speaker) hearAll(details map[netip.Addr]Details) {
 			info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 			if err == nil {
 				d.LastHeard = now.Add(-time.Duration(info.Last_data_recv) * time.Millisecond)
+				if local, err := unix.Getsockname(fd); err == nil {
+					d.LocalAddress = addrPort(local).Addr()
+				}
 				details[l.peer] = d
 			}
 			return err

@@ -77,6 +77,39 @@ func WritePeer(w io.Writer, l *PeerList, o Options) error {
 	return p.flush()
 }
 
+// wideSessions is a second table, with what one line has no room for.
+func (p *page) wideSessions(list []Session) {
+	if len(list) == 0 {
+		return
+	}
+	p.line("")
+	t := p.table("PEER", "LOCAL", "ROUTER ID", "HOLD", "HEARD", "PREFIXES IPV4", "PREFIXES IPV6", "BFD", "TTL SECURITY", "MD5", "LAST END")
+	for i := range list {
+		s := &list[i]
+		hold, heard, reach, end := "", "", "", ""
+		if x := s.Traffic; x != nil {
+			hold, heard = fmt.Sprintf("%ds", x.HoldSeconds), p.since(x.LastHeard)
+		}
+		if s.BFD != nil {
+			reach = s.BFD.State
+		}
+		if s.LastEnd != nil {
+			end = s.LastEnd.Reason
+		}
+		t.row(s.Peer, text(s.LocalAddress), text(s.RouterID), hold, heard, s.counts("ipv4"), s.counts("ipv6"), reach, yes(s.TTLSecurity), yes(s.MD5), end)
+	}
+	t.end()
+}
+
+// counts are the prefixes of a family: received, accepted, installed and advertised.
+func (p *Session) counts(family string) string {
+	c, counted := p.Prefixes[family]
+	if !counted {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d/%d/%d", c.Received, c.Accepted, c.Installed, c.Advertised)
+}
+
 func (p *page) session(s *Session) {
 	p.line("%s is %s for %s: %s, AS %d.", clean(s.Peer), stateName(s.State), p.since(s.Since), s.where(), s.ASN)
 	t := p.table()

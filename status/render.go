@@ -17,16 +17,17 @@ type Format string
 // The formats.
 const (
 	Table Format = "table" // for people; may change from version to version
+	Wide  Format = "wide"  // likewise, with more columns
 	JSON  Format = "json"  // for programs; stable within an APIVersion
 )
 
 // ParseFormat reads the value of a flag.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case Table, JSON:
+	case Table, Wide, JSON:
 		return f, nil
 	default:
-		return "", fmt.Errorf("output format %q: must be table or json", s)
+		return "", fmt.Errorf("output format %q: must be table, wide, json or yaml", s)
 	}
 }
 
@@ -48,6 +49,9 @@ func WriteStatus(w io.Writer, s *Snapshot, o Options) error {
 	p.line("%s", s.sentence())
 	p.problems(s.Problems)
 	p.sessions(s.Sessions)
+	if o.Format == Wide {
+		p.wideSessions(s.Sessions)
+	}
 	p.clusters(s.Clusters)
 	p.facts(s)
 	return p.flush()
@@ -68,6 +72,9 @@ func WritePeers(w io.Writer, l *PeerList, o Options) error {
 	}
 	p.problems(wrong)
 	p.sessions(l.Items)
+	if o.Format == Wide {
+		p.wideSessions(l.Items)
+	}
 	return p.flush()
 }
 

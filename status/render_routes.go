@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -26,14 +27,22 @@ func WriteRoutes(w io.Writer, head RouteHead, routes iter.Seq2[*Route, error], o
 		p.line("Refused: %s.", refusals)
 	}
 	p.line("")
-	t := p.table("PREFIX", "CLUSTER", "VERDICT", "KERNEL", "NEXT HOPS", "PEERS", "FOR", "WHY")
+	header := []string{"PREFIX", "CLUSTER", "VERDICT", "KERNEL", "NEXT HOPS", "PEERS", "FOR", "WHY"}
+	if o.Format == Wide {
+		header = slices.Insert(header, len(header)-1, "AS PATHS", "GATEWAYS")
+	}
+	t := p.table(header...)
 	for r, err := range routes {
 		if err != nil {
 			t.end()
 			return errors.Join(err, p.flush())
 		}
-		t.row(r.Prefix.String(), r.Cluster, r.verdict(), r.Kernel.Status, join(r.NextHops), strings.Join(r.peers(), ","),
-			p.since(r.Since), r.why())
+		cells := []string{r.Prefix.String(), r.Cluster, r.verdict(), r.Kernel.Status, join(r.NextHops), strings.Join(r.peers(), ","),
+			p.since(r.Since), r.why()}
+		if o.Format == Wide {
+			cells = slices.Insert(cells, len(cells)-1, r.asPaths(), join(r.Kernel.Gateways))
+		}
+		t.row(cells...)
 		if p.err != nil { // the reader closed the pager: read no further
 			break
 		}
@@ -95,4 +104,13 @@ func (r *Route) why() string {
 		parts = append(parts, r.Kernel.Reason)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// asPaths are those of the paths, in their order.
+func (r *Route) asPaths() string {
+	var parts []string
+	for _, p := range r.Paths {
+		parts = append(parts, strings.Trim(fmt.Sprint(p.ASPath), "[]"))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -145,7 +145,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestAnswersLookLikeTheGoldenFiles(t *testing.T) {
 	for name, s := range map[string]*Snapshot{"healthy": healthy(), "degraded": sample(), "empty": {Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, Phase: Starting}} {
-		for _, format := range []Format{Table, JSON} {
+		for _, format := range []Format{Table, Wide, JSON} {
 			o := Options{Format: format, Now: now.Add(time.Second)}
 			t.Run(name+" "+string(format), func(t *testing.T) {
 				var b bytes.Buffer
@@ -196,14 +196,14 @@ func TestDurationsAreWrittenForPeople(t *testing.T) {
 	}
 }
 
-func TestOnlyTheTwoFormatsAreFormats(t *testing.T) {
-	for _, s := range []string{"table", "json"} {
+func TestOnlyTheFormatsAreFormats(t *testing.T) {
+	for _, s := range []string{"table", "wide", "json"} {
 		f, err := ParseFormat(s)
 		require.NoError(t, err)
 		require.Equal(t, Format(s), f)
 	}
-	_, err := ParseFormat("yaml")
-	require.EqualError(t, err, `output format "yaml": must be table or json`)
+	_, err := ParseFormat("xml")
+	require.EqualError(t, err, `output format "xml": must be table, wide, json or yaml`)
 }
 
 type full struct{ left int }

@@ -33,6 +33,7 @@ const (
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=]   a RouteHead with "items", streamed
 //	GET /v1/history[?since=&prefix=&peer=&cluster=&limit=]            a HistoryList
+//	GET /v1/events[?after=]        Events as they come, as server-sent events
 //	GET /metrics                   the state in Prometheus' text format
 //	GET /healthz, /livez, /readyz  200 or 503: see Client.Health; with ?verbose in words, as Kubernetes' own
 //
@@ -55,10 +56,11 @@ type handler struct {
 	slots    chan struct{}
 	surveyor surveyor
 	metrics  http.Handler
+	watchers chan struct{}
 }
 
 func newHandler(ctx context.Context, source Source, more ...prometheus.Collector) *handler {
-	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests)}
+	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests), watchers: make(chan struct{}, maxWatchers)}
 	h.metrics = newMetrics(source, &h.surveyor, more)
 	return h
 }
@@ -70,7 +72,7 @@ func (h *handler) all() http.Handler {
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
 	mux.HandleFunc("GET /v1/history", h.history)
-	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/history,"))
+	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/history, /v1/events,"))
 	return h.bounded(h.public(mux))
 }
 
@@ -93,6 +95,10 @@ func (h *handler) public(mux *http.ServeMux) *http.ServeMux {
 // bounded keeps requests few and small, and gives each answer's first write its deadline.
 func (h *handler) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/events" && r.ContentLength == 0 { // as long as somebody looks: it has places of its own
+			h.events(w, r)
+			return
+		}
 		select {
 		case h.slots <- struct{}{}:
 			defer func() { <-h.slots }()

@@ -14,6 +14,7 @@ const (
 	KindPeerList    = "PeerList"
 	KindRouteList   = "RouteList"
 	KindHistoryList = "HistoryList"
+	KindEvent       = "Event"
 )
 
 // Phase is where the daemon is in its life.

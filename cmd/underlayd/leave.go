@@ -70,7 +70,7 @@ func await(ctx context.Context, client *status.Client, timeout time.Duration, do
 			if err == nil {
 				err = fmt.Errorf("after %s the daemon is still %s", timeout, s.Phase)
 			}
-			return fmt.Errorf("drain: %w", err)
+			return notReachedError{fmt.Errorf("drain: %w", err)}
 		case <-tick.C:
 		}
 	}

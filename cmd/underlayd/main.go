@@ -20,6 +20,7 @@ import (
 const (
 	exitFailed = 1 // the command could not do what it was asked
 	exitUsage  = 2 // the command line or the configuration is wrong
+	exitWaited = 3 // what was waited for did not come about in time
 )
 
 func main() {
@@ -42,6 +43,10 @@ func exitCode(err error) int {
 	var usage usageError
 	if errors.As(err, &wrong) || errors.As(err, &usage) {
 		return exitUsage
+	}
+	var waited notReachedError
+	if errors.As(err, &waited) {
+		return exitWaited
 	}
 	return exitFailed
 }

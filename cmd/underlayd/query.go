@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -17,12 +19,17 @@ type query struct {
 
 func (q *query) bind(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&q.socket, "socket", status.SocketPath("/run/underlayd"), "unix `socket` of the daemon")
-	cmd.Flags().StringVarP(&q.output, "output", "o", string(status.Table), "output `format`: table or json")
+	cmd.Flags().StringVarP(&q.output, "output", "o", string(status.Table), "output `format`: table, wide, json or yaml")
 	return cmd
 }
 
 // ask calls f with a client and with how to write the answer.
 func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, status.Options) error) error {
+	if q.output == "yaml" {
+		return asYAML(cmd, func() error {
+			return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: status.JSON, Now: time.Now()})
+		})
+	}
 	format, err := status.ParseFormat(q.output)
 	if err != nil {
 		return usageError{err}
@@ -30,15 +37,49 @@ func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, 
 	return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: format, Now: time.Now()})
 }
 
+// asYAML has a command that writes JSON write YAML, in one piece when it is complete.
+func asYAML(cmd *cobra.Command, run func() error) error {
+	var document bytes.Buffer
+	out := cmd.OutOrStdout()
+	cmd.SetOut(&document)
+	defer cmd.SetOut(out)
+	if err := run(); err != nil {
+		return err
+	}
+	return config.JSONToYAML(out, &document)
+}
+
 func newStatus() *cobra.Command {
 	var q query
-	return q.bind(&cobra.Command{
+	var wait bool
+	var targets []string
+	var timeout time.Duration
+	cmd := q.bind(&cobra.Command{
 		Use:   "status",
 		Short: "Show how the daemon is doing: sessions, clusters and what is wrong",
-		Args:  noArgs,
+		Long: `Show how the daemon is doing: in one sentence, then what is wrong, then the tables.
+
+With --wait it shows that once a state is reached, --for ready unless another is given; several must be reached at once:
+  --for ready                     the first exchange with the peers is over
+  --for phase=Ready               and nothing stands in the way
+  --for cluster/west=Reachable    or Partial, or Unreachable
+  --for peer/tor-a=established    or another state of RFC 4271, section 8.2.2
+A daemon that is not running yet is waited for too. The exit code is 3 if the state is not reached in time.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wait && len(targets) == 0 {
+				targets = []string{"ready"}
+			}
+			goals := map[string]goal{}
+			for _, target := range targets {
+				g, err := parseGoal(target)
+				if err != nil {
+					return usageError{err}
+				}
+				goals[target] = g
+			}
 			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
-				s, err := c.Status(ctx)
+				s, err := statusOnce(ctx, c, timeout, goals)
 				if err != nil {
 					return err
 				}
@@ -46,6 +87,17 @@ func newStatus() *cobra.Command {
 			})
 		},
 	})
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the daemon is ready, or for what --for says")
+	cmd.Flags().StringSliceVar(&targets, "for", nil, "wait for this `state`; may be given several times")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}
+
+func statusOnce(ctx context.Context, c *status.Client, timeout time.Duration, goals map[string]goal) (*status.Snapshot, error) {
+	if len(goals) == 0 {
+		return c.Status(ctx)
+	}
+	return awaitGoals(ctx, c, timeout, goals)
 }
 
 func newHealth() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,5 +49,37 @@ it. The history is bounded, and a restart begins a new one.`,
 	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only about this `peer`")
 	cmd.Flags().StringVar(&filter.Cluster, "cluster", "", "only about this `cluster`")
 	cmd.Flags().IntVar(&filter.Limit, "limit", 0, "at most the last `n` entries, 4096 at most (default 200)")
+	return cmd
+}
+
+func newWatch() *cobra.Command {
+	var q query
+	cmd := q.bind(&cobra.Command{
+		Use:   "watch",
+		Short: "Show what changes while it does, a line each, until it is stopped",
+		Long: `Show what changes while it does, a line each, until it is stopped: first how things are, then entries of the history,
+again when they have grown, and how things are when that changes. With -o json each line is one JSON document.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if q.output != string(status.Table) && q.output != string(status.JSON) {
+				return usageError{fmt.Errorf("output format %q: must be table or json", q.output)}
+			}
+			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+				for e, err := range c.Watch(ctx) {
+					if ctx.Err() != nil {
+						return nil
+					}
+					if err != nil {
+						return err
+					}
+					if err := status.WriteEvent(cmd.OutOrStdout(), e, o); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	})
+	cmd.Flags().Lookup("output").Usage = "output `format`: table or json"
 	return cmd
 }

@@ -40,13 +40,14 @@ func newRoot() *cobra.Command {
 		Long: `underlayd runs on every node, exchanges pod CIDRs with the other clusters over BGP and installs
 the routes in the kernel: pods reach each other directly, with their own addresses.
 
-Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.`,
+Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
+3 what was waited for (--wait) did not come about in time.`,
 		Version:       buildVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newStatus(), newHealth(), newPeers(), newRoutes(), newHistory(), newConfig(), newLint(), newTopology(), newDrain(), newCleanup(), newVersion())
+	root.AddCommand(newRun(), newStatus(), newHealth(), newPeers(), newRoutes(), newHistory(), newWatch(), newConfig(), newLint(), newTopology(), newDrain(), newCleanup(), newVersion())
 	return root
 }
 

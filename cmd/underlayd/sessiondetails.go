@@ -57,6 +57,9 @@ func addDetails(s *status.Session, d bgp.Details, advertised bool) {
 	if s.State != status.Established {
 		return
 	}
+	if d.LocalAddress.IsValid() && (!s.LocalAddress.IsValid() || s.LocalAddress.IsUnspecified()) {
+		s.LocalAddress = d.LocalAddress // GoBGP has what was configured
+	}
 	s.Traffic = &status.SessionTraffic{
 		HoldSeconds: int(d.HoldTime / time.Second), KeepaliveSeconds: int(d.Keepalive / time.Second), LastHeard: d.LastHeard,
 		MessagesReceived: d.MessagesIn, MessagesSent: d.MessagesOut, UpdatesReceived: d.UpdatesIn, UpdatesSent: d.UpdatesOut,

@@ -25,6 +25,14 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	n := c.Node("east-1")
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "a script waits for a state", func(t *testing.T) {
+		require.Contains(t, output(t, n, "underlayd", "status", "--wait", "--for", "phase=Ready", "--for", "cluster/west=Reachable", "--for", "peer/fabric=established"), "is Ready")
+		require.Contains(t, refused(t, n, 3, "underlayd", "status", "--for", "cluster/west=Unreachable", "--timeout", "300ms"), "it is Reachable")
+	})
+	step(t, "who watches sees how things are", func(t *testing.T) {
+		line := output(t, n, "bash", "-c", "timeout 10 underlayd watch | head -n 1")
+		require.Contains(t, line, "Ready: 1 of 1 peer established, 4 of 4 accepted prefixes in the kernel")
+	})
 	step(t, "one peer is told in full", func(t *testing.T) { tellsAPeer(t, n) })
 	step(t, "the history tells what happened and why", func(t *testing.T) { tellsItsHistory(t, n) })
 	step(t, "and in metrics", func(t *testing.T) { answersInMetrics(t, n) })
@@ -135,6 +143,7 @@ func tellsAPeer(t *testing.T, n *containerlab.Node) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		require.Equal(t, counts{p.Prefixes[family].Received, 2, 2, 1}, p.Prefixes[family], family)
 	}
+	require.Contains(t, output(t, n, "underlayd", "peers", "fabric"), "192.168.11.1:", "our end, though nobody has configured it")
 	require.Contains(t, output(t, n, "underlayd", "peers", "fabric"), "TTL security yes, TCP MD5 no")
 }
 
@@ -179,9 +188,11 @@ func answersInTables(t *testing.T, n *containerlab.Node) {
 		{"status", "Nothing is wrong."},
 		{"peers", "192.168.11.254"},
 		{"routes", "fd00:20:0:2::/64"},
+		{"status -o wide", "4/2/2/1"},
+		{"routes -o yaml", "  - prefix: \"10.20.2.0/24\""},
 		{"version", "underlayd"},
 	} {
-		require.Contains(t, output(t, n, "underlayd", question.command), question.says)
+		require.Contains(t, output(t, n, append([]string{"underlayd"}, strings.Fields(question.command)...)...), question.says)
 	}
 	for _, socket := range []string{"underlayd.sock", "gobgp.sock"} {
 		info, err := os.Stat(n.Path(filepath.Join("/run/underlayd", socket)))
