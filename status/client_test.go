@@ -202,6 +202,33 @@ func TestTheFilterChooses(t *testing.T) {
 	}
 }
 
+func TestPagesTogetherAreTheList(t *testing.T) {
+	table := sample().Table
+	for _, f := range []Filter{{}, {State: StateInstalled}, {Prefix: prefix("10.20.0.0/16")}, {Family: "ipv6"}} {
+		whole := collect(f.routes(table))
+		for limit := 1; limit <= 5; limit++ {
+			var pages []string
+			for page := f; ; {
+				page.Limit = limit
+				got := collect(page.routes(table))
+				require.LessOrEqual(t, len(got), limit)
+				if len(got) == 0 {
+					break
+				}
+				pages = append(pages, got...)
+				page.After = prefix(got[len(got)-1])
+			}
+			require.Equal(t, whole, pages)
+		}
+	}
+	gone := Filter{After: prefix("10.20.1.128/25"), Limit: 1}
+	require.Equal(t, []string{"10.20.2.0/24"}, collect(gone.routes(table)), "the last route of the page before may be gone")
+	again, err := parseFilter(gone.query())
+	require.NoError(t, err)
+	require.Equal(t, gone, again)
+	require.ErrorContains(t, Filter{Limit: -1}.Validate(), "above 0")
+}
+
 func TestATargetIsAnAddressOrAPrefix(t *testing.T) {
 	for in, want := range map[string]netip.Prefix{
 		"10.20.1.7": prefix("10.20.1.7/32"), "10.20.1.7/24": prefix("10.20.1.0/24"), "::ffff:10.20.1.7": prefix("10.20.1.7/32"),

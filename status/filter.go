@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,10 @@ type Filter struct {
 	Cluster string
 	Peer    string // announced by it
 	Family  string // ipv4 or ipv6
+	// Limit ends the list after so many routes; 0 for all. After begins it with what comes next to a prefix: that of the last
+	// route of the page before, whether the route is still there or not.
+	Limit int
+	After netip.Prefix
 }
 
 // Validate tells what is wrong with the filter, naming the allowed values.
@@ -27,6 +32,9 @@ func (f Filter) Validate() error {
 	}
 	if f.Family != "" && f.Family != "ipv4" && f.Family != "ipv6" {
 		return fmt.Errorf("family %q: must be ipv4 or ipv6", f.Family)
+	}
+	if f.Limit < 0 {
+		return fmt.Errorf("limit %d: must be a number above 0", f.Limit)
 	}
 	return nil
 }
@@ -50,6 +58,12 @@ func (f Filter) query() url.Values {
 	if f.Prefix.IsValid() {
 		q.Set("prefix", f.Prefix.String())
 	}
+	if f.After.IsValid() {
+		q.Set("after", f.After.String())
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
 	for key, field := range f.texts() {
 		if *field != "" {
 			q.Set(key, *field)
@@ -72,32 +86,51 @@ func parseFilter(q url.Values) (Filter, error) {
 		if len(q[key]) != 1 {
 			return Filter{}, fmt.Errorf("parameter %q is given %d times", key, len(q[key]))
 		}
-		if key == "prefix" {
-			p, err := ParseTarget(q.Get(key))
-			if err != nil {
-				return Filter{}, fmt.Errorf("parameter %q: %w", key, err)
-			}
-			f.Prefix = p
+		if read, err := f.readPage(key, q.Get(key)); err != nil {
+			return Filter{}, fmt.Errorf("parameter %q: %w", key, err)
+		} else if read {
 			continue
 		}
 		field, known := fields[key]
 		if !known {
-			return Filter{}, fmt.Errorf("parameter %q is not known; known are prefix, %s", key, strings.Join(sortedKeys(fields), ", "))
+			return Filter{}, fmt.Errorf("parameter %q is not known; known are after, limit, prefix, %s", key, strings.Join(sortedKeys(fields), ", "))
 		}
 		*field = q.Get(key)
 	}
 	return f, f.Validate()
 }
 
-// routes yields what the filter chooses.
+// readPage reads a parameter that is not a text; false if it is none of these.
+func (f *Filter) readPage(key, value string) (read bool, err error) {
+	switch key {
+	case "prefix":
+		f.Prefix, err = ParseTarget(value)
+	case "after":
+		f.After, err = ParseTarget(value)
+	case "limit":
+		f.Limit, err = parseLimit(value)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// routes yields what the filter chooses. A page costs what is on it and what is passed over inside it.
 func (f Filter) routes(t *RouteTable) iter.Seq[*Route] {
 	all := t.All()
-	if f.Prefix.IsValid() {
+	switch {
+	case f.Prefix.IsValid():
 		all = t.Overlapping(f.Prefix)
+	case f.After.IsValid():
+		all = worked(t.from(f.After))
 	}
 	return func(yield func(*Route) bool) {
+		n := 0
 		for r := range all {
-			if f.matches(r) && !yield(r) {
+			if f.After.IsValid() && r.Prefix.Compare(f.After) <= 0 || !f.matches(r) {
+				continue
+			}
+			if n++; !yield(r) || n == f.Limit {
 				return
 			}
 		}

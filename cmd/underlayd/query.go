@@ -150,11 +150,13 @@ func newPeers() *cobra.Command {
 func newRoutes() *cobra.Command {
 	var q query
 	var filter status.Filter
+	var after string
 	cmd := q.bind(&cobra.Command{
 		Use:   "routes [PREFIX|ADDRESS]",
 		Short: "Show each learned prefix with its verdict and what became of it in the kernel",
 		Long: `Show each learned prefix with its verdict and what became of it in the kernel. A prefix or an address
-as argument shows the routes that cover it or lie inside it.`,
+as argument shows the routes that cover it or lie inside it. With --limit the list is cut after so many routes; --after and the
+last prefix shows the next ones.`,
 		Args: maximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -163,6 +165,13 @@ as argument shows the routes that cover it or lie inside it.`,
 					return usageError{err}
 				}
 				filter.Prefix = prefix
+			}
+			if after != "" {
+				prefix, err := status.ParseTarget(after)
+				if err != nil {
+					return usageError{err}
+				}
+				filter.After = prefix
 			}
 			if err := filter.Validate(); err != nil {
 				return usageError{err}
@@ -181,11 +190,13 @@ as argument shows the routes that cover it or lie inside it.`,
 	cmd.Flags().StringVar(&filter.Verdict, "verdict", "", "only with this `verdict`, such as NoContract")
 	cmd.Flags().StringVar(&filter.Cluster, "cluster", "", "only of this `cluster`")
 	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only announced by this `peer`")
+	cmd.Flags().IntVar(&filter.Limit, "limit", 0, "at most `n` routes (default all)")
+	cmd.Flags().StringVar(&after, "after", "", "only those that come after this `prefix`: the last one of the page before")
 	cmd.Flags().StringVar(&filter.Family, "family", "", "only of this `family`: ipv4 or ipv6")
 	return cmd
 }
 
-func maximumArgs(n int) cobra.PositionalArgs {
+func maximumArgs(n int) cobra.PositionalArgs { //nolint:unparam // it is cobra.MaximumNArgs with our exit code
 	return func(cmd *cobra.Command, args []string) error {
 		if err := cobra.MaximumNArgs(n)(cmd, args); err != nil {
 			return usageError{err}
