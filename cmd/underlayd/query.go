@@ -90,7 +90,7 @@ A daemon that is not running yet is waited for too. The exit code is 3 if the st
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the daemon is ready, or for what --for says")
 	cmd.Flags().StringSliceVar(&targets, "for", nil, "wait for this `state`; may be given several times")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
-	return cmd
+	return q.completing(cmd, tableFormats()...)
 }
 
 func statusOnce(ctx context.Context, c *status.Client, timeout time.Duration, goals map[string]goal) (*status.Snapshot, error) {
@@ -124,7 +124,7 @@ the first exchange with the peers is over as well; what happens later does not t
 
 func newPeers() *cobra.Command {
 	var q query
-	return q.bind(&cobra.Command{
+	cmd := q.bind(&cobra.Command{
 		Use:   "peers [NAME]",
 		Short: "Show the BGP sessions, or all that is known of one",
 		Args:  maximumArgs(1),
@@ -145,6 +145,18 @@ func newPeers() *cobra.Command {
 			})
 		},
 	})
+	names := q.completeNames(peerNames)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(cmd, args, word)
+	}
+	return q.completing(cmd, tableFormats()...)
+}
+
+func tableFormats() []string {
+	return []string{string(status.Table), string(status.Wide), string(status.JSON), "yaml"}
 }
 
 func newRoutes() *cobra.Command {
@@ -193,7 +205,7 @@ last prefix shows the next ones.`,
 	cmd.Flags().IntVar(&filter.Limit, "limit", 0, "at most `n` routes (default all)")
 	cmd.Flags().StringVar(&after, "after", "", "only those that come after this `prefix`: the last one of the page before")
 	cmd.Flags().StringVar(&filter.Family, "family", "", "only of this `family`: ipv4 or ipv6")
-	return cmd
+	return q.completing(cmd, tableFormats()...)
 }
 
 func maximumArgs(n int) cobra.PositionalArgs { //nolint:unparam // it is cobra.MaximumNArgs with our exit code

@@ -49,7 +49,7 @@ it. The history is bounded, and a restart begins a new one.`,
 	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only about this `peer`")
 	cmd.Flags().StringVar(&filter.Cluster, "cluster", "", "only about this `cluster`")
 	cmd.Flags().IntVar(&filter.Limit, "limit", 0, "at most the last `n` entries, 4096 at most (default 200)")
-	return cmd
+	return q.completing(cmd, tableFormats()...)
 }
 
 func newWatch() *cobra.Command {
@@ -81,5 +81,5 @@ again when they have grown, and how things are when that changes. With -o json e
 		},
 	})
 	cmd.Flags().Lookup("output").Usage = "output `format`: table or json"
-	return cmd
+	return q.completing(cmd, string(status.Table), string(status.JSON))
 }
