@@ -76,6 +76,8 @@ func TestWhatIsServedOverTCP(t *testing.T) {
 		{"one that is over is", &ready, "GET", "/readyz?verbose", 200, "[+]first-exchange ok\nreadyz check passed\n"},
 		{"the state is not told to everybody", &ready, "GET", "/v1/status", 404,
 			"{\"error\":\"there is no \\\"/v1/status\\\" here; there are /metrics, /healthz, /livez and /readyz\"}\n"},
+		{"nor what changes", &ready, "GET", "/v1/events", 404,
+			"{\"error\":\"there is no \\\"/v1/events\\\" here; there are /metrics, /healthz, /livez and /readyz\"}\n"},
 		{"nothing writes", &ready, "POST", "/metrics", 405, "{\"error\":\"this API only reads: POST is not allowed\"}\n"},
 	} {
 		t.Run(row.when, func(t *testing.T) {

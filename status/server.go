@@ -73,7 +73,14 @@ func (h *handler) all() http.Handler {
 	mux.HandleFunc("GET /v1/routes", h.routes)
 	mux.HandleFunc("GET /v1/history", h.history)
 	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/history, /v1/events,"))
-	return h.bounded(h.public(mux))
+	questions := h.bounded(h.public(mux))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/v1/events" && r.ContentLength == 0 { // as long as somebody looks: it has places of its own
+			h.events(w, r)
+			return
+		}
+		questions.ServeHTTP(w, r)
+	})
 }
 
 // web is what anybody may ask who can connect.
@@ -95,10 +102,6 @@ func (h *handler) public(mux *http.ServeMux) *http.ServeMux {
 // bounded keeps requests few and small, and gives each answer's first write its deadline.
 func (h *handler) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet && r.URL.Path == "/v1/events" && r.ContentLength == 0 { // as long as somebody looks: it has places of its own
-			h.events(w, r)
-			return
-		}
 		select {
 		case h.slots <- struct{}{}:
 			defer func() { <-h.slots }()
