@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,30 +16,46 @@ import (
 // note notes what is not about a prefix.
 func (c *chronicle) note(n status.Note) { c.past.Note(time.Now(), &n) }
 
+// heard is what is remembered of a session.
+type heard struct {
+	flaps       int
+	established bool
+	since       time.Time
+}
+
 // followSessions notes sessions that came up or went down since it was called last, however short that was.
 func (c *chronicle) followSessions(sessions []bgp.Session, stale func(netip.Addr) int) {
-	last := c.sessions
-	c.sessions = make(map[netip.Addr]bgp.Session, len(sessions))
-	for _, s := range sessions {
-		before := last[s.Address]
-		c.sessions[s.Address] = s
-		if lost := s.Flaps - before.Flaps; lost > 0 {
+	peers := len(c.sessions)
+	for i := range sessions {
+		s := &sessions[i]
+		before := c.sessions[s.Address]
+		now := heard{s.Flaps, s.Established, s.Since}
+		if now == before {
+			continue
+		}
+		c.sessions[s.Address] = now
+		if lost := s.Flaps - before.flaps; lost > 0 {
 			c.note(status.Note{Kind: status.SessionDown, Peer: s.Peer, Count: lost, Cause: s.Ending.Reason, Detail: endWords(s)})
 			if n := stale(s.Address); n > 0 {
 				c.note(status.Note{Kind: status.PrefixStale, Peer: s.Peer, Cause: causeRestart, Count: n})
 			}
 		}
-		if s.Established && (!before.Established || !s.Since.Equal(before.Since)) {
+		if s.Established && (!before.established || !s.Since.Equal(before.since)) {
 			c.note(status.Note{Kind: status.SessionUp, Peer: s.Peer, Detail: fmt.Sprintf("AS %d at %s", s.ASN, s.Address)})
 		}
 	}
-	if len(last) > 0 && len(sessions) != len(last) {
-		c.note(status.Note{Kind: status.PeersChanged, Detail: fmt.Sprintf("%d peers, %d before", len(sessions), len(last))})
+	if len(c.sessions) != len(sessions) { // some are gone
+		maps.DeleteFunc(c.sessions, func(address netip.Addr, _ heard) bool {
+			return !slices.ContainsFunc(sessions, func(s bgp.Session) bool { return s.Address == address })
+		})
+	}
+	if peers > 0 && len(sessions) != peers {
+		c.note(status.Note{Kind: status.PeersChanged, Detail: fmt.Sprintf("%d peers, %d before", len(sessions), peers)})
 	}
 }
 
 // endWords says who ended a session and with which codes.
-func endWords(s bgp.Session) string {
+func endWords(s *bgp.Session) string {
 	by := map[string]string{bgp.EndedByUs: "ended by us", bgp.EndedByPeer: "ended by the peer"}[s.Ending.By]
 	if by == "" {
 		by = "the connection was lost"

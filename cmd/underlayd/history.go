@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/ipam"
 	"github.com/underlayd/underlayd/status"
@@ -17,7 +16,7 @@ import (
 // differs from the last one.
 type chronicle struct {
 	past     *status.History
-	sessions map[netip.Addr]bgp.Session
+	sessions map[netip.Addr]heard
 	bfd      map[netip.Addr]string
 	clusters map[string]status.ClusterState
 	phase    status.Phase
@@ -32,7 +31,7 @@ type chronicle struct {
 
 func newChronicle(past *status.History) *chronicle {
 	return &chronicle{
-		past: past, sessions: map[netip.Addr]bgp.Session{}, bfd: map[netip.Addr]string{}, clusters: map[string]status.ClusterState{},
+		past: past, sessions: map[netip.Addr]heard{}, bfd: map[netip.Addr]string{}, clusters: map[string]status.ClusterState{},
 	}
 }
 
