@@ -17,16 +17,16 @@ func TestRunComesBackToWhatAPassFoundOutInTheEnd(t *testing.T) {
 		s.ensure(to(pods, far4))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go func() { _ = s.Table.kernel.watch(ctx, s.Table.queue.push) }()
+		go func() { _ = s.kernel.watch(ctx, s.queue.push) }()
 		synctest.Wait()
-		s.Table.step(ctx)
+		s.step(ctx)
 		group := s.id(groupText([]uint32{s.id("via " + n2)}))
 		f.change(func() { f.refuseID = group })
 		s.replace(t, staticTo(behind, n3))
-		<-s.Table.queue.ready
-		s.Table.step(ctx) // all that is known now, and no event is left that would have Run look again
-		<-s.Table.queue.ready
-		s.Table.step(ctx)
+		<-s.queue.ready
+		s.step(ctx) // all that is known now, and no event is left that would have Run look again
+		<-s.queue.ready
+		s.step(ctx)
 		require.Equal(t, Failed, s.status(pods))
 	})
 }
