@@ -24,6 +24,7 @@ type Table struct {
 	host     host
 	ruler    ruler
 	surveyor surveyor
+	tracer   tracer // nil on a model of Linux
 	queue    *queue
 	names    protocolNames
 
@@ -141,7 +142,9 @@ func Open(c Config) (*Table, error) {
 	if !k.objects {
 		mode = ModeInline
 	}
-	return newTable(c, mode, k, k), nil
+	t := newTable(c, mode, k, k)
+	t.tracer = k
+	return t, nil
 }
 
 func newTable(c Config, mode Mode, k kernel, h system) *Table {
