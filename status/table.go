@@ -130,6 +130,30 @@ func (t *RouteTable) Overlapping(p netip.Prefix) iter.Seq[*Route] {
 	}
 }
 
+// Covering yields the routes that cover p, p itself among them, widest first. It takes a look-up for each length.
+func (t *RouteTable) Covering(p netip.Prefix) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for bits := range p.Bits() + 1 {
+			wider, _ := p.Addr().Prefix(bits)
+			if r, ok := t.Get(wider); ok && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Inside yields the rows of prefixes inside p, p itself among them, in their order and without working them out.
+func (t *RouteTable) Inside(p netip.Prefix) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		p = p.Masked()
+		for r := range t.from(p) {
+			if !p.Contains(r.Key().Addr()) || r.Key().Bits() >= p.Bits() && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
 // With returns the table after the changed routes were put in (or replaced the one of the same prefix) and the
 // removed prefixes taken out. If a prefix is in both, it is removed; of two changes of one prefix the last one
 // stands. The receiver stays as it was. The routes are kept, not copied: their maker must not touch them again.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -49,6 +50,7 @@ type agent struct {
 	seen      map[string]string // annotations of the Node that people set for us; nil: not known in this run
 	secrets   *k8s.Secrets      // nil outside Kubernetes
 	board     *status.Board
+	basis     atomic.Pointer[basis] // of what is on the board
 	chronicle *chronicle
 	reporter  *reporter
 	kernel    *fib.Table

@@ -129,6 +129,7 @@ type source struct {
 	node    *k8s.Node
 	host    *hostChecks
 	web     *status.Web
+	*explainer
 }
 
 // Snapshot implements status.Source.

@@ -54,6 +54,7 @@ func (a *agent) publish() {
 	s.Conditions = []status.Condition{a.condition}
 	s.Phase = a.phase()
 	a.chronicle.followSnapshot(s)
+	a.basis.Store(&basis{config: a.config, view: a.view, own: a.own, facts: a.facts})
 	a.board.Publish(s)
 	if a.settled() {
 		a.reporter.poke()

@@ -169,7 +169,7 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 // serve answers questions: root's on the unix socket, and over TCP what everybody may ask.
 func (a *agent) serve(ctx context.Context, group *errgroup.Group, cfg *config.Config) {
 	more := append(status.ProcessMetrics(), a.speaker.Collector())
-	answers := source{board: a.board, speaker: a.speaker, node: a.node, host: a.host}
+	answers := a.source()
 	web := status.NewWeb(cfg.HTTP.Listen, &answers, a.log, more...)
 	answers.web = web
 	group.Go(func() error { return web.Run(ctx) })
