@@ -98,6 +98,9 @@ func (t *tracing) tell(route *routeMessage) error {
 	o.Prefix, o.Table, o.Metric = route.route.dst.Masked(), int(route.table), int(route.route.metric)
 	o.Protocol = int(route.route.protocol)
 	o.Ours = route.table == t.k.table && uint32(route.route.protocol) == t.k.proto
+	if !o.Prefix.Contains(o.Dst) {
+		o.Prefix = netip.Prefix{} // of IPv6 routes that share a next-hop object the kernel names any
+	}
 	hops := slices.Clone(route.route.hops)
 	if id := route.route.nextHop; id != 0 && route.kind == unix.RTN_UNICAST {
 		var err error

@@ -21,12 +21,12 @@ func (t *tracing) rule() error {
 		if !t.applies(r) {
 			continue
 		}
-		if t.out.Prefix.IsValid() && r.Table == t.out.Table || !t.out.Prefix.IsValid() && ruleDrops(r) && drops(t.out.Fate) != nil {
+		if t.out.Table != 0 && r.Table == t.out.Table || t.out.Table == 0 && ruleDrops(r) && drops(t.out.Fate) != nil {
 			t.out.Rule = ruleText(r, t.out.Fate)
 			return nil
 		}
 	}
-	if t.out.Fate == Blackholed && t.out.In != "" && !t.out.Prefix.IsValid() {
+	if t.out.Fate == Blackholed && t.out.In != "" && t.out.Table == 0 {
 		t.out.Fate = WrongSource // EINVAL stands for both, and there is neither a route nor a rule that drops it
 	}
 	return nil

@@ -48,7 +48,8 @@ type Trace struct {
 	Fate  Fate
 	Error string // the kernel's words, when it found no way
 	// Prefix is that of the route that decides, and what follows tells of that route. The zero Prefix: none does, or it
-	// is not known, which is so before Linux 4.15, and of IPv4 routes that drop packets when there are more than one of the kind.
+	// is not known: before Linux 4.15, of IPv4 routes that drop packets when there are several in different tables, and of an
+	// IPv6 route that names the same next-hop object as others, of which the kernel may tell of any; then Table is not 0.
 	Prefix   netip.Prefix
 	Table    int
 	Protocol int
@@ -82,7 +83,7 @@ func (t *Table) Trace(p Packet) (Trace, error) {
 	if err != nil {
 		return Trace{}, fmt.Errorf("trace a packet to %s: %w", p.Dst, err)
 	}
-	if found.Prefix.IsValid() {
+	if found.Table != 0 {
 		found.Owner = t.names.text(uint8(found.Protocol))
 	}
 	return found, nil

@@ -142,7 +142,10 @@ func (a *account) lookup() {
 
 // verdictOn says whether a packet goes where it should, and if not, why and what to do.
 func (a *account) verdictOn(x status.Packet) (sentence, reason string, remedy *status.Remedy) {
-	leaves := fmt.Sprintf("goes to %s on %s by the route to %s", cmp.Or(x.Gateway, x.Destination), x.Link, x.Prefix)
+	leaves := fmt.Sprintf("goes to %s on %s", cmp.Or(x.Gateway, x.Destination), x.Link)
+	if x.Prefix.IsValid() {
+		leaves += " by the route to " + x.Prefix.String()
+	}
 	command := "ip route get " + x.Destination.String()
 	if x.In != "" {
 		command += fmt.Sprintf(" from %s iif %s", x.Source, x.In)
@@ -171,7 +174,7 @@ func (a *account) verdictOn(x status.Packet) (sentence, reason string, remedy *s
 		}
 		return "is dropped: " + fateWords(x), "Dropped", remedy
 	}
-	if a.remote == nil || a.route == nil || x.Ours && x.Prefix == a.route.Prefix {
+	if a.remote == nil || a.route == nil || x.Ours {
 		return leaves, "", nil
 	}
 	other := fmt.Sprintf("table %d, protocol %s", x.Table, x.Protocol) + lead(", rule ", x.Rule)
