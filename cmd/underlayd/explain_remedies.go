@@ -145,7 +145,7 @@ func (a *account) guardRemedy(why ipam.Reason) *status.Remedy {
 	return &status.Remedy{Action: "such an address is never a pod of another cluster: ask for the address of a pod", Doc: troubleshooting + "no-contract-covers-it"}
 }
 
-// sourceOf is an address of a pod of this node: one that is asked for, or a likely one.
+// podKnown says whether a packet of a pod of this node can be asked for.
 func (a *account) podKnown() bool { return a.source.IsValid() || len(a.own) > 0 }
 
 // resolveWords say what the configuration does with next hops that are on no link.
