@@ -63,6 +63,10 @@ func (a *account) received() {
 	}
 	if len(said) > 0 {
 		s.Sentence = "announced: " + strings.Join(said, "; ")
+		if a.route != nil && a.route.Stale() {
+			s.Result, s.Reason, s.Sessions = status.StepWarning, "Stale", a.mayAnnounce()
+			s.Sentence += "; its sessions are lost, and it is kept for a while until they are back"
+		}
 		a.add(s)
 		return
 	}

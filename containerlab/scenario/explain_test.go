@@ -334,7 +334,7 @@ func plantedFaults() []planted {
 		swap(planted{name: "a peer that may announce others alone", target: pod, fault: "PeerNotAllowed", words: []string{"bgp.peers[fabric].clusters", "[north west]"}},
 			"east-1", "asn: 65000\nclusters:\n", "asn: 65000\n    clusters: [north]\nclusters:\n- {name: north, id: 9, podCIDRs: [10.90.0.0/16]}\n"),
 		swap(planted{name: "the peer has another AS number", target: pod, fault: "WrongASN", words: []string{"the session with fabric (AS 65007)", "we are AS 64512", "bgp.peers[fabric].asn"}},
-			"east-1", "asn: 65000", "asn: 65007"),
+			"east-1", "asn: 65000\n", "asn: 65007\n  brake: {hold: 0s}\n"),
 		swap(planted{name: "the other side does not advertise to us", target: pod, fault: "NotForUs", words: []string{"names the clusters that it is for", "clusters[east].advertise"}},
 			"west-1", "- name: east\n", "- {name: north, id: 9, podCIDRs: [10.90.0.0/16]}\n- name: east\n  advertise: []\n"),
 	}
