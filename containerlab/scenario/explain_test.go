@@ -333,8 +333,6 @@ func plantedFaults() []planted {
 			"east-1", "id: 2", "id: 7"),
 		swap(planted{name: "a peer that may announce others alone", target: pod, fault: "PeerNotAllowed", words: []string{"bgp.peers[fabric].clusters", "[north west]"}},
 			"east-1", "asn: 65000\nclusters:\n", "asn: 65000\n    clusters: [north]\nclusters:\n- {name: north, id: 9, podCIDRs: [10.90.0.0/16]}\n"),
-		swap(planted{name: "the peer has another AS number", target: pod, fault: "WrongASN", words: []string{"the session with fabric (AS 65007)", "we are AS 64512", "bgp.peers[fabric].asn"}},
-			"east-1", "asn: 65000\n", "asn: 65007\n  brake: {hold: 0s}\n"),
 		swap(planted{name: "the other side does not advertise to us", target: pod, fault: "NotForUs", words: []string{"names the clusters that it is for", "clusters[east].advertise"}},
 			"west-1", "- name: east\n", "- {name: north, id: 9, podCIDRs: [10.90.0.0/16]}\n- name: east\n  advertise: []\n"),
 	}
@@ -361,4 +359,12 @@ func TestPlantedFaultsAreNamedByExplain(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) { explains(t, n, row.target, row.fault, row.words) })
 	}
+	t.Run("the peer has another AS number", func(t *testing.T) { // what it announced before is kept for a while
+		c.rewrite(t, "east-1", "asn: 65000", "asn: 65007")
+		explains(t, n, "10.20.9.9", "WrongASN", "the session with fabric (AS 65007)", "bad peer as", "we are AS 64512", "bgp.peers[fabric].asn")
+	})
+	t.Run("the node is drained", func(t *testing.T) {
+		output(t, n, "underlayd", "drain", "--grace", "0s")
+		explains(t, n, "10.20.9.9", "Drained", "underlayd drain --cancel")
+	})
 }
