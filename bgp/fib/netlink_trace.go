@@ -83,7 +83,7 @@ func (t *tracing) match() error {
 	case err != nil:
 		return err
 	case refused == nil:
-	case t.out.Fate == Blackholed || t.out.Fate == Unreachable || t.out.Fate == Prohibited:
+	case dropping(t.out.Fate):
 		return t.dropping(&route)
 	default:
 		return nil

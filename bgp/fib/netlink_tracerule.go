@@ -21,7 +21,7 @@ func (t *tracing) rule() error {
 		if !t.applies(r) {
 			continue
 		}
-		if t.out.Table != 0 && r.Table == t.out.Table || t.out.Table == 0 && ruleDrops(r) && drops(t.out.Fate) != 0 {
+		if t.out.Table != 0 && r.Table == t.out.Table || t.out.Table == 0 && ruleDrops(r) && dropping(t.out.Fate) {
 			t.out.Rule = ruleText(r, t.out.Fate)
 			return nil
 		}

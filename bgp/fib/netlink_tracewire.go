@@ -111,3 +111,6 @@ func drops(f Fate) unix.Errno {
 	}
 	return 0
 }
+
+// dropping says whether a packet of this fate is dropped by a route or a rule.
+func dropping(f Fate) bool { return f == Blackholed || f == Unreachable || f == Prohibited }
