@@ -1,25 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 )
 
-// cpu is the CPU time that the speaker's programs have used, user and system, with the kernel's own precision.
+// cpu is the CPU time that the speaker's programs have used.
 func (s *stage) cpu() (time.Duration, error) {
 	var sum time.Duration
 	for _, p := range s.programs {
-		var t unix.Timespec
-		// The CPU clock of another process, see MAKE_PROCESS_CPUCLOCK in linux/posix-timers.h.
-		if err := unix.ClockGettime(int32(^p.PID())<<3|2, &t); err != nil {
-			return 0, fmt.Errorf("CPU time of %s: %w", p.Name(), err)
+		used, err := gauge.CPU(p.PID())
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", p.Name(), err)
 		}
-		sum += time.Duration(t.Nano())
+		sum += used
 	}
 	return sum, nil
 }
@@ -27,27 +23,11 @@ func (s *stage) cpu() (time.Duration, error) {
 // memory is the resident memory of the speaker's programs in MiB: now, and the sum of what each had at most.
 func (s *stage) memory() (now, peak float64, err error) {
 	for _, p := range s.programs {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.PID()))
+		memory, err := gauge.ReadMemory(p.PID())
 		if err != nil {
-			return 0, 0, fmt.Errorf("memory of %s: %w", p.Name(), err)
+			return 0, 0, fmt.Errorf("%s: %w", p.Name(), err)
 		}
-		defer f.Close()
-		lines := bufio.NewScanner(f)
-		for lines.Scan() {
-			key, value, _ := strings.Cut(lines.Text(), ":")
-			var kib float64
-			if key != "VmRSS" && key != "VmHWM" {
-				continue
-			}
-			if _, err := fmt.Sscan(value, &kib); err != nil {
-				return 0, 0, fmt.Errorf("memory of %s: %w", p.Name(), err)
-			}
-			if key == "VmRSS" {
-				now += kib / 1024
-			} else {
-				peak += kib / 1024
-			}
-		}
+		now, peak = now+memory.Resident/1024, peak+memory.Peak/1024
 	}
 	return now, peak, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/underlayd/underlayd/containerlab"
+	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 	"github.com/underlayd/underlayd/containerlab/bench/kernel"
 )
 
@@ -22,7 +23,7 @@ type mesh struct {
 	folder string
 	lab    *containerlab.Lab
 	hosts  []*host
-	report report
+	report gauge.Table
 	faults []error // what must not be and was
 }
 

@@ -98,5 +98,5 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, m.down()) }()
 	err = m.measure(ctx)
-	return errors.Join(m.report.write(out), err)
+	return errors.Join(m.report.Write(out), err)
 }

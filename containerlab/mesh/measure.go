@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/underlayd/underlayd/containerlab"
+	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 	"github.com/underlayd/underlayd/containerlab/bench/kernel"
 )
 
@@ -29,7 +29,7 @@ func (m *mesh) measure(ctx context.Context) error {
 	if m.reflectors > 0 {
 		steps = append(steps, m.reflectorSteps()...)
 	}
-	before := loadAverage()
+	before := gauge.LoadAverage()
 	for _, step := range append(steps, step{"death", m.death}) {
 		limited, cancel := context.WithTimeout(ctx, m.patience)
 		err := step.f(limited)
@@ -38,7 +38,7 @@ func (m *mesh) measure(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%s: %w", step.what, err), m.explain())
 		}
 	}
-	m.report.add("load of the machine, before and after", before+", "+loadAverage())
+	m.report.Add("load of the machine, before and after", before+", "+gauge.LoadAverage())
 	return errors.Join(m.faults...)
 }
 
@@ -77,15 +77,15 @@ func (m *mesh) start(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	m.report.add("all daemons started", seconds(time.Since(began)))
+	m.report.Add("all daemons started", gauge.Seconds(time.Since(began)))
 	last, err := m.await(ctx, m.hosts)
 	if err != nil {
 		return err
 	}
-	m.report.add("all routes in all kernels", seconds(last.Sub(began)))
+	m.report.Add("all routes in all kernels", gauge.Seconds(last.Sub(began)))
 	used, err := m.cpu()
 	for _, k := range m.kinds() {
-		m.report.add("… CPU time of "+k.name, seconds(k.mean(used)))
+		m.report.Add("… CPU time of "+k.name, gauge.Seconds(k.mean(used)))
 	}
 	return err
 }
@@ -126,8 +126,8 @@ func (m *mesh) countConnections(ctx context.Context) error {
 		}
 		return err
 	})
-	m.report.add("sessions, with one connection each", fmt.Sprint(sessions))
-	m.report.add("… and connections that were too many", fmt.Sprint(max(0, first/2-sessions)))
+	m.report.Add("sessions, with one connection each", fmt.Sprint(sessions))
+	m.report.Add("… and connections that were too many", fmt.Sprint(max(0, first/2-sessions)))
 	return err
 }
 
@@ -152,7 +152,7 @@ func (m *mesh) ends() (int, error) {
 
 // idleness counts what the daemons use while nothing happens, and what they hold.
 func (m *mesh) idleness(ctx context.Context) error {
-	if err := pause(ctx, m.rest); err != nil {
+	if err := gauge.Pause(ctx, m.rest); err != nil {
 		return err
 	}
 	before, err := m.cpu()
@@ -160,7 +160,7 @@ func (m *mesh) idleness(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	if err := pause(ctx, m.idle); err != nil {
+	if err := gauge.Pause(ctx, m.idle); err != nil {
 		return err
 	}
 	used, err := m.cpu()
@@ -176,21 +176,10 @@ func (m *mesh) idleness(ctx context.Context) error {
 		for _, h := range k.hosts {
 			most = max(most, used[h])
 		}
-		m.report.add("idle, CPU of "+k.name, percent(k.mean(used), span))
-		m.report.add("… of the busiest", percent(most, span))
+		m.report.Add("idle, CPU of "+k.name, gauge.Percent(k.mean(used), span))
+		m.report.Add("… of the busiest", gauge.Percent(most, span))
 	}
 	return m.noteMemory()
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // change adds pod CIDRs to one node, one after the other, and takes the time until each is everywhere.
@@ -212,8 +201,8 @@ func (m *mesh) change(ctx context.Context) error {
 		}
 		took = append(took, last.Sub(began))
 	}
-	m.report.add("a pod CIDR appears: in all kernels, median", milliseconds(median(took)))
-	m.report.add("… at most", milliseconds(slices.Max(took)))
+	m.report.Add("a pod CIDR appears: in all kernels, median", gauge.Milliseconds(gauge.Median(took)))
+	m.report.Add("… at most", gauge.Milliseconds(slices.Max(took)))
 	return nil
 }
 
@@ -237,7 +226,7 @@ func (m *mesh) death(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.report.add("a node dies: gone from all kernels", seconds(last.Sub(began)))
+	m.report.Add("a node dies: gone from all kernels", gauge.Seconds(last.Sub(began)))
 	return nil
 }
 
@@ -245,12 +234,11 @@ func (m *mesh) death(ctx context.Context) error {
 func (m *mesh) cpu() (map[*host]time.Duration, error) {
 	used := make(map[*host]time.Duration, len(m.hosts))
 	for _, h := range m.hosts {
-		var t unix.Timespec
-		// The CPU clock of another process, see MAKE_PROCESS_CPUCLOCK in linux/posix-timers.h.
-		if err := unix.ClockGettime(int32(^h.daemon.PID())<<3|2, &t); err != nil {
-			return nil, fmt.Errorf("CPU time of %s: %w", h, err)
+		t, err := gauge.CPU(h.daemon.PID())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h, err)
 		}
-		used[h] = time.Duration(t.Nano())
+		used[h] = t
 	}
 	return used, nil
 }

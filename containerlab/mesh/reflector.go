@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 )
 
 // reflectorSteps take a reflector away and bring it back, in two ways.
@@ -28,7 +30,7 @@ func (m *mesh) reflectorDies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.report.add("a reflector dies: its own pods are gone from all kernels", seconds(last.Sub(began)))
+	m.report.Add("a reflector dies: its own pods are gone from all kernels", gauge.Seconds(last.Sub(began)))
 	h.dead = false
 	began = time.Now()
 	if err := m.lab.Node("ether").LinkUp(h.String()); err != nil {
@@ -37,7 +39,7 @@ func (m *mesh) reflectorDies(ctx context.Context) error {
 	if err := m.restored(ctx, w, "… and is back: all sessions and routes as before", began); err != nil {
 		return err
 	}
-	m.report.add("… routes missing at other nodes meanwhile, but for its own pods'", m.none(w.missing(h), "routes were missing while a reflector was dead"))
+	m.report.Add("… routes missing at other nodes meanwhile, but for its own pods'", m.none(w.missing(h), "routes were missing while a reflector was dead"))
 	return w.judgeTraffic(ctx, "… packets lost between other nodes", "packets were lost while a reflector was dead")
 }
 
@@ -61,7 +63,7 @@ func (m *mesh) reflectorRestarts(ctx context.Context) error {
 	if err := m.restored(ctx, w, "a reflector's daemon is restarted: all sessions and routes as before", began); err != nil {
 		return err
 	}
-	m.report.add("… routes missing at any node meanwhile", m.none(w.missing(nil), "routes were missing while a reflector was restarted"))
+	m.report.Add("… routes missing at any node meanwhile", m.none(w.missing(nil), "routes were missing while a reflector was restarted"))
 	return w.judgeTraffic(ctx, "… packets lost", "packets were lost while a reflector was restarted")
 }
 
@@ -79,14 +81,14 @@ func (m *mesh) restored(ctx context.Context, w *watch, what string, began time.T
 		return err
 	}
 	for missing := w.different(ctx); missing != ""; {
-		if err := pause(ctx, look); err != nil {
+		if err := gauge.Pause(ctx, look); err != nil {
 			return fmt.Errorf("%s: %w", missing, err)
 		}
 		if now := w.different(ctx); ctx.Err() == nil {
 			missing = now
 		}
 	}
-	m.report.add(what, seconds(time.Since(began)))
+	m.report.Add(what, gauge.Seconds(time.Since(began)))
 	return nil
 }
 

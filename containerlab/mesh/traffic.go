@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 )
 
 const (
@@ -123,7 +125,7 @@ func (f *flow) receive(at *net.UDPConn) {
 func (w *watch) lost(ctx context.Context) (lost, sent int) {
 	w.traffic.stop()
 	w.traffic.sends.Wait()
-	_ = pause(ctx, grace) // the context's end is somebody else's to report
+	_ = gauge.Pause(ctx, grace) // the context's end is somebody else's to report
 	for _, f := range w.traffic.flows {
 		sent, lost = sent+f.sent, lost+f.sent-int(f.got.Load())
 	}
@@ -143,7 +145,7 @@ func (w *watch) judgeTraffic(ctx context.Context, what, fault string) error {
 	if dropped > 0 {
 		figure += fmt.Sprintf(", and %d that the machine had no room for", dropped)
 	}
-	w.mesh.report.add(fmt.Sprintf("%s, of %d", what, sent), figure)
+	w.mesh.report.Add(fmt.Sprintf("%s, of %d", what, sent), figure)
 	return nil
 }
 
