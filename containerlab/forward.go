@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Forward passes TCP connections made inside a node on to an address of the machine: how an agent in a node reaches
@@ -14,6 +15,9 @@ import (
 type Forward struct {
 	listener net.Listener
 	target   string
+
+	// what was passed on so far; see Traffic
+	connections, sent, received atomic.Int64
 
 	wait   sync.WaitGroup // the accepting goroutine and two for each connection
 	mu     sync.Mutex     // guards conns and closed
@@ -41,6 +45,17 @@ func (n *Node) Forward(listen, target string) (*Forward, error) {
 
 // Addr is the address that the node's programs connect to.
 func (f *Forward) Addr() netip.AddrPort { return f.listener.Addr().(*net.TCPAddr).AddrPort() }
+
+// Traffic is what a Forward has passed on.
+type Traffic struct {
+	Connections    int64 // that the target took
+	Sent, Received int64 // bytes from the node, and to it: what TCP carries
+}
+
+// Traffic is what was passed on so far.
+func (f *Forward) Traffic() Traffic {
+	return Traffic{f.connections.Load(), f.sent.Load(), f.received.Load()}
+}
 
 // Close ends listener and connections, and returns when all is over. A second call does nothing.
 func (f *Forward) Close() error {
@@ -78,18 +93,30 @@ func (f *Forward) serve(inside net.Conn) {
 	if !f.add(inside) || !f.add(outside) {
 		return
 	}
+	f.connections.Add(1)
 	var back sync.WaitGroup
-	back.Go(func() { pass(inside, outside) })
-	pass(outside, inside)
+	back.Go(func() { pass(inside, outside, &f.received) })
+	pass(outside, inside, &f.sent)
 	back.Wait()
 }
 
-// pass copies until from ends, then lets to know, so that half-closed connections stay so.
-func pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
+// pass copies until from ends, then lets to know, so that half-closed connections stay so. It counts what it copies.
+func pass(to, from net.Conn, count *atomic.Int64) {
+	_, _ = io.Copy(to, counted{from, count})
 	if half, ok := to.(*net.TCPConn); ok {
 		_ = half.CloseWrite()
 	}
+}
+
+type counted struct {
+	io.Reader
+	count *atomic.Int64
+}
+
+func (c counted) Read(into []byte) (int, error) {
+	n, err := c.Reader.Read(into)
+	c.count.Add(int64(n))
+	return n, err
 }
 
 func (f *Forward) add(c net.Conn) bool {

@@ -30,6 +30,8 @@ type Server struct {
 	etcd        *process
 	apiserver   *process // nil while stopped
 	controllers *process // nil while there are none
+	auditPolicy string   // files; empty: no audit
+	auditLog    string
 	exposed     []*exposure
 	admin       kubernetes.Interface
 }
@@ -130,6 +132,7 @@ func (s *Server) Resume(ctx context.Context) error {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+filepath.Join(dir, "sa.key"),
 		"--service-account-signing-key-file="+filepath.Join(dir, "sa.key"),
+		"--audit-policy-file="+s.auditPolicy, "--audit-log-path="+s.auditLog,
 		"--profiling=false")
 	if err != nil {
 		return err
