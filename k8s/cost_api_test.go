@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +61,75 @@ func TestWhatAChangeCosts(t *testing.T) {
 	again, same = spent()
 	require.Equal(t, 3, again)
 	require.Less(t, same-bytes, 19<<10)
+}
+
+// TestWhatAnIdleAgentAsks counts the requests of an agent that has nothing to say, in a cluster with other Nodes whose
+// kubelets have: none is about them, and their number is that of its Lease and of one look for kinds that are not there.
+func TestWhatAnIdleAgentAsks(t *testing.T) {
+	f := newFixture(t, "idle", k8s.Pace{Coalesce: 20 * time.Millisecond, Interval: 50 * time.Millisecond, Renew: time.Second, Discover: 2 * time.Second})
+	f.source = k8s.SourceAuto
+	for _, name := range []string{"idle-other-1", "idle-other-2", "idle-other-3"} {
+		fixtureOn(t, f.server, name, quick)
+	}
+	line := &wiretap{}
+	n := f.agent(func(next http.RoundTripper) http.RoundTripper { line.next = next; return line })
+	f.run(n)
+	n.Publish(report("10.20.0.0/16"))
+	f.says("10.20.0.0/16")
+	f.quiet(n)
+	require.Eventually(t, func() bool { return n.Stats().Renewals > 0 }, 10*time.Second, 5*time.Millisecond)
+	for _, request := range line.taken() {
+		path, query, _ := strings.Cut(strings.TrimPrefix(request, http.MethodGet+" "), "?")
+		values, err := url.ParseQuery(query)
+		require.NoError(t, err)
+		require.True(t, path != "/api/v1/nodes" || values.Get("fieldSelector") == "metadata.name=idle", "%s is about every Node", request)
+	}
+
+	const span = 10 * time.Second
+	began, renewals := time.Now(), n.Stats().Renewals
+	require.Eventually(t, func() bool {
+		other, err := f.server.Client().CoreV1().Nodes().Get(t.Context(), "idle-other-1", metav1.GetOptions{})
+		require.NoError(t, err)
+		other.Status.Conditions[0].LastHeartbeatTime = metav1.Now()
+		_, err = f.server.Client().CoreV1().Nodes().UpdateStatus(t.Context(), other, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		return time.Since(began) > span
+	}, 2*span, 100*time.Millisecond)
+	requests := map[string]int{}
+	for _, request := range line.taken() {
+		requests[request]++
+	}
+	lease := "PUT /apis/coordination.k8s.io/v1/namespaces/" + annotation.LeaseNamespace + "/leases/" + annotation.LeaseName("idle")
+	require.InDelta(t, n.Stats().Renewals-renewals, requests[lease], 1)
+	require.LessOrEqual(t, requests[lease], 12, "one a second, a tenth less by chance")
+	require.LessOrEqual(t, requests["GET /apis"], 6, "one in two seconds, for all kinds together")
+	require.GreaterOrEqual(t, requests["GET /apis"], 3)
+	delete(requests, lease)
+	delete(requests, "GET /apis")
+	require.Empty(t, requests, "what nothing asks for")
+}
+
+// wiretap notes the requests of an agent.
+type wiretap struct {
+	next http.RoundTripper
+	mu   sync.Mutex // guards seen
+	seen []string
+}
+
+func (a *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	a.seen = append(a.seen, r.Method+" "+r.URL.RequestURI())
+	a.mu.Unlock()
+	return a.next.RoundTrip(r)
+}
+
+// taken returns what was noted since the last call.
+func (a *wiretap) taken() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := a.seen
+	a.seen = nil
+	return seen
 }
 
 // TestATokenThatIsRotated takes the most of a minute: so long client-go believes a file.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -49,8 +48,7 @@ func (k *kindWatch) run(ctx context.Context) {
 			switch {
 			case err == nil || errors.Is(err, errNotServed) || apierrors.IsForbidden(err):
 				failing.reset()
-				every := k.n.pace.Discover
-				wait = every + rand.N(every/10+1) //nolint:gosec // spreading load needs no secrecy
+				wait = k.n.looks.wait()
 			default:
 				failing.failed(time.Now(), retryAfter(err))
 				wait = time.Until(failing.until)
@@ -78,9 +76,12 @@ var (
 // look finds out whether there is such a kind, and follows it until it is gone, the API refuses
 // it or something asks for a new start.
 func (k *kindWatch) look(ctx context.Context) error {
-	served, err := k.n.client.serves(ctx, k.resource)
-	if err == nil && !served {
-		err = errNotServed
+	groups, err := k.n.looks.look(ctx)
+	if err == nil {
+		var served bool
+		if served, err = k.n.client.serves(ctx, groups, k.resource); err == nil && !served {
+			err = errNotServed
+		}
 	}
 	if err == nil {
 		err = k.follow(ctx)
@@ -167,7 +168,11 @@ func (k *kindWatch) watch(ctx context.Context, options metav1.ListOptions) (watc
 
 // readAgain returns what the store says now, past every cache.
 func (k *kindWatch) readAgain(ctx context.Context) (evidence, error) {
-	served, err := k.n.client.serves(ctx, k.resource)
+	groups, err := k.n.client.groups(ctx)
+	if err != nil {
+		return evidence{}, err
+	}
+	served, err := k.n.client.serves(ctx, groups, k.resource)
 	if err != nil {
 		return evidence{}, err
 	}

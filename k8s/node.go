@@ -73,6 +73,7 @@ type Node struct {
 	untaint         chan struct{} // for the untainter: report or Node; nil: it is not asked for
 	confirmAfter    time.Duration
 	kinds           []*kindWatch // of objects that hold pod CIDRs
+	looks           *looks       // for them
 
 	mu sync.Mutex // guards all below
 
@@ -118,6 +119,7 @@ func New(config Config) (*Node, error) {
 		news: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), confirmAfter: config.ConfirmAfter,
 		source: config.Source, facts: map[Source]evidence{},
 	}
+	n.looks = newLooks(client, n.pace.Discover)
 	n.kinds = []*kindWatch{newKindWatch(n, blockAffinities()), newKindWatch(n, ciliumNodes())}
 	n.labels = metadataBelief{what: "labels", all: config.Labels}
 	n.annotations = metadataBelief{what: "annotations", all: config.Annotations}

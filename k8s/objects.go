@@ -15,15 +15,8 @@ import (
 )
 
 // serves reports whether the API serves a kind. No is the API's own word only: a 404 may be that
-// of a proxy.
-func (c *client) serves(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {
-	var groups metav1.APIGroupList
-	if err := c.discover(ctx, &groups, "/apis"); err != nil {
-		return false, err
-	}
-	if groups.Kind != "APIGroupList" {
-		return false, errors.New("the answer on /apis is not a list of API groups")
-	}
+// of a proxy. groups are those that it serves.
+func (c *client) serves(ctx context.Context, groups *metav1.APIGroupList, resource schema.GroupVersionResource) (bool, error) {
 	version := resource.GroupVersion().String()
 	for _, group := range groups.Groups {
 		for _, v := range group.Versions {
@@ -33,6 +26,18 @@ func (c *client) serves(ctx context.Context, resource schema.GroupVersionResourc
 		}
 	}
 	return false, nil
+}
+
+// groups asks the API which groups of kinds it serves.
+func (c *client) groups(ctx context.Context) (*metav1.APIGroupList, error) {
+	var groups metav1.APIGroupList
+	if err := c.discover(ctx, &groups, "/apis"); err != nil {
+		return nil, err
+	}
+	if groups.Kind != "APIGroupList" {
+		return nil, errors.New("the answer on /apis is not a list of API groups")
+	}
+	return &groups, nil
 }
 
 func (c *client) servesResource(ctx context.Context, resource schema.GroupVersionResource) (bool, error) {

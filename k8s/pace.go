@@ -11,6 +11,9 @@ import (
 type Pace struct {
 	// Coalesce is how long an ordinary change waits for others (2 s).
 	Coalesce time.Duration
+	// Spread is how much longer an ordinary write may wait, by chance (as long as
+	// Coalesce): a route that comes or goes does so on all nodes of a cluster at once.
+	Spread time.Duration
 	// Interval is the least time between a write and the next ordinary one (10 s).
 	Interval time.Duration
 	// Floor is the least time between any two writes (1 s).
@@ -39,6 +42,7 @@ func (p Pace) withDefaults() Pace {
 		}
 	}
 	fill(&p.Coalesce, 2*time.Second)
+	fill(&p.Spread, p.Coalesce)
 	fill(&p.Interval, 10*time.Second)
 	fill(&p.Floor, time.Second)
 	fill(&p.MaxBackoff, 15*time.Second)
@@ -55,7 +59,8 @@ func (p Pace) withDefaults() Pace {
 // own; the publisher's goroutine owns it.
 type schedule struct {
 	pace   Pace
-	first  time.Time // of the changes not yet written; zero: none
+	first  time.Time     // of the changes not yet written; zero: none
+	spread time.Duration // of these
 	urgent bool
 	last   time.Time // last write
 	// earned is when the writes so far will have been earned back at one per
@@ -67,7 +72,7 @@ type schedule struct {
 // counts.
 func (s *schedule) change(now time.Time, urgent bool) {
 	if s.first.IsZero() {
-		s.first = now
+		s.first, s.spread = now, rand.N(s.pace.Spread+1) //nolint:gosec // spreading load needs no secrecy
 	}
 	s.urgent = urgent
 }
@@ -87,7 +92,7 @@ func (s *schedule) due() (time.Time, bool) {
 	if s.first.IsZero() {
 		return time.Time{}, false
 	}
-	ordinary := latest(s.first.Add(s.pace.Coalesce), s.last.Add(s.pace.Interval))
+	ordinary := latest(s.first.Add(s.pace.Coalesce), s.last.Add(s.pace.Interval)).Add(s.spread)
 	if !s.urgent {
 		return ordinary, true
 	}

@@ -58,6 +58,35 @@ func TestPublisherPace(t *testing.T) {
 	})
 }
 
+// TestNodesDoNotWriteInStep has the same happen on many nodes at the same time.
+func TestNodesDoNotWriteInStep(t *testing.T) {
+	t.Parallel()
+	gained, returned := map[string]bool{}, map[string]bool{}
+	const nodes = 50
+	for range nodes {
+		inBubbleWith(t, Pace{}.withDefaults(), 10, func(s *script) {
+			s.publish(11)
+			time.Sleep(time.Minute)
+			s.publish(10)
+			synctest.Wait()
+			require.Equal(t, "1m0s", timesOf(s.written())[1], "a loss does not wait for chance")
+			s.publish(11)
+			time.Sleep(time.Minute)
+			times := timesOf(s.written())
+			require.Len(t, times, 3)
+			for i, earliest := range map[int]time.Duration{0: 2 * time.Second, 2: 70 * time.Second} {
+				at, err := time.ParseDuration(times[i])
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, at, earliest)
+				require.LessOrEqual(t, at, earliest+2*time.Second)
+			}
+			gained[times[0]], returned[times[2]] = true, true
+		})
+	}
+	require.Greater(t, len(gained), nodes/2)
+	require.Greater(t, len(returned), nodes/2, "after a loss that all have written at once")
+}
+
 func TestPublisherOfLosses(t *testing.T) {
 	t.Parallel()
 	t.Run("lost routes are written at once", func(t *testing.T) {

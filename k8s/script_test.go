@@ -108,8 +108,15 @@ func (s *script) written() []string {
 	return slices.Clone(s.writes)
 }
 
-// inBubble runs a publisher over a Node that says already that n /24s are routed.
+// inBubble runs a publisher over a Node that says already that n /24s are routed. It leaves nothing to chance.
 func inBubble(t *testing.T, n int, body func(*script)) {
+	t.Helper()
+	pace := Pace{}.withDefaults()
+	pace.Spread = 0
+	inBubbleWith(t, pace, n, body)
+}
+
+func inBubbleWith(t *testing.T, pace Pace, n int, body func(*script)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, start: time.Now(), wake: make(chan struct{}, 1), back: make(chan struct{}, 1)}
@@ -117,7 +124,7 @@ func inBubble(t *testing.T, n int, body func(*script)) {
 		s.show(render(&r), s.start.Add(-time.Hour))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { newPublisher(s, Pace{}.withDefaults()).run(ctx, s.wake, s.back) })
+		running.Go(func() { newPublisher(s, pace).run(ctx, s.wake, s.back) })
 		body(s)
 		cancel()
 		running.Wait()

@@ -26,7 +26,7 @@ func watched(r request) bool { return r.verb == "watch" && r.what == "nodes" && 
 // deed is what each agent has to have done.
 type deed func(request) bool
 
-// firsts waits until each agent has done each of these since a time, and returns when the first and the last one did the
+// firsts waits until each plain agent has done each of these since a time, and returns when the first and the last one did the
 // last of them for the first time.
 func (s *scale) firsts(ctx context.Context, since time.Time, deeds ...deed) (first, last time.Time, err error) {
 	err = containerlab.Until(ctx, "all agents", func(ctx context.Context) error {
@@ -37,10 +37,10 @@ func (s *scale) firsts(ctx context.Context, since time.Time, deeds ...deed) (fir
 			return containerlab.Permanent(err)
 		}
 		first, last = time.Time{}, time.Time{}
-		missing := len(s.agents) * len(deeds)
+		missing := s.count(plain) * len(deeds)
 		for _, d := range deeds {
 			done := map[string]bool{}
-			for _, r := range s.journal.between(since, time.Now(), s.named(plain, hubby, curious)) {
+			for _, r := range s.journal.between(since, time.Now(), s.named(plain)) {
 				if !d(r) || done[r.agent] {
 					continue
 				}
@@ -62,7 +62,7 @@ func (s *scale) firsts(ctx context.Context, since time.Time, deeds ...deed) (fir
 }
 
 // settled is firsts, and waits until no plain agent has anything to write any more. It returns when the last one had. The
-// others have peers that never come up, and say so when the time for a start is over.
+// others have peers that never come up, and are done when the time for a start is over.
 func (s *scale) settled(ctx context.Context, since time.Time, deeds ...deed) (time.Time, error) {
 	_, last, err := s.firsts(ctx, since, deeds...)
 	if err != nil {

@@ -19,6 +19,7 @@ type request struct {
 	what  string // resource and subresource, or the path of what is none
 	query url.Values
 	code  int
+	why   string // the API server's words, if it said no
 }
 
 // journal is the API server's audit log, as far as it was read.
@@ -35,8 +36,11 @@ type event struct {
 	Verb       string
 	User       struct{ Extra map[string][]string }
 	ObjectRef  *struct{ Resource, Subresource string }
-	Status     struct{ Code int } `json:"responseStatus"`
-	Received   time.Time          `json:"requestReceivedTimestamp"`
+	Status     struct {
+		Code    int
+		Message string
+	} `json:"responseStatus"`
+	Received time.Time `json:"requestReceivedTimestamp"`
 }
 
 // update reads what was written meanwhile.
@@ -79,7 +83,7 @@ func (j *journal) take(line []byte) error {
 	if err != nil {
 		return err
 	}
-	r := request{at: e.Received, verb: e.Verb, what: address.Path, query: address.Query(), code: e.Status.Code}
+	r := request{at: e.Received, verb: e.Verb, what: address.Path, query: address.Query(), code: e.Status.Code, why: e.Status.Message}
 	if nodes := e.User.Extra["authentication.kubernetes.io/node-name"]; len(nodes) == 1 {
 		r.agent = nodes[0]
 	}
@@ -131,4 +135,15 @@ func (r request) wide() string {
 		return ""
 	}
 	return fmt.Sprintf("%s asks for other Nodes than its own: %s %s?%s", r.agent, r.verb, r.what, r.query.Encode())
+}
+
+// refused counts the requests that the API server said no to, by what was asked and what it answered.
+func refused(requests []request) map[string]int {
+	count := map[string]int{}
+	for _, r := range requests {
+		if r.code >= 400 {
+			count[strings.ReplaceAll(fmt.Sprintf("%s %s: %d %s", r.verb, r.what, r.code, r.why), r.agent, "NODE")]++
+		}
+	}
+	return count
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/underlayd/underlayd/containerlab"
 	"github.com/underlayd/underlayd/k8s/apitest"
@@ -26,7 +27,8 @@ type scale struct {
 	journal  journal
 	meter    *meter
 	report   report
-	faults   []error // what must not be and was
+	asked    time.Time // up to when refused requests were reported
+	faults   []error   // what must not be and was
 }
 
 // role is what a daemon follows in the API.

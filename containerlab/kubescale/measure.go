@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/underlayd/underlayd/containerlab"
 	"github.com/underlayd/underlayd/containerlab/bench/gauge"
 	"github.com/underlayd/underlayd/k8s/apitest"
 )
@@ -29,7 +30,7 @@ func (s *scale) measure(ctx context.Context) error {
 			limited, cancel := context.WithTimeout(ctx, s.patience)
 			err := step.f(limited)
 			cancel()
-			if err != nil {
+			if s.noteRefused(step.what); err != nil {
 				return errors.Join(fmt.Errorf("%d nodes: %s: %w", nodes, step.what, err), s.explain())
 			}
 		}
@@ -40,6 +41,18 @@ func (s *scale) measure(ctx context.Context) error {
 	s.report.note("heartbeats of kubelets", fmt.Sprintf("%d, and %d while the API was away", written, failed))
 	s.report.note("load of the machine, before and after", before+", "+gauge.LoadAverage())
 	return errors.Join(s.faults...)
+}
+
+// noteRefused reports what the API server refused since it did so last.
+func (s *scale) noteRefused(step string) {
+	if err := s.journal.update(); err != nil {
+		s.faults = append(s.faults, err)
+	}
+	now := time.Now()
+	for what, n := range refused(s.journal.between(s.asked, now, s.named(plain, hubby, curious))) {
+		s.report.note(step+": refused "+what, fmt.Sprint(n))
+	}
+	s.asked = now
 }
 
 // populate makes Nodes until there are so many, and gives the agents their credentials with the first of them.
@@ -193,8 +206,11 @@ func (s *scale) stop(ctx context.Context) error {
 			if err := a.daemon.Stop(ctx); err != nil {
 				return err
 			}
-			_, err := a.node.Output(ctx, "underlayd", "cleanup", "--config", "/etc/underlayd/config.yaml")
-			return err
+			// What the API server refuses is reported by the next stage.
+			return containerlab.Until(ctx, "cleanup", func(ctx context.Context) error {
+				_, err := a.node.Output(ctx, "underlayd", "cleanup", "--config", "/etc/underlayd/config.yaml")
+				return err
+			})
 		})
 	}
 	return group.Wait()
