@@ -108,6 +108,13 @@ mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU; ARGS='-
 	@$(MAKE) --no-print-directory build
 	@go run ./containerlab/mesh $(ARGS)
 
+.PHONY: kubescale
+kubescale: ## what a hundred daemons cost an API server with 100, 300 and 1,000 Nodes; ARGS='-agents 10 -nodes 10,1000', '-blocks 3' (root, 7 GB)
+	@.ci/prepare ip etcd
+	@$(MAKE) --no-print-directory build
+	@go run ./k8s/apitest/cmd/kubeapi -build
+	@go run ./containerlab/kubescale $(ARGS)
+
 .PHONY: image
 image: ## bin/underlayd-image.tar: two programs and what is in them, for docker load, podman load, ctr images import; ARCH=arm64 for another
 	@arch=$(or $(ARCH),$$(go env GOARCH)); folder=bin/linux-$$arch; mkdir -p $$folder; \

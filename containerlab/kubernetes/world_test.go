@@ -20,8 +20,8 @@ import (
 	"github.com/underlayd/underlayd/k8s/deploy"
 )
 
-// patience is what anything may take that has no promise of its own. What a Node says may be 12 s behind: it is
-// written 2 s after the first change, and no sooner than 10 s after the last write.
+// patience is what anything may take that has no promise of its own. What a Node says may be 14 s behind: it is
+// written 2 to 4 s after the first change, and no sooner than 10 s after the last write.
 const patience = 40 * time.Second
 
 // place is what the two-clusters lab says of a node.

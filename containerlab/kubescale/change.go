@@ -156,12 +156,8 @@ func (s *scale) outage(ctx context.Context) error {
 		return err
 	}
 	s.report.add("outage: the API server is ready after", unit{"s", 2}, time.Since(from).Seconds())
-	_, last, err := s.firsts(ctx, from, watched, leased)
+	last, err := s.settled(ctx, from, watched, leased)
 	if err != nil {
-		return err
-	}
-	// Second readings, past all caches, come when the line is back.
-	if last, err = s.settled(ctx, from, watched, leased); err != nil {
 		return err
 	}
 	s.noteCost("outage", from, last)

@@ -108,8 +108,8 @@ func (k *Kubelets) patch(ctx context.Context, was, is *corev1.Node) (*corev1.Nod
 
 // beat writes the heartbeats of a Node until Close. Nodes are not in step.
 func (k *Kubelets) beat(node *corev1.Node) {
-	status := time.NewTimer(rand.N(k.status)) //nolint:gosec // spreading load needs no secrecy
-	renew := time.NewTimer(rand.N(kubeletRenews))
+	status := time.NewTimer(rand.N(k.status))     //nolint:gosec // spreading load needs no secrecy
+	renew := time.NewTimer(rand.N(kubeletRenews)) //nolint:gosec // as above
 	defer status.Stop()
 	defer renew.Stop()
 	var lease *coordinationv1.Lease
