@@ -98,7 +98,7 @@ func (s *scale) noteCost(what string, from, to time.Time) {
 	}
 	s.report.add(what+": requests of an agent", unit{"", 2}, float64(len(requests))/float64(s.count(plain)))
 	for r := range roles {
-		t := s.meter.between(from, to, r)
+		t := s.meter.between(from, to.Add(time.Second), r) // for answers that take their time
 		s.report.add(what+": received"+r.of(), unit{"KiB", 1}, float64(t.received)/1024/float64(s.count(r)))
 		s.report.add(what+": sent"+r.of(), unit{"KiB", 1}, float64(t.sent)/1024/float64(s.count(r)))
 	}

@@ -77,8 +77,11 @@ func (k *Kubelets) Register(ctx context.Context, nodes []NodeSpec) error {
 }
 
 func (k *Kubelets) register(ctx context.Context, spec *NodeSpec) (*corev1.Node, error) {
+	// The status comes with a patch of its own: then it is the kubelet's in managedFields, as that of a real one is after its
+	// first heartbeat. What is nobody's can get lost when another manager's apply takes something away.
 	node := spec.node()
 	status := node.Status
+	node.Status = corev1.NodeStatus{}
 	made, err := k.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: "kubelet"})
 	if err != nil {
 		return nil, err
