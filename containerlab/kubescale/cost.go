@@ -103,11 +103,12 @@ func (s *scale) apiUse(ctx context.Context) (u apiUse, err error) {
 
 // judge compares the last number of Nodes with the first: what a plain agent costs must not depend on it.
 func (s *scale) judge() {
+	heartbeat := 14 * 1024 / s.idle.Seconds() // one of its Node more, by chance, with what else there is
 	for _, limit := range []struct {
 		what  string
 		slack float64 // what may come by chance
 	}{
-		{"start: requests of an agent", 3}, {"idle: requests of an agent", 2}, {"idle: sent", 40}, {"idle: received", 200},
+		{"start: requests of an agent", 3}, {"idle: requests of an agent", 2}, {"idle: sent", 40}, {"idle: received", 100 + heartbeat},
 		{"start: received", 40}, {"a route more: requests of an agent", 1}, {"… of its own (without the program's pages)", 5},
 	} {
 		if s.blocks > 0 && !s.selectable {
