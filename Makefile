@@ -20,7 +20,7 @@ ARCH    ?=
 DOCKER  ?= docker
 KEEP    ?=
 # Those that take longest go first, so that none of them is waited for alone in the end.
-PKG     ?= ./containerlab/scenario ./bgp ./containerlab/kubernetes ./k8s ./containerlab/faults ./...
+PKG     ?= ./containerlab/scenario ./containerlab/kubernetes ./containerlab/kubescale ./bgp ./k8s ./containerlab/faults ./...
 ARGS    ?=
 FUZZTIME ?= 1m
 
