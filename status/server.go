@@ -35,6 +35,7 @@ const (
 //	GET /v1/history[?since=&prefix=&peer=&cluster=&limit=]            a HistoryList
 //	GET /v1/events[?after=]        Events as they come, as server-sent events
 //	GET /v1/explain?target=[&source=]   an Explanation
+//	GET /v1/check                  a CheckList
 //	GET /metrics                   the state in Prometheus' text format
 //	GET /healthz, /livez, /readyz  200 or 503: see Client.Health; with ?verbose in words, as Kubernetes' own
 //
@@ -73,8 +74,9 @@ func (h *handler) all() http.Handler {
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
 	mux.HandleFunc("GET /v1/explain", h.explain)
+	mux.HandleFunc("GET /v1/check", h.check)
 	mux.HandleFunc("GET /v1/history", h.history)
-	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/explain, /v1/history, /v1/events,"))
+	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/explain, /v1/check, /v1/history, /v1/events,"))
 	questions := h.bounded(h.public(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/v1/events" && r.ContentLength == 0 { // as long as somebody looks: it has places of its own
