@@ -150,3 +150,13 @@ func hint(err error) error {
 	}
 	return err
 }
+
+// CheckMD5 says whether this kernel can sign connections at all, by a key that it forgets at once.
+func CheckMD5() error {
+	var p Peer
+	p.Address, p.Password = netip.AddrFrom4([4]byte{127, 0, 0, 1}), Secret{text: "underlayd"}
+	if err := probeMD5(p); err != nil {
+		return fmt.Errorf("TCP MD5 (RFC 2385): %w", hint(err))
+	}
+	return nil
+}

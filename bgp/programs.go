@@ -133,23 +133,31 @@ func speakers() []string {
 	return []string{"bird", "bird6", "bgpd", "gobgpd", "kube-router", "cilium-agent", "speaker", "exabgp", "holod"}
 }
 
-// likelySpeaker names the programs on this node that are known to speak BGP: unlike what they have open, anybody may know
-// what they are called. It is empty if there are none, or more than a few.
-func likelySpeaker() string {
+// Speakers names the programs on this node that are known to speak BGP, such as "bird (pid 812)", as far as they can be seen.
+func Speakers() []string { return Programs(speakers()...) }
+
+// Programs names the processes that are called one of these names, each of at most 15 characters, as far as they can be seen:
+// unlike what they have open, anybody in their namespace of process ids may know what they are called.
+func Programs(names ...string) (found []string) {
 	processes, err := os.ReadDir("/proc")
 	if err != nil {
-		return ""
+		return nil
 	}
-	var found []string
 	for _, p := range processes {
 		if _, err := strconv.Atoi(p.Name()); err != nil {
 			continue
 		}
 		name := programName(p.Name())
-		if called, _, _ := strings.Cut(name, " (pid "); slices.Contains(speakers(), called) {
+		if called, _, _ := strings.Cut(name, " (pid "); slices.Contains(names, called) {
 			found = append(found, name)
 		}
 	}
+	return found
+}
+
+// likelySpeaker names the programs that are known to speak BGP. It is empty if there are none, or more than a few.
+func likelySpeaker() string {
+	found := Speakers()
 	if len(found) == 0 || len(found) > 3 {
 		return ""
 	}

@@ -23,9 +23,12 @@ func portTaken(err error, holder string) error {
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return err
 	}
-	return fmt.Errorf("%w: %s listens there; set bgp.port to -1, to connect only, or to another port, such as 1790, "+
-		"and see %s for how to share the node with another BGP speaker", err, cmp.Or(holder, "another program"), neighboursPage)
+	return fmt.Errorf("%w: %s listens there; %s", err, cmp.Or(holder, "another program"), portAdvice)
 }
+
+// portAdvice is what to do about a port that is taken.
+const portAdvice = "set bgp.port to -1, to connect only, or to another port, such as 1790, and see " + neighboursPage +
+	" for how to share the node with another BGP speaker"
 
 // contestProblems are the peers that close our connections, again and again.
 func contestProblems(sessions []bgp.Session) []status.Problem {

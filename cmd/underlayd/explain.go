@@ -73,11 +73,20 @@ func (s source) Explain(ctx context.Context, q status.Question) *status.Explanat
 	if b == nil {
 		return nil
 	}
-	a := &account{
-		explainer: s.explainer, basis: b, ctx: ctx, state: last, target: q.Target, addr: q.Target.Addr(), source: q.Source,
+	return s.about(ctx, b, last, q).explain()
+}
+
+// about is what an explanation begins with.
+func (x *explainer) about(ctx context.Context, b *basis, last *status.Snapshot, q status.Question) *account {
+	return &account{
+		explainer: x, basis: b, ctx: ctx, state: last, target: q.Target, addr: q.Target.Addr(), source: q.Source,
 		all: map[netip.Prefix][]bgp.Candidate{},
 		out: &status.Explanation{Node: last.Node, Time: last.Time, Target: q.Target, Source: q.Source},
 	}
+}
+
+// explain goes the whole way.
+func (a *account) explain() *status.Explanation {
 	a.gather()
 	if ends := a.what(); !ends {
 		a.received()

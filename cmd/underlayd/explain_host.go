@@ -9,6 +9,9 @@ import (
 	"github.com/underlayd/underlayd/status"
 )
 
+// notExempt is what natExemption: false means.
+const notExempt = "natExemption is false: if the CNI masquerades what leaves the cluster, the other side sees this node's address"
+
 // nat tells whether pods keep their address on the way.
 func (a *account) nat() {
 	s := status.Step{Name: status.StepNAT, Result: status.StepOK}
@@ -16,7 +19,7 @@ func (a *account) nat() {
 	case status.NATActive:
 		s.Sentence = fmt.Sprintf("pods of this node keep their address towards it (nftables table inet %s)", n.Table)
 	case status.NATOff:
-		s.Result, s.Reason, s.Sentence = status.StepWarning, string(n.State), "natExemption is false: if the CNI masquerades what leaves the cluster, the other side sees this node's address"
+		s.Result, s.Reason, s.Sentence = status.StepWarning, string(n.State), notExempt
 	case status.NATFailed:
 		s.Result, s.Reason, s.Sentence = status.StepWarning, string(n.State), "the NAT exemption is not in the kernel: what the CNI masquerades comes with this node's address; underlayd status says why"
 	default:
@@ -43,16 +46,25 @@ func (a *account) hostFacts() {
 			s.Reason, s.Sentence, s.Result = f.key, f.message, status.StepWarning
 			if failed {
 				s.Result = status.StepFailed
-				s.Remedy = &status.Remedy{Action: "change the setting, now and in /etc/sysctl.d", Command: commandIn(f.message), Doc: "docs/operations.md#what-the-host-needs"}
+				s.Remedy = settingRemedy(f)
 			}
 		}
 	}
 	if drops := a.exemption.drops(); len(drops) > 0 && s.Result == status.StepOK {
 		s.Result, s.Reason = status.StepWarning, "ForwardDrops"
-		s.Sentence = "what no rule accepts is dropped by " + strings.Join(drops, ", ") + ": rules have to accept packets between these pods"
+		s.Sentence = dropsSentence(drops)
 		s.Findings = append(s.Findings, s.Sentence)
 	}
 	a.add(s)
+}
+
+// settingRemedy is what to do about a finding of the host's.
+func settingRemedy(f finding) *status.Remedy {
+	return &status.Remedy{Action: "change the setting, now and in /etc/sysctl.d", Command: commandIn(f.message), Doc: "docs/operations.md#what-the-host-needs"}
+}
+
+func dropsSentence(drops []string) string {
+	return "what no rule accepts is dropped by " + strings.Join(drops, ", ") + ": rules have to accept packets between these pods"
 }
 
 // concerns says whether a finding is about the family of the target, and about a link that packets to it take.
@@ -69,12 +81,12 @@ func commandIn(message string) string {
 	return ""
 }
 
-// now looks at the host, without noting anything.
-func (h *hostChecks) now() ([]finding, error) {
+// now looks at the host, and at more links if they are named, without noting anything.
+func (h *hostChecks) now(links ...string) ([]finding, error) {
 	h.mu.Lock()
 	nodes, uses, gateway := h.nodes, h.uses, h.gateway
 	h.mu.Unlock()
-	host, err := h.kernel.Inspect(h.inwards(nodes)...)
+	host, err := h.kernel.Inspect(append(h.inwards(nodes), links...)...)
 	if err != nil {
 		return nil, err
 	}

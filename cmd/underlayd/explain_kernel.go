@@ -93,7 +93,7 @@ func (a *account) ours() {
 	}
 	k := a.route.Kernel
 	where := fmt.Sprintf("table %d, protocol %d, metric %d", a.config.Kernel.Table, a.config.Kernel.Protocol, a.config.Kernel.Metric)
-	show := &status.Remedy{Command: "ip route show " + a.route.Prefix.String() + fmt.Sprintf(" table %d", a.config.Kernel.Table), Doc: "docs/operations.md#kernel-and-host"}
+	remedy := a.routeRemedy(a.route)
 	switch k.Status {
 	case status.Installed:
 		s.Sentence = fmt.Sprintf("%s is installed through %s (%s)", a.route.Prefix, strings.Trim(texts2(k.NextHops), "[]"), where)
@@ -101,19 +101,31 @@ func (a *account) ours() {
 		s.Result, s.Reason = status.StepWarning, k.Status
 		s.Sentence = fmt.Sprintf("%s is kept as an earlier run left it until the peers have spoken (%s)", a.route.Prefix, where)
 	case status.Conflict:
-		s.Result, s.Reason, s.Remedy = status.StepFailed, k.Status, show
+		s.Result, s.Reason, s.Remedy = status.StepFailed, k.Status, remedy
 		s.Sentence = fmt.Sprintf("somebody else's route stands in the way of %s: %s", a.route.Prefix, k.Reason)
-		show.Action = "remove the other route, or have whoever writes it leave this prefix alone; underlayd never replaces it"
 	case status.Failed:
-		s.Result, s.Reason, s.Remedy = status.StepFailed, k.Status, show
+		s.Result, s.Reason, s.Remedy = status.StepFailed, k.Status, remedy
 		s.Sentence = fmt.Sprintf("%s is not in the kernel: %s", a.route.Prefix, k.Reason)
-		show.Action = "what the kernel said names the cause; it is tried again by itself (" + resolveWords(a.config) + ")"
 	default:
-		s.Result, s.Reason, s.Remedy = status.StepFailed, "Pending", show
+		s.Result, s.Reason, s.Remedy = status.StepFailed, "Pending", remedy
 		s.Sentence = fmt.Sprintf("%s has not been written to the kernel yet", a.route.Prefix)
-		show.Action = "wait a moment and ask again"
 	}
 	a.add(s)
+}
+
+// routeRemedy is what to do about a route of ours that is not in force.
+func (a *account) routeRemedy(r *status.Route) *status.Remedy {
+	remedy := &status.Remedy{
+		Action:  "wait a moment and ask again",
+		Command: fmt.Sprintf("ip route show %s table %d", r.Prefix, a.config.Kernel.Table), Doc: "docs/operations.md#kernel-and-host",
+	}
+	switch r.Kernel.Status {
+	case status.Conflict:
+		remedy.Action = "remove the other route, or have whoever writes it leave this prefix alone; underlayd never replaces it"
+	case status.Failed:
+		remedy.Action = "what the kernel said names the cause; it is tried again by itself (" + resolveWords(a.config) + ")"
+	}
+	return remedy
 }
 
 // lookup tells what the kernel does with a packet of the node, and of one of its pods.

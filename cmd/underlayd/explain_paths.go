@@ -110,7 +110,7 @@ func (a *account) sessionFault(s status.Session) (reason string, r *status.Remed
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(why, w) })
 	}
-	doc := "docs/operations.md#sessions"
+	doc := sessionDoc
 	switch {
 	case !s.ParkedUntil.IsZero():
 		return "Parked", &status.Remedy{Action: "the peer sent too many prefixes: find out why, or allow more", Key: key + ".maxPrefixes", Doc: doc}
@@ -121,6 +121,17 @@ func (a *account) sessionFault(s status.Session) (reason string, r *status.Remed
 			Action: fmt.Sprintf("the two sides do not agree on AS numbers: we are AS %d and take the peer for AS %d; correct the side that is wrong", a.config.BGP.ASN, p.ASN),
 			Key:    key + ".asn", Value: "the AS number that the peer has", Doc: doc,
 		}
+	}
+	if reason, r = a.notified(s, key); r != nil {
+		return reason, r
+	}
+	if reason, r = a.unreached(p); r != nil {
+		return reason, r
+	}
+	if reason, r = a.counted(p, key); r != nil {
+		return reason, r
+	}
+	switch {
 	case p.PasswordFile != "":
 		return "NoSession", &status.Remedy{
 			Action: "see whether the peer answers at all; if it does, the two sides may have different passwords, of which neither is told",

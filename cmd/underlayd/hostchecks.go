@@ -47,6 +47,7 @@ type hostChecks struct {
 	found     []finding
 	// routed are those pools inside of which somebody else has had a route to another host.
 	routed map[netip.Prefix]bool
+	counts []reading // of what the kernel drops, the oldest first
 }
 
 // families are those in which the configuration has pod CIDRs, ours or others'.
@@ -68,6 +69,7 @@ func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) 
 		drops: func() []string { return nil },
 	}
 	h.use(c)
+	h.count(time.Now())
 	return h
 }
 
@@ -158,6 +160,7 @@ func (h *hostChecks) lookInside() {
 }
 
 func (h *hostChecks) look() {
+	h.count(time.Now())
 	h.lookInside()
 	h.mu.Lock()
 	nodes, untracked := h.nodes, h.untracked

@@ -342,11 +342,15 @@ func TestPlantedFaultsAreNamedByExplain(t *testing.T) {
 	t.Parallel()
 	c := twoClusters(t)
 	n := c.Node("east-1")
+	t.Run("nothing is wrong", func(t *testing.T) { nothingWrong(t, n) })
 	for _, f := range plantedFaults() {
 		t.Run(f.name, func(t *testing.T) {
 			explains(t, n, f.target, "")
 			f.plant(t, c, n)
 			explains(t, n, f.target, f.fault, f.words...)
+			if f.fault != "NotForUs" { // as the other side wants it
+				checks(t, n, f.fault)
+			}
 			f.mend(t, c, n)
 			explains(t, n, f.target, "")
 		})
@@ -359,12 +363,24 @@ func TestPlantedFaultsAreNamedByExplain(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) { explains(t, n, row.target, row.fault, row.words) })
 	}
+	for _, f := range unreachedFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			func() {
+				defer f.mend(t, c, n)
+				f.plant(t, c, n)
+				checks(t, n, f.fault, f.words...)
+			}()
+			until(t, patience, "mending", func(ctx context.Context) error { return notChecked(ctx, n, f.fault) })
+		})
+	}
 	t.Run("the peer has another AS number", func(t *testing.T) { // what it announced before is kept for a while
 		c.rewrite(t, "east-1", "asn: 65000", "asn: 65007")
 		explains(t, n, "10.20.9.9", "WrongASN", "the session with fabric (AS 65007)", "bad peer as", "we are AS 64512", "bgp.peers[fabric].asn")
+		checks(t, n, "WrongASN", "bad peer as", "bgp.peers[fabric].asn")
 	})
 	t.Run("the node is drained", func(t *testing.T) {
 		output(t, n, "underlayd", "drain", "--grace", "0s")
 		explains(t, n, "10.20.9.9", "Drained", "underlayd drain --cancel")
 	})
+	t.Run("the daemon does not run, and its port is taken", func(t *testing.T) { checksAlone(t, n) })
 }

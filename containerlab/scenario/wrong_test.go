@@ -123,6 +123,7 @@ func TestWrongRoutes(t *testing.T) {
 		counts(t, n, "other", map[string]uint64{"Overlap": 1, "TooManyPrefixes": 1})
 		is(t, n, "naming them", says("refused path, Overlap", "10.20.50.0/24 comes from two origins",
 			"AS 65002 (peer other) is refused, AS 65001 (peer careless) has it already and keeps it", "likewise 10.20.51.0/24"))
+		checks(t, n, "Overlap", "10.20.50.0/24 comes from two origins", "two origins announce this prefix")
 		is(t, n, "naming what is to be discarded", says("refused path, Blackhole", "10.20.3.0/24 from peer careless"))
 	})
 	step(t, "a dispute that ends releases the prefix", func(t *testing.T) {
