@@ -49,12 +49,22 @@ func (c *checkup) host() {
 	c.limits()
 }
 
-func (c *checkup) say(group, name string, result status.CheckResult, remedy *status.Remedy, sentence string) {
-	c.items = append(c.items, status.Check{Group: group, Name: name, Result: result, Remedy: remedy, Sentence: sentence})
+func (c *checkup) add(x status.Check) { c.items = append(c.items, x) }
+
+func (c *checkup) failed(group, name string, remedy *status.Remedy, sentence string) {
+	c.add(status.Check{Group: group, Name: name, Result: status.CheckFailed, Remedy: remedy, Sentence: sentence})
+}
+
+func (c *checkup) warn(group, name string, remedy *status.Remedy, sentence string) {
+	c.add(status.Check{Group: group, Name: name, Result: status.CheckWarning, Remedy: remedy, Sentence: sentence})
+}
+
+func (c *checkup) unknown(group, name string, remedy *status.Remedy, sentence string) {
+	c.add(status.Check{Group: group, Name: name, Result: status.CheckUnknown, Remedy: remedy, Sentence: sentence})
 }
 
 func (c *checkup) ok(group, format string, args ...any) {
-	c.say(group, group, status.CheckOK, nil, fmt.Sprintf(format, args...))
+	c.add(status.Check{Group: group, Name: group, Result: status.CheckOK, Sentence: fmt.Sprintf(format, args...)})
 }
 
 // concluded adds a sentence for what was looked at and is as it should be.
@@ -104,7 +114,7 @@ func (c *checkup) problems() {
 			x.Result = status.CheckFailed
 		}
 		x.Reason, x.Remedy = c.remedyFor(p, examples)
-		c.items = append(c.items, x)
+		c.add(x)
 	}
 }
 

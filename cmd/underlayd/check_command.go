@@ -85,18 +85,18 @@ func checkFile(file string, o config.Overrides) (*config.Config, []status.Check,
 	switch {
 	case errors.As(err, &wrong):
 		for _, one := range wrong {
-			c.say(status.CheckConfig, "Invalid", status.CheckFailed, remedy("correct it"), one.Error())
+			c.failed(status.CheckConfig, "Invalid", remedy("correct it"), one.Error())
 		}
 		return nil, c.items, nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		c.say(status.CheckConfig, "Unread", status.CheckFailed, remedy("say where it is, and be allowed to read it (--config)"), err.Error())
+		c.failed(status.CheckConfig, "Unread", remedy("say where it is, and be allowed to read it (--config)"), err.Error())
 		return nil, c.items, nil
 	case err != nil:
 		return nil, nil, err
 	}
 	m, err := mesh.Load([]string{file}, nil)
 	if err != nil {
-		c.say(status.CheckConfig, "lint", status.CheckUnknown, remedy("see what the file names beside"), err.Error())
+		c.unknown(status.CheckConfig, "lint", remedy("see what the file names beside"), err.Error())
 		return cfg, c.items, nil
 	}
 	for _, f := range lint.Check(m).Findings {
@@ -108,9 +108,9 @@ func checkFile(file string, o config.Overrides) (*config.Config, []status.Check,
 		for _, p := range f.Places {
 			places = append(places, p.String())
 		}
-		c.say(status.CheckConfig, f.Code, result, &status.Remedy{
+		c.add(status.Check{Group: status.CheckConfig, Name: f.Code, Result: result, Sentence: f.Message, Remedy: &status.Remedy{
 			Action: f.Fix, Key: strings.Join(places, "; "), Command: "underlayd lint " + file, Doc: "docs/topologies.md#check-it-before-you-roll-it-out",
-		}, f.Message)
+		}})
 	}
 	if len(c.items) == 0 {
 		c.ok(status.CheckConfig, "%s is valid, and nothing in it contradicts itself", file)
@@ -126,11 +126,11 @@ func checkAlone(ctx context.Context, cfg *config.Config) []status.Check {
 	kernel, err := fib.Open(kernelConfig(cfg, log))
 	if err == nil {
 		defer func() { _ = kernel.Close() }()
-		c.explainer.kernel, c.checks = kernel, newHostChecks(kernel, cfg, log)
+		c.kernel, c.checks = kernel, newHostChecks(kernel, cfg, log)
 		c.facts, err = kernel.Facts()
 	}
 	if err != nil {
-		c.say(status.CheckKernel, "Kernel", status.CheckFailed, &status.Remedy{
+		c.failed(status.CheckKernel, "Kernel", &status.Remedy{
 			Action: "run this as root, and give the daemon what it needs", Doc: "docs/operations.md#privileges",
 		}, err.Error())
 	}

@@ -45,7 +45,7 @@ func (c *checkup) clusters() {
 			continue // it is among the problems
 		}
 		if r.State == status.Reachable {
-			c.say(status.CheckContracts, "cluster "+r.Name, status.CheckOK, nil, fmt.Sprintf("cluster %s is reachable: %d of %d accepted prefixes are in the kernel", r.Name, r.Installed, r.Accepted))
+			c.ok(status.CheckContracts, "cluster %s is reachable: %d of %d accepted prefixes are in the kernel", r.Name, r.Installed, r.Accepted)
 		}
 		for _, p := range r.PodCIDRs {
 			if c.announced(p) {
@@ -55,7 +55,7 @@ func (c *checkup) clusters() {
 			if remedy == nil || remedy.Doc == "" {
 				remedy = &status.Remedy{Action: "have it announced, or take it out of the contract", Key: "clusters[" + r.Name + "].podCIDRs", Doc: troubleshooting + "nobody-announces-it"}
 			}
-			c.items = append(c.items, status.Check{
+			c.add(status.Check{
 				Group: status.CheckContracts, Name: "cluster " + r.Name, Result: status.CheckWarning, Reason: "NotAnnounced", Remedy: remedy,
 				Sentence: fmt.Sprintf("nobody announces anything of %s, which the contract of cluster %s covers", p, r.Name),
 			})
@@ -120,7 +120,7 @@ func (c *checkup) takeSteps(steps []status.Step, said map[string]bool) {
 		if remedy == nil { // an earlier step has it
 			remedy = &status.Remedy{Action: "see what explain says of an address there", Command: "underlayd explain ADDRESS", Doc: troubleshooting + "the-kernel-does-something-else"}
 		}
-		c.items = append(c.items, status.Check{Group: group, Name: s.Reason, Result: status.CheckFailed, Reason: s.Reason, Sentence: s.Sentence, Remedy: remedy})
+		c.add(status.Check{Group: group, Name: s.Reason, Result: status.CheckFailed, Reason: s.Reason, Sentence: s.Sentence, Remedy: remedy})
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *checkup) intruders(cluster string, p netip.Prefix, said map[string]bool
 	if p.Addr().Is6() {
 		version = " -6"
 	}
-	c.items = append(c.items, status.Check{
+	c.add(status.Check{
 		Group: status.CheckKernel, Name: "ForeignRoute", Reason: "ForeignRoute", Result: status.CheckWarning,
 		Sentence: fmt.Sprintf("somebody else has routes to other hosts inside %s of cluster %s: where they are longer than ours they go first", p, cluster),
 		Remedy: &status.Remedy{

@@ -73,12 +73,13 @@ func (c *checkup) settings() {
 	for _, u := range c.uplinks() {
 		names = append(names, u.name)
 	}
+	before := len(c.items)
 	if link := c.podLink(); link != "" {
 		c.podForwarding(link)
 	}
 	found, err := c.checks.now(names...)
 	if err != nil {
-		c.say(status.CheckKernel, "host", status.CheckUnknown, &status.Remedy{Action: "look at them yourself", Command: "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding", Doc: hostDoc}, fmt.Sprintf("the host's settings could not be read: %s", err))
+		c.unknown(status.CheckKernel, "host", &status.Remedy{Action: "look at them yourself", Command: "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding", Doc: hostDoc}, fmt.Sprintf("the host's settings could not be read: %s", err))
 		return
 	}
 	for _, f := range found {
@@ -86,17 +87,36 @@ func (c *checkup) settings() {
 		if f.severity == status.Error {
 			result = status.CheckFailed
 		}
-		c.say(status.CheckKernel, f.key, result, settingRemedy(f), f.message)
+		c.add(status.Check{Group: status.CheckKernel, Name: f.key, Result: result, Reason: settingReason(f), Remedy: settingRemedy(f), Sentence: f.message})
 	}
-	if len(found) == 0 {
+	if len(c.items) == before {
 		c.ok(status.CheckKernel, "packets are forwarded, filters of the route back (rp_filter) do not hurt, neighbour tables have room, rules lead to our table")
 	}
+	c.sayOnce()
 	mode := c.kernel.Mode()
 	if mode == fib.ModeObjects {
 		c.ok(status.CheckKernel, "%s", modeWords(mode))
 		return
 	}
-	c.say(status.CheckKernel, "next-hop objects", status.CheckWarning, &status.Remedy{Action: "use a kernel of Linux 5.3 or later", Doc: hostDoc}, modeWords(mode))
+	c.warn(status.CheckKernel, "next-hop objects", &status.Remedy{Action: "use a kernel of Linux 5.3 or later", Doc: hostDoc}, modeWords(mode))
+}
+
+// forwardingOff is explain's word for packets that are not passed on.
+const forwardingOff = "ForwardingOff"
+
+func settingReason(f finding) string {
+	if f.severity == status.Error && strings.Contains(f.key, "forward") {
+		return forwardingOff
+	}
+	return ""
+}
+
+// sayOnce leaves out what the kernel does with a packet for want of a setting, where the setting itself is named.
+func (c *checkup) sayOnce() {
+	named := func(x status.Check) bool { return x.Reason == forwardingOff && x.Name != forwardingOff }
+	if slices.ContainsFunc(c.items, named) {
+		c.items = slices.DeleteFunc(c.items, func(x status.Check) bool { return x.Name == forwardingOff })
+	}
 }
 
 // podForwarding looks at what judgeHost does not, for that has no say in what comes in: the link of the pods.
@@ -111,7 +131,7 @@ func (c *checkup) podForwarding(link string) {
 		setting = strings.ReplaceAll(setting, "/", ".")
 	}
 	f := finding{severity: status.Error, key: setting, message: fmt.Sprintf("%s is 0: IPv4 packets of the pods on %s are not forwarded; sysctl -w %s=1", setting, link, setting)}
-	c.say(status.CheckKernel, f.key, status.CheckFailed, settingRemedy(f), f.message)
+	c.add(status.Check{Group: status.CheckKernel, Name: f.key, Result: status.CheckFailed, Reason: settingReason(f), Remedy: settingRemedy(f), Sentence: f.message})
 }
 
 // podLink is the link that leads to the pods of this node; empty where it is not known, or each pod has its own.
@@ -138,7 +158,7 @@ func (c *checkup) podLink() string {
 func (c *checkup) links() {
 	up := c.uplinks()
 	if len(up) == 0 {
-		c.say(status.CheckLinks, "links", status.CheckUnknown, &status.Remedy{Action: "see which link leads to a peer", Command: "ip route get ADDRESS; ip link", Doc: checkDoc}, "no link is known to lead to a peer")
+		c.unknown(status.CheckLinks, "links", &status.Remedy{Action: "see which link leads to a peer", Command: "ip route get ADDRESS; ip link", Doc: checkDoc}, "no link is known to lead to a peer")
 		return
 	}
 	smallest := up[0]
@@ -157,16 +177,16 @@ func (c *checkup) links() {
 	if m := c.config.Kernel.MTU; m > smallest.mtu {
 		r := fix("make it as small as the smallest link on the way, or the link larger", raise(m))
 		r.Key, r.Value = "kernel.mtu", fmt.Sprint(smallest.mtu)
-		c.say(status.CheckLinks, "MTU", status.CheckFailed, r, fmt.Sprintf("kernel.mtu is %d and link %s, which leads to %s, takes %d: larger packets are lost", m, smallest.name, smallest.peer, smallest.mtu))
+		c.failed(status.CheckLinks, "MTU", r, fmt.Sprintf("kernel.mtu is %d and link %s, which leads to %s, takes %d: larger packets are lost", m, smallest.name, smallest.peer, smallest.mtu))
 	}
 	if at := slices.IndexFunc(up, func(u uplink) bool { return u.mtu != smallest.mtu }); at >= 0 {
-		c.say(status.CheckLinks, "MTU", status.CheckWarning, fix("give them one MTU, that of the routers", raise(up[at].mtu)),
+		c.warn(status.CheckLinks, "MTU", fix("give them one MTU, that of the routers", raise(up[at].mtu)),
 			fmt.Sprintf("links that lead to peers differ: %s; what fits through one does not fit through the other", strings.Join(words, ", ")))
 	}
 	if pods := c.podLink(); pods != "" {
 		if mtu := mtuOf(pods); mtu > smallest.mtu && (c.config.Kernel.MTU == 0 || c.config.Kernel.MTU > smallest.mtu) {
 			r := fix("give the pods the MTU of the smallest link on the way (the CNI's setting), or the link a larger one if the routers have it", raise(mtu))
-			c.say(status.CheckLinks, "MTU", status.CheckWarning, r, fmt.Sprintf("pods on link %s send packets of up to %d bytes and link %s, which leads to %s, takes %d: "+
+			c.warn(status.CheckLinks, "MTU", r, fmt.Sprintf("pods on link %s send packets of up to %d bytes and link %s, which leads to %s, takes %d: "+
 				"they depend on being told (path MTU discovery), which firewalls break", pods, mtu, smallest.name, smallest.peer, smallest.mtu))
 		}
 	}
@@ -191,12 +211,12 @@ func (c *checkup) port() {
 		for _, a := range addresses {
 			err := bindable(a, port)
 			if errors.Is(err, unix.EADDRINUSE) {
-				c.say(status.CheckPort, "Port", status.CheckFailed, &status.Remedy{Action: portAdvice, Key: "bgp.port", Value: "-1", Command: fmt.Sprintf("ss -ltnp sport = :%d", port), Doc: neighboursPage},
+				c.failed(status.CheckPort, "Port", &status.Remedy{Action: portAdvice, Key: "bgp.port", Value: "-1", Command: fmt.Sprintf("ss -ltnp sport = :%d", port), Doc: neighboursPage},
 					fmt.Sprintf("port %d of %s is taken: %s listens there", port, a, cmp.Or(bgp.PortHolder(port), "another program")))
 				return
 			}
 			if err != nil {
-				c.say(status.CheckPort, "Port", status.CheckFailed, &status.Remedy{Action: "give the node the address, or the daemon the privilege", Key: "bgp.listenAddresses", Doc: "docs/operations.md#privileges"},
+				c.failed(status.CheckPort, "Port", &status.Remedy{Action: "give the node the address, or the daemon the privilege", Key: "bgp.listenAddresses", Doc: "docs/operations.md#privileges"},
 					fmt.Sprintf("port %d of %s can't be had: %s", port, a, err))
 				return
 			}
@@ -207,11 +227,10 @@ func (c *checkup) port() {
 
 // bindable says whether a port could be listened on, without listening: nobody is answered.
 func bindable(a netip.Addr, port int) error {
-	family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: port, Addr: [4]byte{}})
+	family := unix.AF_INET6
+	var sa unix.Sockaddr = &unix.SockaddrInet6{Port: port, Addr: a.As16()}
 	if a.Is4() {
-		sa = &unix.SockaddrInet4{Port: port, Addr: a.As4()}
-	} else {
-		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: a.As16()}
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: a.As4()}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	if err != nil {
@@ -232,7 +251,7 @@ func (c *checkup) md5() {
 	case err == nil && keyed:
 		c.ok(status.CheckMD5, "the kernel can sign connections (TCP MD5, RFC 2385)")
 	case keyed:
-		c.say(status.CheckMD5, "TCP_MD5SIG", status.CheckFailed, &status.Remedy{Action: "use a kernel that can, or no passwords", Key: "bgp.peers[].passwordFile", Command: "zgrep TCP_MD5SIG /proc/config.gz", Doc: "docs/operations.md#passwords-tcp-md5-rfc-2385"}, err.Error())
+		c.failed(status.CheckMD5, "TCP_MD5SIG", &status.Remedy{Action: "use a kernel that can, or no passwords", Key: "bgp.peers[].passwordFile", Command: "zgrep TCP_MD5SIG /proc/config.gz", Doc: "docs/operations.md#passwords-tcp-md5-rfc-2385"}, err.Error())
 	case err == nil:
 		c.ok(status.CheckMD5, "no peer has a password; the kernel could sign connections")
 	default:

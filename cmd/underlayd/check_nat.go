@@ -20,7 +20,7 @@ const natDoc = "docs/cni.md#which-cni-needs-what"
 func (c *checkup) nat() {
 	others, err := nat.Masquerades()
 	if err != nil {
-		c.say(status.CheckNAT, "nftables", status.CheckUnknown, &status.Remedy{Action: "look yourself", Command: "nft list ruleset | grep -n masquerade", Doc: natDoc}, fmt.Sprintf("who masquerades could not be read: %s", err))
+		c.unknown(status.CheckNAT, "nftables", &status.Remedy{Action: "look yourself", Command: "nft list ruleset | grep -n masquerade", Doc: natDoc}, fmt.Sprintf("who masquerades could not be read: %s", err))
 	}
 	who := "no other chain of nftables or iptables-nft masquerades"
 	if len(others) > 0 {
@@ -28,7 +28,7 @@ func (c *checkup) nat() {
 	}
 	switch {
 	case !c.config.NATExemption && len(others) > 0:
-		c.say(status.CheckNAT, string(status.NATOff), status.CheckWarning, &status.Remedy{Action: "turn the exemption on, or have the CNI exempt the ranges of the contracts itself", Key: "natExemption", Value: "true", Doc: natDoc},
+		c.warn(status.CheckNAT, string(status.NATOff), &status.Remedy{Action: "turn the exemption on, or have the CNI exempt the ranges of the contracts itself", Key: "natExemption", Value: "true", Doc: natDoc},
 			notExempt+"; "+strings.Join(others, ", ")+" may")
 	case !c.config.NATExemption:
 		c.ok(status.CheckNAT, "natExemption is false, and %s", who)
@@ -48,7 +48,7 @@ func (c *checkup) nat() {
 func (c *checkup) possible() {
 	x, err := nat.Open(nat.Config{Protocol: c.config.Kernel.Protocol})
 	if err != nil {
-		c.say(status.CheckNAT, string(status.NATFailed), status.CheckFailed, &status.Remedy{Action: "use a kernel that has it, or have the CNI exempt these ranges itself", Key: "natExemption", Value: "false", Doc: natDoc}, err.Error())
+		c.failed(status.CheckNAT, string(status.NATFailed), &status.Remedy{Action: "use a kernel that has it, or have the CNI exempt these ranges itself", Key: "natExemption", Value: "false", Doc: natDoc}, err.Error())
 		return
 	}
 	_ = x.Close()
@@ -61,7 +61,7 @@ func (c *checkup) legacy() {
 		return // it comes before those rules as well
 	}
 	if tables, err := os.ReadFile("/proc/net/ip_tables_names"); err == nil && strings.Contains(string(tables), "nat") {
-		c.say(status.CheckNAT, "iptables-legacy", status.CheckUnknown, &status.Remedy{Action: "see whether a rule masquerades packets to pods of other clusters", Command: "iptables-legacy -t nat -S POSTROUTING", Doc: natDoc},
+		c.unknown(status.CheckNAT, "iptables-legacy", &status.Remedy{Action: "see whether a rule masquerades packets to pods of other clusters", Command: "iptables-legacy -t nat -S POSTROUTING", Doc: natDoc},
 			"iptables-legacy has NAT rules here, which can't be seen from a program that does not ask it")
 	}
 }
@@ -93,7 +93,7 @@ func (c *checkup) dropped() {
 			}
 		}
 	}
-	c.say(status.CheckNAT, "ForwardDrops", status.CheckWarning, &status.Remedy{Action: "have rules accept both directions, if none does", Command: strings.Join(rules, "; "), Doc: "docs/cni.md#gateways"}, sentence)
+	c.warn(status.CheckNAT, "ForwardDrops", &status.Remedy{Action: "have rules accept both directions, if none does", Command: strings.Join(rules, "; "), Doc: "docs/cni.md#gateways"}, sentence)
 }
 
 // plugins says of the CNIs whose masquerade may be another than netfilter's what to look at, and what to change. Their objects
@@ -107,7 +107,7 @@ func (c *checkup) plugins() {
 		return slices.ContainsFunc(links, func(l net.Interface) bool { return strings.HasPrefix(l.Name, prefix) })
 	}
 	ask := func(name, sentence, action, command, doc string) {
-		c.say(status.CheckNAT, name, status.CheckUnknown, &status.Remedy{Action: action, Command: command, Doc: "docs/cni.md#" + doc}, sentence)
+		c.unknown(status.CheckNAT, name, &status.Remedy{Action: action, Command: command, Doc: "docs/cni.md#" + doc}, sentence)
 	}
 	if has("cilium_") {
 		ask("Cilium", "Cilium is on this node (its links are); a masquerade in eBPF comes after ours and heeds nothing of it, and whether it is on can't be known from here",

@@ -20,11 +20,11 @@ import (
 func (c *checkup) clock() {
 	var t unix.Timex
 	if _, err := unix.Adjtimex(&t); err != nil {
-		c.say(status.CheckClock, "clock", status.CheckUnknown, &status.Remedy{Action: "look yourself", Command: "timedatectl", Doc: checkDoc}, fmt.Sprintf("the kernel could not be asked: %s", err))
+		c.unknown(status.CheckClock, "clock", &status.Remedy{Action: "look yourself", Command: "timedatectl", Doc: checkDoc}, fmt.Sprintf("the kernel could not be asked: %s", err))
 		return
 	}
 	if t.Status&unix.STA_UNSYNC != 0 {
-		c.say(status.CheckClock, "clock", status.CheckWarning, &status.Remedy{Action: "have a time service keep it: a clock that is set back later resets sessions", Command: "timedatectl; chronyc tracking", Doc: "docs/operations.md#time"},
+		c.warn(status.CheckClock, "clock", &status.Remedy{Action: "have a time service keep it: a clock that is set back later resets sessions", Command: "timedatectl; chronyc tracking", Doc: "docs/operations.md#time"},
 			"the kernel says that nothing keeps its clock in step (STA_UNSYNC)")
 		return
 	}
@@ -40,19 +40,19 @@ func (c *checkup) programs() {
 			if !readable {
 				result, sentence = status.CheckUnknown, seen[0]+" runs, and its configuration can't be seen from here"
 			}
-			c.say(status.CheckPrograms, "systemd-networkd", result, &status.Remedy{
+			c.add(status.Check{Group: status.CheckPrograms, Name: "systemd-networkd", Result: result, Sentence: sentence, Remedy: &status.Remedy{
 				Action:  "tell it to leave them alone, and restart it",
 				Command: `printf '[Network]\nManageForeignRoutes=no\nManageForeignNextHops=no\nManageForeignRoutingPolicyRules=no\n' > /etc/systemd/networkd.conf.d/underlayd.conf`, Doc: "docs/operations.md#kernel-and-host",
-			}, sentence)
+			}})
 		}
 	}
 	if seen := bgp.Programs("NetworkManager"); len(seen) > 0 {
-		c.say(status.CheckPrograms, "NetworkManager", status.CheckUnknown, &status.Remedy{
+		c.unknown(status.CheckPrograms, "NetworkManager", &status.Remedy{
 			Action: "have it leave the links alone that pods and peers are on, if kernel.repairs in status grows", Command: "nmcli device status", Doc: "docs/operations.md#kernel-and-host",
 		}, fmt.Sprintf("%s runs; whether it leaves our routes alone can't be known from here: %d were put back so far", seen[0], c.state.Kernel.Repairs))
 	}
 	if k := c.state.Kernel; k.Fights > 0 {
-		c.say(status.CheckPrograms, "fights", status.CheckWarning, &status.Remedy{Action: "find out who it is, and have it leave protocol " + fmt.Sprint(k.Protocol) + " alone", Command: "underlayd routes --state failed", Doc: "docs/operations.md#kernel-and-host"},
+		c.warn(status.CheckPrograms, "fights", &status.Remedy{Action: "find out who it is, and have it leave protocol " + fmt.Sprint(k.Protocol) + " alone", Command: "underlayd routes --state failed", Doc: "docs/operations.md#kernel-and-host"},
 			fmt.Sprintf("somebody keeps undoing what is written: repairing was slowed down %d times", k.Fights))
 	}
 	speakers := bgp.Speakers()
@@ -60,7 +60,7 @@ func (c *checkup) programs() {
 		if name, _, _ := strings.Cut(one, " "); marks(name) != c.config.Kernel.Protocol {
 			continue
 		}
-		c.say(status.CheckPrograms, "protocol", status.CheckFailed, &status.Remedy{Action: "choose a number that nobody else has", Key: "kernel.protocol", Value: "200", Doc: "docs/operations.md#kernel-and-host"},
+		c.failed(status.CheckPrograms, "protocol", &status.Remedy{Action: "choose a number that nobody else has", Key: "kernel.protocol", Value: "200", Doc: "docs/operations.md#kernel-and-host"},
 			fmt.Sprintf("%s marks its routes with protocol %d, as this node does: each takes the other's for its own", one, c.config.Kernel.Protocol))
 	}
 	if len(c.items) > before {
@@ -92,7 +92,7 @@ func (c *checkup) limits() {
 	var files unix.Rlimit
 	need := uint64(128 + 4*len(c.config.BGP.Peers))
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < need {
-		c.say(status.CheckLimits, "RLIMIT_NOFILE", status.CheckFailed, &status.Remedy{Action: "allow more (LimitNOFILE= in a systemd unit)", Command: fmt.Sprintf("ulimit -n %d", need), Doc: checkDoc},
+		c.failed(status.CheckLimits, "RLIMIT_NOFILE", &status.Remedy{Action: "allow more (LimitNOFILE= in a systemd unit)", Command: fmt.Sprintf("ulimit -n %d", need), Doc: checkDoc},
 			fmt.Sprintf("%d files may be open, and %d peers may need %d", files.Max, len(c.config.BGP.Peers), need))
 	}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
@@ -101,7 +101,7 @@ func (c *checkup) limits() {
 		_ = unix.Close(fd)
 	}
 	if err != nil {
-		c.say(status.CheckLimits, "inotify", status.CheckFailed, &status.Remedy{Action: "allow more, now and in /etc/sysctl.d", Command: "sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288", Doc: checkDoc},
+		c.failed(status.CheckLimits, "inotify", &status.Remedy{Action: "allow more, now and in /etc/sysctl.d", Command: "sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288", Doc: checkDoc},
 			fmt.Sprintf("files can't be watched (%s): a changed configuration or password is noticed late", err))
 	}
 	if len(c.items) == before {
@@ -122,7 +122,7 @@ func (c *checkup) rights() {
 	}
 	doc := "docs/install.md#what-it-may-do"
 	if err != nil {
-		c.say(status.CheckKubernetes, "API", status.CheckFailed, &status.Remedy{Action: "run it in a Pod, or say how to reach the API", Key: "kubernetes.kubeconfig", Doc: doc}, err.Error())
+		c.failed(status.CheckKubernetes, "API", &status.Remedy{Action: "run it in a Pod, or say how to reach the API", Key: "kubernetes.kubeconfig", Doc: doc}, err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, rightsPatience)
@@ -130,7 +130,7 @@ func (c *checkup) rights() {
 	wanted := rightsOf(c.config)
 	denied, err := k8s.Denied(ctx, rest, wanted)
 	if err != nil {
-		c.say(status.CheckKubernetes, "API", status.CheckWarning, &status.Remedy{Action: "see whether the API answers; routing goes on without it", Command: "kubectl auth whoami", Doc: "docs/operations.md#the-kubernetes-api"},
+		c.warn(status.CheckKubernetes, "API", &status.Remedy{Action: "see whether the API answers; routing goes on without it", Command: "kubectl auth whoami", Doc: "docs/operations.md#the-kubernetes-api"},
 			fmt.Sprintf("the API could not be asked for rights: %s", err))
 		return
 	}
@@ -139,8 +139,10 @@ func (c *checkup) rights() {
 		if r.Group == "crd.projectcalico.org" && k.PodCIDRSource != config.SourceCalico || r.Group == "cilium.io" && k.PodCIDRSource != config.SourceCilium || r.Resource == "events" {
 			result = status.CheckWarning
 		}
-		c.say(status.CheckKubernetes, r.String(), result, &status.Remedy{Action: "grant what the manifests of this version grant", Command: "kubectl apply -k https://github.com/underlayd/underlayd/k8s/deploy/base", Doc: doc},
-			fmt.Sprintf("the API denies the right to %s", r))
+		c.add(status.Check{
+			Group: status.CheckKubernetes, Name: r.String(), Result: result, Sentence: fmt.Sprintf("the API denies the right to %s", r),
+			Remedy: &status.Remedy{Action: "grant what the manifests of this version grant", Command: "kubectl apply -k https://github.com/underlayd/underlayd/k8s/deploy/base", Doc: doc},
+		})
 	}
 	if len(denied) == 0 {
 		c.ok(status.CheckKubernetes, "all %d rights that the manifests grant are there", len(wanted))

@@ -122,10 +122,10 @@ func (a *account) sessionFault(s status.Session) (reason string, r *status.Remed
 			Key:    key + ".asn", Value: "the AS number that the peer has", Doc: doc,
 		}
 	}
-	if reason, r = a.notified(s, key); r != nil {
+	if reason, r = a.unreached(p); r != nil {
 		return reason, r
 	}
-	if reason, r = a.unreached(p); r != nil {
+	if reason, r = a.notified(s, key); r != nil {
 		return reason, r
 	}
 	if reason, r = a.counted(p, key); r != nil {
