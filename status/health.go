@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -77,7 +76,7 @@ func probe(w http.ResponseWriter, r *http.Request, is string, checks ...aspect) 
 			fmt.Fprintf(w, "[-]%s failed: %s\n", c.name, c.problem)
 		}
 	}
-	fmt.Fprintf(w, "%s check %s\n", strings.TrimPrefix(r.URL.Path, "/"), outcome)
+	fmt.Fprintf(w, "%s check %s\n", map[string]string{"alive": "livez", "ready": "readyz"}[is], outcome)
 }
 
 type health struct {
