@@ -25,6 +25,7 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	n := c.Node("east-1")
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
+	step(t, "and each answer fits its schema", func(t *testing.T) { fitsItsSchemas(t, n) })
 	step(t, "a script waits for a state", func(t *testing.T) {
 		require.Contains(t, output(t, n, "underlayd", "status", "--wait", "--for", "phase=Ready", "--for", "cluster/west=Reachable", "--for", "peer/fabric=established"), "is Ready")
 		require.Contains(t, refused(t, n, 3, "underlayd", "status", "--for", "cluster/west=Unreachable", "--timeout", "300ms"), "it is Reachable")
