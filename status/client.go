@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"net"
 	"net/http"
 	"net/url"
@@ -62,41 +61,6 @@ func (c *Client) Peers(ctx context.Context, name string) (*PeerList, error) {
 		return nil, err
 	}
 	return list, checkVersion(list.APIVersion)
-}
-
-// RouteStream is a route list that is still being read.
-type RouteStream struct {
-	RouteHead
-	body  io.Closer
-	items iter.Seq2[*Route, error]
-}
-
-// All yields the routes as they arrive, once. An error is the last thing it yields: then the list is incomplete.
-func (s *RouteStream) All() iter.Seq2[*Route, error] { return s.items }
-
-// Close ends the reading; it may come before the end of All, and twice.
-func (s *RouteStream) Close() error { return s.body.Close() }
-
-// Routes asks for the routes that the filter chooses. The caller closes the stream. ctx holds for the reading too.
-func (c *Client) Routes(ctx context.Context, f Filter) (*RouteStream, error) {
-	if err := f.Validate(); err != nil {
-		return nil, err
-	}
-	body, err := c.get(ctx, "/v1/routes", f.query())
-	if err != nil {
-		return nil, err
-	}
-	d := json.NewDecoder(body)
-	head, err := decodeHead(d)
-	if err == nil {
-		err = checkVersion(head.APIVersion)
-	} else {
-		err = fmt.Errorf("read the daemon's answer: %w", err)
-	}
-	if err != nil {
-		return nil, errors.Join(err, body.Close())
-	}
-	return &RouteStream{RouteHead: head, body: body, items: decodeItems(d)}, nil
 }
 
 func (c *Client) ask(ctx context.Context, path string, q url.Values, into any) error {

@@ -117,7 +117,7 @@ func encoded(t *testing.T, s *Snapshot) string {
 	t.Helper()
 	var b bytes.Buffer
 	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: finished(s).Routes}
-	require.NoError(t, encodeRoutes(&b, head, ok(s.Table.All())))
+	require.NoError(t, encodeList(&b, head, ok(s.Table.All())))
 	return b.String()
 }
 
@@ -137,9 +137,9 @@ func TestAListThatIsCutAnywhereIsNeverTakenForComplete(t *testing.T) {
 	whole := strings.TrimRight(encoded(t, sample()), "\n")
 	for n := range len(whole) {
 		d := json.NewDecoder(strings.NewReader(whole[:n]))
-		_, last := decodeHead(d)
+		last := decodeHead(d, new(RouteHead).fields())
 		if last == nil {
-			for _, err := range decodeItems(d) {
+			for _, err := range decodeItems[Route](d) {
 				last = err
 			}
 		}
@@ -150,11 +150,12 @@ func TestAListThatIsCutAnywhereIsNeverTakenForComplete(t *testing.T) {
 func TestUnknownKeysOfANewerDaemonAreSkipped(t *testing.T) {
 	text := strings.Replace(encoded(t, sample()), `"kind"`, `"new":{"deep":[1,{"items":[]}]},"kind"`, 1)
 	d := json.NewDecoder(strings.NewReader(text))
-	head, err := decodeHead(d)
+	var head RouteHead
+	err := decodeHead(d, head.fields())
 	require.NoError(t, err)
 	require.Equal(t, KindRouteList, head.Kind)
 	n := 0
-	for _, err := range decodeItems(d) {
+	for _, err := range decodeItems[Route](d) {
 		require.NoError(t, err)
 		n++
 	}
@@ -164,7 +165,7 @@ func TestUnknownKeysOfANewerDaemonAreSkipped(t *testing.T) {
 func TestARouteThatCannotBeReadLeavesTheListUnfinished(t *testing.T) {
 	var b bytes.Buffer
 	broken := errors.New("no more")
-	err := encodeRoutes(&b, RouteHead{}, func(yield func(*Route, error) bool) {
+	err := encodeList(&b, RouteHead{}, func(yield func(*Route, error) bool) {
 		_ = yield(&Route{Prefix: prefix("10.0.0.0/24")}, nil) && yield(nil, broken)
 	})
 	require.ErrorIs(t, err, broken)

@@ -27,8 +27,8 @@ type Filter struct {
 
 // Validate tells what is wrong with the filter, naming the allowed values.
 func (f Filter) Validate() error {
-	if f.State != "" && !slices.Contains(states(), f.State) {
-		return fmt.Errorf("state %q: must be one of %s", f.State, strings.Join(states(), ", "))
+	if f.State != "" && !slices.Contains(filterStates(), f.State) {
+		return fmt.Errorf("state %q: must be one of %s", f.State, strings.Join(filterStates(), ", "))
 	}
 	if f.Family != "" && f.Family != "ipv4" && f.Family != "ipv6" {
 		return fmt.Errorf("family %q: must be ipv4 or ipv6", f.Family)

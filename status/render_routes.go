@@ -15,7 +15,7 @@ import (
 func WriteRoutes(w io.Writer, head RouteHead, routes iter.Seq2[*Route, error], o Options) error {
 	if o.Format == JSON {
 		out := bufio.NewWriterSize(w, bufferSize)
-		err := encodeRoutes(out, head, routes)
+		err := encodeList(out, head, routes)
 		if flushed := out.Flush(); err == nil {
 			err = flushed
 		}

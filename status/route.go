@@ -96,9 +96,13 @@ const (
 	StateAdopted   = "adopted"
 	StateStale     = "stale"
 	StatePassedOn  = "passed-on"
+	StateLearned   = "learned" // announced by a peer now, whatever the verdict; a Filter's alone
 )
 
-// states lists every value that Filter.State takes.
+// filterStates lists every value that Filter.State takes.
+func filterStates() []string { return append(states(), StateLearned) }
+
+// states lists those that are counted.
 func states() []string {
 	return []string{
 		StateAccepted, StateRefused, StateInstalled, StatePending, StateFailed, StateConflict, StateAdopted, StateStale,
@@ -127,6 +131,8 @@ func (r *Route) is(state string) bool {
 		return r.Kernel.Status == Adopted
 	case StateStale:
 		return r.Stale()
+	case StateLearned:
+		return r.Verdict != ""
 	default:
 		return false
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"strings"
 	"time"
@@ -32,10 +31,12 @@ const (
 //	GET /v1/status                 a Snapshot
 //	GET /v1/peers[?name=]          a PeerList
 //	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=&limit=&after=]   a RouteHead with "items", streamed
+//	GET /v1/advertised[?peer=&prefix=&family=&limit=&after=]          an AdvertisedHead with "items", streamed
 //	GET /v1/history[?since=&prefix=&peer=&cluster=&limit=]            a HistoryList
 //	GET /v1/events[?after=]        Events as they come, as server-sent events
 //	GET /v1/explain?target=[&source=]   an Explanation
 //	GET /v1/check                  a CheckList
+//	GET /v1/config                 the configuration in force, as YAML
 //	GET /metrics                   the state in Prometheus' text format
 //	GET /healthz, /livez, /readyz  200 or 503: see Client.Health; with ?verbose in words, as Kubernetes' own
 //
@@ -59,10 +60,12 @@ type handler struct {
 	surveyor surveyor
 	metrics  http.Handler
 	watchers chan struct{}
+	// advertising has places for those who ask what peers are told.
+	advertising chan struct{}
 }
 
 func newHandler(ctx context.Context, source Source, more ...prometheus.Collector) *handler {
-	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests), watchers: make(chan struct{}, maxWatchers)}
+	h := &handler{stop: ctx.Done(), source: source, slots: make(chan struct{}, maxRequests), watchers: make(chan struct{}, maxWatchers), advertising: make(chan struct{}, maxAdvertised)}
 	h.metrics = newMetrics(source, &h.surveyor, more)
 	return h
 }
@@ -73,10 +76,12 @@ func (h *handler) all() http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/peers", h.peers)
 	mux.HandleFunc("GET /v1/routes", h.routes)
+	mux.HandleFunc("GET /v1/advertised", h.tellAdvertised)
 	mux.HandleFunc("GET /v1/explain", h.explain)
 	mux.HandleFunc("GET /v1/check", h.check)
 	mux.HandleFunc("GET /v1/history", h.history)
-	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/explain, /v1/check, /v1/history, /v1/events,"))
+	mux.HandleFunc("GET /v1/config", h.configuration)
+	mux.HandleFunc("/", unknown(" /v1/status, /v1/peers, /v1/routes, /v1/advertised, /v1/explain, /v1/check, /v1/history, /v1/config, /v1/events,"))
 	questions := h.bounded(h.public(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/v1/events" && r.ContentLength == 0 { // as long as somebody looks: it has places of its own
@@ -190,28 +195,8 @@ func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	out := bufio.NewWriterSize(w, bufferSize)
 	// An error here is the reader's going away or our stopping: the answer stays visibly unfinished.
-	if encodeRoutes(out, head, h.until(r.Context(), filter.routes(s.Table))) == nil {
+	if encodeList(out, head, until(r.Context(), h.stop, sure(filter.routes(s.Table)))) == nil {
 		_ = out.Flush()
-	}
-}
-
-// until ends a long answer when its reader is gone or the daemon stops.
-func (h *handler) until(ctx context.Context, routes iter.Seq[*Route]) iter.Seq2[*Route, error] {
-	return func(yield func(*Route, error) bool) {
-		for r := range routes {
-			select {
-			case <-h.stop:
-				yield(nil, http.ErrServerClosed)
-				return
-			case <-ctx.Done():
-				yield(nil, ctx.Err())
-				return
-			default:
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
 	}
 }
 

@@ -136,7 +136,7 @@ func TestWhatTheServerRefuses(t *testing.T) {
 		"a writing method":               {"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "this API only reads: POST is not allowed"},
 		"a deletion":                     {"DELETE /v1/routes HTTP/1.1\r\nHost: x\r\n\r\n", 405, "only reads"},
 		"a writing method of metrics":    {"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "this API only reads: POST is not allowed"},
-		"a path that is not there":       {"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", 404, "/v1/status, /v1/peers, /v1/routes, /v1/explain, /v1/check, /v1/history, /v1/events, /metrics, /healthz, /livez and /readyz"},
+		"a path that is not there":       {"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", 404, "/v1/status, /v1/peers, /v1/routes, /v1/advertised, /v1/explain, /v1/check, /v1/history, /v1/config, /v1/events, /metrics, /healthz, /livez and /readyz"},
 		"a body":                         {"GET /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nhalt", 413, "no body"},
 		"a body of unknown length":       {"GET /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalt\r\n0\r\n\r\n", 413, "no body"},
 		"a huge header":                  {"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", 431, ""},
@@ -179,7 +179,7 @@ func TestACancelledServerDoesNotWaitForAReaderThatTakesNothing(t *testing.T) {
 	for _, err := range stream.All() {
 		last = err
 	}
-	require.ErrorContains(t, last, "the list of routes is incomplete", "nobody takes half a list for the whole")
+	require.ErrorContains(t, last, "the list is incomplete", "nobody takes half a list for the whole")
 	require.NoError(t, stream.Close())
 }
 

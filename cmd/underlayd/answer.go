@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"slices"
@@ -150,6 +151,17 @@ func (s source) Turned() time.Time { return s.board.Turned() }
 
 // History implements status.Source.
 func (s source) History() *status.History { return s.board.History() }
+
+// Configuration implements status.Configured. There is no secret in a configuration: it names files and Secrets.
+func (s source) Configuration() ([]byte, error) {
+	b := s.basis.Load()
+	if b == nil {
+		return nil, nil
+	}
+	var text bytes.Buffer
+	err := b.config.Print(&text)
+	return text.Bytes(), err
+}
 
 // counted returns a copy of the last snapshot with the counters of others in it. To count what is advertised GoBGP
 // walks over all its routes.

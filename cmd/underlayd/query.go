@@ -162,49 +162,31 @@ func tableFormats() []string {
 func newRoutes() *cobra.Command {
 	var q query
 	var filter status.Filter
-	var after string
+	var flags routeFlags
 	cmd := q.bind(&cobra.Command{
 		Use:   "routes [PREFIX|ADDRESS]",
-		Short: "Show each learned prefix with its verdict and what became of it in the kernel",
+		Short: "Show each learned prefix with its verdict and what became of it in the kernel, or what peers are told",
 		Long: `Show each learned prefix with its verdict and what became of it in the kernel. A prefix or an address
 as argument shows the routes that cover it or lie inside it. With --limit the list is cut after so many routes; --after and the
-last prefix shows the next ones.`,
+last prefix shows the next ones.
+
+With --advertised it shows what this node tells its peers, or the one that --peer names: the Adj-RIB-Out, as
+'gobgp neighbor ADDRESS adj-out' does. It is worked out of all routes when it is asked for.`,
 		Args: maximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				prefix, err := status.ParseTarget(args[0])
-				if err != nil {
-					return usageError{err}
-				}
-				filter.Prefix = prefix
-			}
-			if after != "" {
-				prefix, err := status.ParseTarget(after)
-				if err != nil {
-					return usageError{err}
-				}
-				filter.After = prefix
-			}
-			if err := filter.Validate(); err != nil {
+			if err := flags.complete(&filter, args); err != nil {
 				return usageError{err}
 			}
 			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
-				stream, err := c.Routes(ctx, filter)
-				if err != nil {
-					return err
+				show := showRoutes
+				if flags.advertised {
+					show = showAdvertised
 				}
-				defer func() { _ = stream.Close() }()
-				return status.WriteRoutes(cmd.OutOrStdout(), stream.RouteHead, stream.All(), o)
+				return show(ctx, cmd.OutOrStdout(), c, filter)(o)
 			})
 		},
 	})
-	cmd.Flags().StringVar(&filter.State, "state", "", "only in this `state`: accepted, refused, installed, pending, failed, conflict, adopted or stale")
-	cmd.Flags().StringVar(&filter.Verdict, "verdict", "", "only with this `verdict`, such as NoContract")
-	cmd.Flags().StringVar(&filter.Cluster, "cluster", "", "only of this `cluster`")
-	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only announced by this `peer`")
-	cmd.Flags().IntVar(&filter.Limit, "limit", 0, "at most `n` routes (default all)")
-	cmd.Flags().StringVar(&after, "after", "", "only those that come after this `prefix`: the last one of the page before")
-	cmd.Flags().StringVar(&filter.Family, "family", "", "only of this `family`: ipv4 or ipv6")
+	flags.bind(cmd, &filter)
 	return q.completing(cmd, tableFormats()...)
 }
 
