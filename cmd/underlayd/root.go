@@ -47,7 +47,7 @@ Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newStatus(), newHealth(), newPeers(), newRoutes(), newExplain(), newCheck(), newHistory(), newWatch(), newConfig(), newLint(), newTopology(), newDrain(), newCleanup(), newSchema(), newVersion())
+	root.AddCommand(newRun(), newStatus(), newHealth(), newPeers(), newRoutes(), newExplain(), newCheck(), newHistory(), newWatch(), newConfig(), newLint(), newTopology(), newDrain(), newCleanup(), newBundle(), newSchema(), newVersion())
 	return root
 }
 

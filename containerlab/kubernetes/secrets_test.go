@@ -100,6 +100,9 @@ func (w *world) outputs(t *testing.T, node string) map[string]string {
 		require.NoError(t, err)
 		require.NotEmpty(t, all[command], command)
 	}
+	all["bundle"], err = n.Output(t.Context(), "bash", "-c", "underlayd bundle -f - | tar -xzO")
+	require.NoError(t, err)
+	require.Contains(t, all["bundle"], "/etc/underlayd/kubeconfig", "what the files are called is told")
 	run := n.Path("/run/underlayd")
 	require.NoError(t, filepath.WalkDir(run, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {

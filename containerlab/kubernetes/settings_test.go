@@ -207,6 +207,9 @@ func (w *tribe) withoutAPI(t *testing.T) {
 		return nil
 	})
 	daemon := w.Lab.Node("east-1").Process("underlayd")
+	bundle, err := w.Lab.Node("east-1").Output(t.Context(), "bash", "-c", "underlayd bundle -f - | tar -xzO")
+	require.NoError(t, err)
+	require.Contains(t, bundle, "underlayd-passwords", "what the Secret is called is told")
 	w.apis["east"].Stop()
 	require.NoError(t, daemon.Kill())
 	log, err := os.ReadFile(daemon.LogPath())
@@ -214,7 +217,7 @@ func (w *tribe) withoutAPI(t *testing.T) {
 	memo, err := os.ReadFile(w.Lab.Node("east-1").Path("/run/underlayd/memo.json"))
 	require.NoError(t, err)
 	for _, key := range []string{firstSecret, secondSecret} {
-		require.NotContains(t, string(log)+string(memo), key)
+		require.NotContains(t, string(log)+string(memo)+bundle, key)
 	}
 	require.NoError(t, w.Lab.Node("east-1").Launch(t.Context()))
 	w.settled(t, "who it was, waiting", func(s settings) error {

@@ -26,6 +26,8 @@ func TestTheCommandsOfAnOperator(t *testing.T) {
 	step(t, "status, peers and routes answer in JSON", func(t *testing.T) { answersInJSON(t, n) })
 	step(t, "and in tables", func(t *testing.T) { answersInTables(t, n) })
 	step(t, "and each answer fits its schema", func(t *testing.T) { fitsItsSchemas(t, n) })
+	step(t, "all of it is in one archive", func(t *testing.T) { bundles(t, n) })
+	step(t, "what peers are told is what gobgp says of it", func(t *testing.T) { tellsWhatItAdvertises(t, n) })
 	step(t, "a script waits for a state", func(t *testing.T) {
 		require.Contains(t, output(t, n, "underlayd", "status", "--wait", "--for", "phase=Ready", "--for", "cluster/west=Reachable", "--for", "peer/fabric=established"), "is Ready")
 		require.Contains(t, refused(t, n, 3, "underlayd", "status", "--for", "cluster/west=Unreachable", "--timeout", "300ms"), "it is Reachable")

@@ -103,7 +103,8 @@ func TestPasswordsAndLimits(t *testing.T) {
 		})
 	})
 	step(t, "nothing tells a password", func(t *testing.T) {
-		text := output(t, n, "underlayd", "config", "print") + output(t, n, "underlayd", "status", "-o", "json")
+		text := output(t, n, "underlayd", "config", "print") + output(t, n, "underlayd", "status", "-o", "json") + output(t, n, "bash", "-c", "underlayd bundle -f - | tar -xzO")
+		require.Contains(t, text, "passwordFile: ", "what the files are called is told")
 		log, err := os.ReadFile(n.Process("underlayd").LogPath())
 		require.NoError(t, err)
 		require.NotContains(t, text+string(log), "Fabr1c-")
