@@ -31,7 +31,7 @@ func (s *Speaker) Advertised(ctx context.Context, peer netip.Addr) (iter.Seq[Adv
 	var all []*apiutil.Path
 	for _, family := range []gobgp.Family{familyIPv4, familyIPv6} {
 		var found []*apiutil.Path
-		err := s.call(ctx, "list advertised paths", func(context.Context) error {
+		err := s.look(ctx, "list advertised paths", func(context.Context) error {
 			return s.server.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_OUT, Name: peer.String(), Family: family},
 				func(_ gobgp.NLRI, paths []*apiutil.Path) { found = append(found, paths...) })
 		})

@@ -132,7 +132,7 @@ func (c *contender) note(opens uint64, now time.Time) {
 // opensSent asks GoBGP how many OPENs it has sent to a peer. It costs little for one without a session.
 func (s *Speaker) opensSent(ctx context.Context, peer netip.Addr) (opens uint64, err error) {
 	var found *api.Peer
-	err = s.call(ctx, "list peer", func(ctx context.Context) error {
+	err = s.look(ctx, "list peer", func(ctx context.Context) error {
 		return s.server.ListPeer(ctx, &api.ListPeerRequest{Address: peer.String()}, func(p *api.Peer) { found = p })
 	})
 	if err != nil {

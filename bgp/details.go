@@ -25,12 +25,13 @@ type Details struct {
 // FamilyCounters are prefix counts of one family.
 type FamilyCounters struct{ Received, Advertised int }
 
-// Details asks GoBGP for all sessions. With all, advertised prefixes are counted, for which GoBGP walks its whole table,
-// and the connections are looked at.
+// Details asks GoBGP for all sessions. With all, advertised prefixes are counted, for which GoBGP walks its whole table
+// unless they are known from last time, and the connections are looked at.
 func (s *Speaker) Details(ctx context.Context, all bool) (map[netip.Addr]Details, error) {
-	details := map[netip.Addr]Details{}
-	err := s.call(ctx, "list peers", func(ctx context.Context) error {
-		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: all}, func(p *api.Peer) {
+	details, stamp := map[netip.Addr]Details{}, s.table.counts.now()
+	known, fresh := s.table.counts.at(stamp)
+	err := s.look(ctx, "list peers", func(ctx context.Context) error {
+		return s.server.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: all && !fresh}, func(p *api.Peer) {
 			if address, err := netip.ParseAddr(p.GetState().GetNeighborAddress()); err == nil {
 				details[address] = newDetails(p)
 			}
@@ -40,6 +41,11 @@ func (s *Speaker) Details(ctx context.Context, all bool) (map[netip.Addr]Details
 		return nil, err // the map may still be written to
 	}
 	if all {
+		if fresh {
+			recall(known, details)
+		} else {
+			s.table.counts.keep(stamp, details)
+		}
 		s.hearAll(details)
 	}
 	s.table.mu.Lock()

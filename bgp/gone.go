@@ -27,6 +27,7 @@ const noAdvertise = uint32(gobgp.COMMUNITY_NO_ADVERTISE)
 func (t *table) setRelaying(yes bool) {
 	t.mu.Lock()
 	t.relaying = yes
+	t.counts.events.Add(1)
 	t.mu.Unlock()
 }
 

@@ -91,7 +91,7 @@ func (c sent) most() (count int, family string) {
 // inspect has GoBGP count what a peer has sent, and tells the timers of its session.
 func (s *Speaker) inspect(ctx context.Context, address netip.Addr) (c sent, timers *api.TimersState, err error) {
 	var found *api.Peer
-	err = s.call(ctx, "list peer", func(ctx context.Context) error {
+	err = s.look(ctx, "list peer", func(ctx context.Context) error {
 		return s.server.ListPeer(ctx, &api.ListPeerRequest{Address: address.String()}, func(p *api.Peer) { found = p })
 	})
 	if err != nil {

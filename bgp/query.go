@@ -91,7 +91,7 @@ func (s *Speaker) refusedFrom(ctx context.Context, r refusedQuery) ([]Change, in
 	total := 0
 	var back []netip.Prefix
 	reader := s.table.newReader()
-	err := s.call(ctx, "list refused paths", func(context.Context) error {
+	err := s.look(ctx, "list refused paths", func(context.Context) error {
 		return s.server.ListPath(apiutil.ListPathRequest{
 			TableType:      api.TableType_TABLE_TYPE_ADJ_IN,
 			Name:           r.peer.String(),

@@ -113,6 +113,7 @@ func (t *table) peerEvent(event *apiutil.WatchEventMessage_PeerEvent, at time.Ti
 		at = time.Now()
 	}
 	state := event.Peer.State
+	t.counts.events.Add(1)
 	t.mu.Lock()
 	s := t.sessions[state.NeighborAddress]
 	if s != nil {

@@ -91,7 +91,7 @@ func (s *Speaker) list(ctx context.Context, prefixes []netip.Prefix, f func(neti
 		paths  []*apiutil.Path
 	}
 	var answers []answer
-	err := s.call(ctx, "list paths", func(context.Context) error {
+	err := s.look(ctx, "list paths", func(context.Context) error {
 		return s.server.ListPath(apiutil.ListPathRequest{
 			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: familyOf(prefixes[0]), Prefixes: lookup,
 		}, func(nlri gobgp.NLRI, found []*apiutil.Path) {

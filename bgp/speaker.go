@@ -182,7 +182,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 		case <-s.unread.wake:
 			s.resetUnread(ctx)
 		case <-tick.C:
-			err := s.call(ctx, "probe", func(ctx context.Context) error {
+			err := s.look(ctx, "probe", func(ctx context.Context) error {
 				_, err := s.server.GetBgp(ctx, &api.GetBgpRequest{})
 				return err
 			})
@@ -211,6 +211,14 @@ func (s *Speaker) shutdown() {
 
 // call runs one management operation of GoBGP with a deadline.
 func (s *Speaker) call(ctx context.Context, what string, f func(context.Context) error) error {
+	return s.look(ctx, what, func(ctx context.Context) error {
+		defer s.table.counts.operations.Add(1) // whenever it comes to its end
+		return f(ctx)
+	})
+}
+
+// look is call for an operation that changes nothing.
+func (s *Speaker) look(ctx context.Context, what string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	done := make(chan error, 1)

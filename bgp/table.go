@@ -18,6 +18,7 @@ type table struct {
 	changed chan struct{} // capacity one: "look again"
 	awoken  chan struct{} // likewise, for the tender
 	looped  chan struct{} // likewise: a path came back to its reflector
+	counts  adjOutCounts
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
 	prefixes prefixmap.Map[*learned]
@@ -100,6 +101,9 @@ func (t *table) update(events []*apiutil.Path) {
 	// A path that left the best ones, of a prefix that still has some, need not be gone.
 	if l := t.get(last); len(events) == 0 || left && l != nil && l.best != nil {
 		t.unseen++
+	}
+	if t.relaying {
+		t.counts.events.Add(1)
 	}
 	waiting := len(t.dirty) > 0
 	t.wake()

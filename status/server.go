@@ -187,8 +187,11 @@ func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "%s", err)
 		return
 	}
-	s := h.snapshot(w, r)
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	s := h.source.Summary(ctx)
 	if s == nil {
+		notYet(w)
 		return
 	}
 	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: h.surveyor.survey(s.Table).summary}

@@ -1,46 +1,14 @@
 package status
 
-import (
-	"sync"
-	"weak"
-)
-
-// surveyor sums up route tables. Tables share the chunks that did not change, and so do their sums: a second look at
-// 100,000 routes of which ten changed is a look at ten chunks.
-type surveyor struct {
-	mu     sync.Mutex // guards chunks and epoch
-	chunks map[chunkKey]*findings
-	epoch  uint64 // of the table that chunks was made of
-}
-
-// chunkKey names a chunk without keeping it, and the routes in it, alive. Chunks are never changed.
-type chunkKey struct {
-	first  weak.Pointer[Row]
-	length int
-}
+// surveyor sums up route tables, at the cost of what changed since it did so last.
+type surveyor struct{ digest Digest[*findings] }
 
 // survey returns what is true of all routes. The result is the caller's.
 func (s *surveyor) survey(t *RouteTable) findings {
 	sum := newFindings()
-	if t == nil {
-		return sum
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.epoch != s.epoch { // the chunks may be the same, but their rows tell something else
-		s.chunks, s.epoch = nil, t.epoch
-	}
-	known := make(map[chunkKey]*findings, len(t.chunks))
-	for _, chunk := range t.chunks {
-		key := chunkKey{weak.Make(&chunk[0]), len(chunk)}
-		part := s.chunks[key]
-		if part == nil {
-			part = surveyChunk(chunk)
-		}
-		known[key] = part
+	for _, part := range s.digest.Of(t, surveyChunk) {
 		sum.add(part)
 	}
-	s.chunks = known // what is in no table any more is forgotten
 	return sum
 }
 

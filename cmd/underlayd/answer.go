@@ -14,35 +14,7 @@ import (
 	"github.com/underlayd/underlayd/status"
 )
 
-// What is here runs beside the agent, on snapshots: to walk over all routes takes long enough to keep one waiting.
-
-// withRoutable returns the clusters of a snapshot with what can be reached of each now, aggregated.
-func withRoutable(s *status.Snapshot) []status.RemoteCluster {
-	builders := make(map[string]*netipx.IPSetBuilder, len(s.Clusters))
-	for row := range s.Table.Rows() {
-		r := recordOf(row)
-		if r == nil {
-			continue // refused by the speaker
-		}
-		cluster, ok := r.routable()
-		if !ok {
-			continue
-		}
-		b := builders[cluster]
-		if b == nil {
-			b = &netipx.IPSetBuilder{}
-			builders[cluster] = b
-		}
-		b.AddPrefix(r.prefix)
-	}
-	out := slices.Clone(s.Clusters)
-	for i := range out {
-		if b := builders[out[i].Name]; b != nil {
-			out[i].Routable = prefixesOf(b)
-		}
-	}
-	return out
-}
+// What is here runs beside the agent, on snapshots: to look at all routes takes long enough to keep one waiting.
 
 // recordOf returns the record behind a row, nil if there is none.
 func recordOf(row status.Row) *record {
@@ -75,6 +47,7 @@ type reporter struct {
 	board *status.Board
 	node  *k8s.Node // nil outside Kubernetes
 	wake  chan struct{}
+	sums  sums
 }
 
 // poke says that there is news on the board. It never blocks.
@@ -92,7 +65,7 @@ func (r *reporter) Run(ctx context.Context) error {
 			continue
 		}
 		s := r.board.Snapshot(ctx)
-		r.node.Publish(nodeReport(s))
+		r.node.Publish(nodeReport(s, r.sums.withRoutable(s)))
 		if s.Table.Len() > manyRoutes {
 			select {
 			case <-ctx.Done():
@@ -103,8 +76,8 @@ func (r *reporter) Run(ctx context.Context) error {
 	}
 }
 
-// nodeReport is the part of a snapshot that goes on the Node.
-func nodeReport(s *status.Snapshot) k8s.Report {
+// nodeReport is the part of a snapshot that goes on the Node, of clusters with what can be reached of them.
+func nodeReport(s *status.Snapshot, clusters []status.RemoteCluster) k8s.Report {
 	c := s.Conditions[0]
 	r := k8s.Report{
 		Cluster: s.Cluster.Name, LocalCIDRs: s.Advertised,
@@ -112,7 +85,7 @@ func nodeReport(s *status.Snapshot) k8s.Report {
 		// What some peers or routes lack holds no pod back for ever; a node without any session has nothing for them.
 		Synced: c.Reason != k8s.ReasonStarting && c.Reason != k8s.ReasonNoPeersEstablished && c.Reason != k8s.ReasonDraining,
 	}
-	for _, remote := range withRoutable(s) {
+	for _, remote := range clusters {
 		state, reason, _ := clusterState(remote)
 		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
 		r.Clusters = append(r.Clusters, k8s.ClusterReport{
@@ -130,6 +103,7 @@ type source struct {
 	node    *k8s.Node
 	host    *hostChecks
 	web     *status.Web
+	sums    *sums
 	*explainer
 }
 
@@ -137,8 +111,7 @@ type source struct {
 func (s source) Snapshot(ctx context.Context) *status.Snapshot {
 	out := s.counted(ctx, true)
 	if out != nil {
-		out.Clusters = withRoutable(out)
-		countFamilies(out)
+		out.Clusters, out.Sessions = s.sums.withRoutable(out), s.sums.withFamilies(out)
 	}
 	return out
 }

@@ -198,7 +198,7 @@ func TestRoutableIsWhatTheKernelHas(t *testing.T) {
 			row("fd00:30:0:1::/64", "north", fib.Installed, true, 1),
 		}, nil),
 	}
-	out := withRoutable(s)
+	out := (&sums{}).withRoutable(s)
 	require.Equal(t, "[10.20.0.0/24 10.20.2.0/24]", fmt.Sprint(out[0].Routable))
 	require.Equal(t, "[fd00:30::/63]", fmt.Sprint(out[1].Routable))
 	require.Empty(t, out[2].Routable)

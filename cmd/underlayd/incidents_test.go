@@ -86,7 +86,7 @@ func TestPodsMayStartWhenTheFirstSyncIsDone(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			s := &status.Snapshot{Conditions: []status.Condition{{Type: conditionType, Status: "True", Reason: reason}}}
-			require.Equal(t, synced, nodeReport(s).Synced)
+			require.Equal(t, synced, nodeReport(s, s.Clusters).Synced)
 		})
 	}
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/underlayd/underlayd/bgp"
-	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
@@ -71,48 +69,6 @@ func addDetails(s *status.Session, d bgp.Details, advertised bool) {
 	for family, c := range map[config.Family]bgp.FamilyCounters{config.IPv4: d.IPv4, config.IPv6: d.IPv6} {
 		if slices.Contains(s.Families, string(family)) {
 			s.Prefixes[string(family)] = status.FamilyCounts{Received: c.Received, Advertised: c.Advertised}
-		}
-	}
-}
-
-// countFamilies adds to the sessions how many prefixes of each family are accepted from them, and how many are in the kernel
-// with a next hop of theirs. It walks over all routes.
-func countFamilies(s *status.Snapshot) {
-	type sums struct{ accepted, installed [2]int }
-	of := map[netip.Addr]*sums{}
-	for row := range s.Table.Rows() {
-		r := recordOf(row)
-		if r == nil || r.way == nil || !r.verdict.Accepted {
-			continue
-		}
-		family := 0
-		if r.prefix.Addr().Is6() {
-			family = 1
-		}
-		for _, h := range r.way.usable {
-			x := of[h.peer]
-			if x == nil {
-				x = &sums{}
-				of[h.peer] = x
-			}
-			x.accepted[family]++
-			if r.status() == fib.Installed && slices.Contains(r.kernel.NextHops, h.address) {
-				x.installed[family]++
-			}
-		}
-	}
-	s.Sessions = slices.Clone(s.Sessions)
-	for i := range s.Sessions {
-		x := of[s.Sessions[i].Address]
-		if x == nil || s.Sessions[i].Prefixes == nil {
-			continue
-		}
-		s.Sessions[i].Prefixes = maps.Clone(s.Sessions[i].Prefixes)
-		for at, family := range []config.Family{config.IPv4, config.IPv6} {
-			if c, ok := s.Sessions[i].Prefixes[string(family)]; ok {
-				c.Accepted, c.Installed = x.accepted[at], x.installed[at]
-				s.Sessions[i].Prefixes[string(family)] = c
-			}
 		}
 	}
 }
