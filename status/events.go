@@ -223,7 +223,7 @@ func WriteEvent(w io.Writer, e *Event, o Options) error {
 		p.line("%s  %s", p.moment(at), clean(x.sentence()))
 	}
 	if s := e.Status; s != nil {
-		p.line("%s  %s: %d of %s established, %d of %s in the kernel, %d refused, %s wrong", p.moment(s.Time), clean(string(s.Phase)), s.PeersUp,
+		p.line("%s  %s: %d of %s established, %d of %s in the kernel, %d refused, %s wrong", p.moment(s.Time), p.paint(string(s.Phase), clean(string(s.Phase))), s.PeersUp,
 			count(s.Peers, "peer", "peers"), min(s.Installed, s.Accepted), count(s.Accepted, "accepted prefix", "accepted prefixes"), s.Refused,
 			count(s.Problems, "thing", "things"))
 	}

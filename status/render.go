@@ -37,6 +37,8 @@ type Options struct {
 	Now    time.Time // what durations are counted to; ignored by JSON
 	// Location is where times are told for; nil is this machine's. JSON has them as the daemon said them.
 	Location *time.Location
+	// Colour has states and severities in colour, as a terminal shows them.
+	Colour bool
 }
 
 // WriteStatus writes a snapshot as the server answered it: how things are in one sentence, then what is wrong,
@@ -46,7 +48,7 @@ func WriteStatus(w io.Writer, s *Snapshot, o Options) error {
 		return writeJSON(w, s)
 	}
 	p := newPage(w, o)
-	p.line("%s", s.sentence())
+	p.line("%s", s.sentence(p.paint(string(s.Phase), clean(string(s.Phase)))))
 	p.problems(s.Problems)
 	p.sessions(s.Sessions)
 	if o.Format == Wide {
@@ -85,9 +87,9 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // sentence is the roll-up: the one line for somebody who reads only one.
-func (s *Snapshot) sentence() string {
+func (s *Snapshot) sentence(phase string) string {
 	return fmt.Sprintf("%s of cluster %s is %s: %s, %d of %s in the kernel, %s advertised.",
-		clean(s.Node), clean(s.Cluster.Name), clean(string(s.Phase)), peerSentence(s.Sessions),
+		clean(s.Node), clean(s.Cluster.Name), phase, peerSentence(s.Sessions),
 		s.Routes.inKernel(), count(s.Routes.Accepted, "accepted prefix", "accepted prefixes"),
 		count(len(s.Advertised), "pod CIDR", "pod CIDRs"))
 }
@@ -113,10 +115,12 @@ type page struct {
 	now   time.Time
 	where *time.Location
 	err   error
+	// colour says that it is for a terminal.
+	colour bool
 }
 
 func newPage(w io.Writer, o Options) *page {
-	return &page{w: bufio.NewWriterSize(w, bufferSize), now: o.Now, where: cmp.Or(o.Location, time.Local)}
+	return &page{w: bufio.NewWriterSize(w, bufferSize), now: o.Now, where: cmp.Or(o.Location, time.Local), colour: o.Colour}
 }
 
 func (p *page) flush() error {
@@ -149,7 +153,8 @@ func (p *page) problems(list []Problem) {
 		if !x.Since.IsZero() {
 			since = " (for " + p.since(x.Since) + ")"
 		}
-		p.line("  %-8s %s: %s%s", clean(string(x.Severity)), clean(x.Subject), clean(x.Message), since)
+		severity := clean(string(x.Severity))
+		p.line("  %s %s: %s%s", p.paint(severity, fmt.Sprintf("%-8s", severity)), clean(x.Subject), clean(x.Message), since)
 	}
 }
 

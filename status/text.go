@@ -16,12 +16,17 @@ type table struct {
 	widths []int
 	block  [][]string
 	rows   int
+	// states are the columns whose words have a colour.
+	states map[int]bool
 }
 
 const blockRows = 500
 
 func newTable(p *page, header []string) *table {
-	t := &table{page: p}
+	t := &table{page: p, states: map[int]bool{}}
+	for i, name := range header {
+		t.states[i] = stateColumn(name)
+	}
 	if len(header) > 0 {
 		t.block = append(t.block, header)
 	}
@@ -55,7 +60,11 @@ func (t *table) end() {
 	for _, cells := range t.block {
 		var b strings.Builder
 		for i, c := range cells {
-			b.WriteString(c)
+			if t.states[i] {
+				b.WriteString(t.page.paint(c, c))
+			} else {
+				b.WriteString(c)
+			}
 			if i < len(cells)-1 {
 				b.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(c)+2))
 			}

@@ -13,13 +13,15 @@ import (
 	"github.com/underlayd/underlayd/status"
 )
 
-func TestTheShellCompletesWhatTheDaemonKnows(t *testing.T) {
+// serving answers questions about a snapshot until the test ends.
+func serving(t *testing.T, s *status.Snapshot) (folder, socket string) {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "complete") // short enough for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	socket := status.SocketPath(folder)
+	socket = status.SocketPath(folder)
 	board := &status.Board{}
-	board.Publish(&status.Snapshot{Sessions: []status.Session{{Peer: "tor-a"}, {Peer: "tor-b"}}, Clusters: []status.RemoteCluster{{Name: "west"}}})
+	board.Publish(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- status.Serve(ctx, socket, board) }()
@@ -28,7 +30,11 @@ func TestTheShellCompletesWhatTheDaemonKnows(t *testing.T) {
 		c, err := net.Dial("unix", socket)
 		return err == nil && c.Close() == nil
 	}, 10*time.Second, time.Millisecond)
+	return folder, socket
+}
 
+func TestTheShellCompletesWhatTheDaemonKnows(t *testing.T) {
+	folder, socket := serving(t, &status.Snapshot{Sessions: []status.Session{{Peer: "tor-a"}, {Peer: "tor-b"}}, Clusters: []status.RemoteCluster{{Name: "west"}}})
 	for name, row := range map[string]struct {
 		args []string
 		want string

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
@@ -34,7 +37,17 @@ func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, 
 	if err != nil {
 		return usageError{err}
 	}
-	return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: format, Now: time.Now()})
+	return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: format, Now: time.Now(), Colour: colourful(cmd.OutOrStdout())})
+}
+
+// colourful says whether what is written is seen on a terminal by somebody who did not say otherwise (no-color.org).
+func colourful(out io.Writer) bool {
+	f, is := out.(*os.File)
+	if !is || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // asYAML has a command that writes JSON write YAML, in one piece when it is complete.
