@@ -41,8 +41,9 @@ func Schema(kind string) ([]byte, error) {
 	}
 	w := schemaWriter{definitions: schemaObject{}}
 	root := w.object(document)
-	properties := root["properties"].(schemaObject) //nolint:errcheck // object has just made it
-	properties["apiVersion"], properties["kind"] = schemaObject{"const": APIVersion}, schemaObject{"const": kind}
+	if properties, is := root["properties"].(schemaObject); is {
+		properties["apiVersion"], properties["kind"] = schemaObject{"const": APIVersion}, schemaObject{"const": kind}
+	}
 	root["$schema"], root["title"] = "https://json-schema.org/draft/2020-12/schema", "underlayd "+kind
 	if len(w.definitions) > 0 {
 		root["$defs"] = w.definitions

@@ -104,6 +104,7 @@ type source struct {
 	host    *hostChecks
 	web     *status.Web
 	sums    *sums
+	recent  *recentDetails
 	*explainer
 }
 
@@ -136,8 +137,15 @@ func (s source) Configuration() ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// counted returns a copy of the last snapshot with the counters of others in it. To count what is advertised GoBGP
-// walks over all its routes.
+// details are GoBGP's: of this moment for a person's question, else maybe of some seconds ago.
+func (s source) details(ctx context.Context, advertised bool) (map[netip.Addr]bgp.Details, error) {
+	if advertised {
+		return s.speaker.Details(ctx, true)
+	}
+	return s.recent.of(ctx, s.speaker.Details)
+}
+
+// counted returns a copy of the last snapshot with the counters of others in it.
 func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {
 	last := s.board.Snapshot(ctx)
 	if last == nil {
@@ -150,7 +158,7 @@ func (s source) counted(ctx context.Context, advertised bool) *status.Snapshot {
 		out.Problems = append(out.Problems, *p)
 	}
 	out.Kernel.Notes = s.host.notes()
-	details, err := s.speaker.Details(ctx, advertised)
+	details, err := s.details(ctx, advertised)
 	if err != nil {
 		return &out
 	}

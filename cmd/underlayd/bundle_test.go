@@ -26,7 +26,7 @@ func unpacked(t *testing.T, r io.Reader) map[string]string {
 	files := map[string]string{}
 	for in := tar.NewReader(plain); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		require.NoError(t, err)

@@ -58,7 +58,7 @@ type account struct {
 // source is what answers the status socket.
 func (a *agent) source() source {
 	return source{
-		board: a.board, speaker: a.speaker, node: a.node, host: a.host, sums: &sums{},
+		board: a.board, speaker: a.speaker, node: a.node, host: a.host, sums: &sums{}, recent: &recentDetails{},
 		explainer: &explainer{basis: &a.basis, paths: a.speaker, kernel: a.kernel, checks: a.host, exemption: a.exemption},
 	}
 }
