@@ -80,7 +80,7 @@ func TestCommands(t *testing.T) {
 		{"a drawing of files and of what runs", "topology --socket x " + valid, exitUsage, []string{"give one of the two"}},
 		{"a drawing of a daemon that does not run", "topology --socket " + socket, exitFailed, []string{"not running", socket}},
 		{"the schema of an answer", "schema RouteList", 0, []string{"json-schema.org", `"const": "RouteList"`}},
-		{"the schema of a kind that is none", "schema Route", exitUsage, []string{"must be one of AdvertisedList, Event"}},
+		{"the schema of a kind that is none", "schema Route", exitUsage, []string{"must be one of AdvertisedList, CheckList, Event"}},
 		{"the version", "version", 0, []string{"underlayd "}},
 		{"completion for a shell", "completion bash", 0, []string{"complete"}},
 	}

@@ -30,6 +30,7 @@ func fitsItsSchemas(t *testing.T, n *containerlab.Node) {
 		{"Explanation", "underlayd explain 10.20.2.77 -o json"},
 		{"Explanation", "underlayd explain 203.0.113.1 -o json"},
 		{"AdvertisedList", "underlayd routes --advertised -o json"},
+		{"CheckList", "underlayd check -o json"},
 		{"Event", "timeout 10 underlayd watch -o json | head -n 1"},
 	} {
 		compiler := jsonschema.NewCompiler()
