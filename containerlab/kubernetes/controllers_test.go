@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // clusterCIDRs are what the Nodes of a cluster get their pod CIDRs of.
@@ -42,15 +44,24 @@ func (w *world) register(t *testing.T, cluster, name string) {
 func (w *world) given(t *testing.T, cluster, name string) time.Time {
 	t.Helper()
 	api := w.apis[cluster]
-	changes, err := api.Client().CoreV1().Nodes().Watch(t.Context(), metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
-	})
-	require.NoError(t, err)
-	defer changes.Stop()
+	begin := func() watch.Interface {
+		changes, err := api.Client().CoreV1().Nodes().Watch(t.Context(), metav1.ListOptions{
+			FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
+		})
+		require.NoError(t, err)
+		return changes
+	}
+	changes := begin()
+	defer func() { changes.Stop() }()
 	limit := time.After(patience)
 	for {
 		select {
 		case change := <-changes.ResultChan():
+			if change.Type == watch.Error && apierrors.IsTimeout(apierrors.FromObject(change.Object)) {
+				changes.Stop() // a busy API server's cache is behind its store
+				changes = begin()
+				continue
+			}
 			node, ok := change.Object.(*corev1.Node)
 			require.True(t, ok, "%+v", change)
 			if len(node.Spec.PodCIDRs) < 2 {
