@@ -62,7 +62,7 @@ func newConfig() *cobra.Command {
 
 // loading completes a command that reads a configuration as run would.
 func loading(cmd *cobra.Command, use func(*cobra.Command, *config.Config, string) error) *cobra.Command {
-	cmd.Args = maximumArgs(1)
+	cmd.Args = oneArgAtMost
 	config.BindFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := defaultConfig

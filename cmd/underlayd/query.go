@@ -140,7 +140,7 @@ func newPeers() *cobra.Command {
 	cmd := q.bind(&cobra.Command{
 		Use:   "peers [NAME]",
 		Short: "Show the BGP sessions, or all that is known of one",
-		Args:  maximumArgs(1),
+		Args:  oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
 			if len(args) == 1 {
@@ -185,7 +185,7 @@ last prefix shows the next ones.
 
 With --advertised it shows what this node tells its peers, or the one that --peer names: the Adj-RIB-Out, as
 'gobgp neighbor ADDRESS adj-out' does. It is worked out of all routes when it is asked for.`,
-		Args: maximumArgs(1),
+		Args: oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.complete(&filter, args); err != nil {
 				return usageError{err}
@@ -203,11 +203,10 @@ With --advertised it shows what this node tells its peers, or the one that --pee
 	return q.completing(cmd, tableFormats()...)
 }
 
-func maximumArgs(n int) cobra.PositionalArgs { //nolint:unparam // it is cobra.MaximumNArgs with our exit code
-	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.MaximumNArgs(n)(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
+// oneArgAtMost is cobra.MaximumNArgs(1) with our exit code.
+func oneArgAtMost(cmd *cobra.Command, args []string) error {
+	if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+		return usageError{err}
 	}
+	return nil
 }

@@ -20,7 +20,7 @@ func newHistory() *cobra.Command {
 		Long: `Show what changed since the daemon's start and why, the oldest first. Many changes with one cause are one entry with a
 count. A prefix or an address as argument shows each time that something happened to a prefix that covers it or lies inside
 it. The history is bounded, and a restart begins a new one.`,
-		Args: maximumArgs(1),
+		Args: oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if len(args) == 1 {
