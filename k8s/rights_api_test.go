@@ -17,7 +17,7 @@ func TestTheAgentKnowsItsRights(t *testing.T) {
 	denied, err := k8s.Denied(t.Context(), agent, []k8s.Right{
 		{Verb: "get", Resource: "nodes"},
 		{Verb: "patch", Resource: "nodes", Subresource: "status"},
-		{Verb: "patch", Resource: "nodes"},
+		{Verb: "delete", Resource: "nodes"}, // no component grants it
 		{Verb: "update", Group: "coordination.k8s.io", Resource: "leases", Namespace: "kube-system"},
 		{Verb: "get", Resource: "secrets", Namespace: "kube-system", Name: "fabric"},
 	})
@@ -26,5 +26,5 @@ func TestTheAgentKnowsItsRights(t *testing.T) {
 	for _, r := range denied {
 		texts = append(texts, r.String())
 	}
-	require.Equal(t, []string{"patch nodes", "get secrets fabric in namespace kube-system"}, texts)
+	require.Equal(t, []string{"delete nodes", "get secrets fabric in namespace kube-system"}, texts)
 }
