@@ -130,7 +130,7 @@ const bfdUpState = "Up"
 // followNode notes what is new of the node itself.
 func (c *chronicle) followNode(s *status.Snapshot) {
 	if !slices.Equal(s.Advertised, c.own) {
-		c.note(status.Note{Kind: status.PodCIDRsChanged, Count: len(s.Advertised), Detail: "advertised: " + prefixList(s.Advertised) + optional("; before: ", prefixList(c.own), "")})
+		c.note(status.Note{Kind: status.PodCIDRsChanged, Count: len(s.Advertised), Detail: "advertised: " + joined(s.Advertised, ",") + optional("; before: ", joined(c.own, ","), "")})
 		c.own = s.Advertised
 	}
 	if !slices.Equal(s.Roles, c.roles) {
@@ -145,14 +145,6 @@ func (c *chronicle) followNode(s *status.Snapshot) {
 		c.note(status.Note{Kind: status.APIRecovered})
 		c.apiFails = false
 	}
-}
-
-func prefixList(all []netip.Prefix) string {
-	texts := make([]string, len(all))
-	for i, p := range all {
-		texts[i] = p.String()
-	}
-	return strings.Join(texts, ",")
 }
 
 // followStage notes how far the node is in leaving.

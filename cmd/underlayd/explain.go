@@ -207,13 +207,8 @@ func (a *account) noContract() {
 	a.add(s)
 }
 
-func texted(all []netip.Prefix) string {
-	var out []string
-	for _, p := range all {
-		out = append(out, p.String())
-	}
-	return "[" + strings.Join(out, ", ") + "]"
-}
+// texted is a list of prefixes as the configuration has it.
+func texted(all []netip.Prefix) string { return "[" + joined(all, ", ") + "]" }
 
 // subject is the target as people write it.
 func (a *account) subject() string {
@@ -261,7 +256,7 @@ func (a *account) holes() (n int) {
 // through says where packets leave.
 func (a *account) through() string {
 	if len(a.packets) == 0 {
-		return "through " + strings.Trim(texts2(a.route.NextHops), "[]")
+		return "through " + joined(a.route.NextHops, ", ")
 	}
 	p := a.packets[0]
 	return fmt.Sprintf("through %s on %s", cmp.Or(p.Gateway, p.Destination), p.Link)

@@ -96,7 +96,7 @@ func (a *account) ours() {
 	remedy := a.routeRemedy(a.route)
 	switch k.Status {
 	case status.Installed:
-		s.Sentence = fmt.Sprintf("%s is installed through %s (%s)", a.route.Prefix, strings.Trim(texts2(k.NextHops), "[]"), where)
+		s.Sentence = fmt.Sprintf("%s is installed through %s (%s)", a.route.Prefix, joined(k.NextHops, ", "), where)
 	case status.Adopted:
 		s.Result, s.Reason = status.StepWarning, k.Status
 		s.Sentence = fmt.Sprintf("%s is kept as an earlier run left it until the peers have spoken (%s)", a.route.Prefix, where)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,14 +14,6 @@ import (
 
 // troubleshooting is where more is said of a fault.
 const troubleshooting = "docs/troubleshooting.md#"
-
-func texts2(all []netip.Addr) string {
-	var out []string
-	for _, a := range all {
-		out = append(out, a.String())
-	}
-	return "[" + strings.Join(out, ", ") + "]"
-}
 
 // mayAnnounce are the sessions with peers that may announce the remote cluster.
 func (a *account) mayAnnounce() (all []status.Session) {

@@ -69,7 +69,7 @@ func (a *agent) noteDecision(prefix netip.Prefix, old *record, d decision, now t
 			return
 		}
 		n.Kind, n.Peer, n.Cause = status.NextHopsMoved, d.way.announcer(), a.whyMoved(old.way, d.way)
-		n.Detail = ipList(wasHops) + " → " + ipList(hops)
+		n.Detail = joined(wasHops, ",") + " → " + joined(hops, ",")
 	case d.verdict.Accepted:
 		n.Kind, n.Peer, n.Cause = status.PrefixAccepted, d.way.announcer(), causeAnnounced
 	case was == string(d.verdict.Reason) || d.passedOn() || d.way.expected(d.verdict):
@@ -173,17 +173,18 @@ func (a *agent) noteMoves(gone []netip.Addr, moves []fib.Move) {
 	if len(names) > 1 {
 		n.Detail = "without " + strings.Join(names, ", ") + ": "
 	}
-	n.Detail += ipList(moves[0].From) + " → " + ipList(moves[0].To)
+	n.Detail += joined(moves[0].From, ",") + " → " + joined(moves[0].To, ",")
 	if len(moves) > 1 {
 		n.Detail += fmt.Sprintf(" and %d more", len(moves)-1)
 	}
 	a.chronicle.past.Note(time.Now(), &n)
 }
 
-func ipList(hops []netip.Addr) string {
-	texts := make([]string, len(hops))
-	for i, h := range hops {
-		texts[i] = h.String()
+// joined lists what can be said, with a separator.
+func joined[T fmt.Stringer](all []T, by string) string {
+	texts := make([]string, len(all))
+	for i, x := range all {
+		texts[i] = x.String()
 	}
-	return strings.Join(texts, ",")
+	return strings.Join(texts, by)
 }
