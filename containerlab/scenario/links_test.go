@@ -24,7 +24,9 @@ func (c *clusters) cable(t *testing.T, node, fabricEnd string) {
 		}
 		return err
 	}))
-	for at, iface := range map[*containerlab.Node]string{n: "eth1", fabric: fabricEnd} {
+	// The router first: the next hops that FRR tells are the addresses it has when the session comes up.
+	for _, at := range []*containerlab.Node{fabric, n} {
+		iface := map[*containerlab.Node]string{n: "eth1", fabric: fabricEnd}[at]
 		require.NoError(t, at.LinkUp(iface))
 		for _, argv := range at.Spec().Exec {
 			if argv[len(argv)-1] == iface || argv[len(argv)-2] == iface {
