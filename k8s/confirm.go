@@ -80,7 +80,7 @@ type second struct {
 // some thousand objects on each node after each outage of the API would be an outage by itself.
 func (c *confirmer) kinds(ctx context.Context) (map[Source]evidence, error) {
 	facts := map[Source]evidence{}
-	again, doubts := c.n.asked()
+	again, doubts, apart := c.n.asked()
 	for _, k := range again {
 		if doubts {
 			fact, err := k.readAgain(ctx)
@@ -88,6 +88,8 @@ func (c *confirmer) kinds(ctx context.Context) (map[Source]evidence, error) {
 				return nil, err
 			}
 			facts[k.source] = fact
+		}
+		if doubts && apart.IsZero() {
 			continue
 		}
 		behind, err := k.behind(ctx)
@@ -98,12 +100,13 @@ func (c *confirmer) kinds(ctx context.Context) (map[Source]evidence, error) {
 			poke(k.wake)
 		}
 	}
+	c.n.together(apart)
 	return facts, nil
 }
 
 // asked returns the kinds whose objects decide about pod CIDRs and can be read, and whether pod
-// CIDRs are in doubt.
-func (n *Node) asked() (again []*kindWatch, doubts bool) {
+// CIDRs are in doubt, and since when watches may be ahead of the store.
+func (n *Node) asked() (again []*kindWatch, doubts bool, apart time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, k := range n.kinds {
@@ -111,7 +114,16 @@ func (n *Node) asked() (again []*kindWatch, doubts bool) {
 			again = append(again, k)
 		}
 	}
-	return again, len(n.belief.doubts) > 0
+	return again, len(n.belief.doubts) > 0, n.apart
+}
+
+// together notes that the watches were held against the store, unless the API was away again meanwhile.
+func (n *Node) together(apart time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.apart.Equal(apart) {
+		n.apart = time.Time{}
+	}
 }
 
 // isAbsent reports whether an error is the API's own word that there is no such Node.
@@ -131,7 +143,11 @@ func (n *Node) unconfirmed(after time.Duration) (time.Time, uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	due := n.belief.due(after)
-	for _, other := range []time.Time{n.labels.due(after), n.annotations.due(after)} {
+	strayed := n.apart
+	if !strayed.IsZero() {
+		strayed = strayed.Add(after)
+	}
+	for _, other := range []time.Time{n.labels.due(after), n.annotations.due(after), strayed} {
 		if due.IsZero() || !other.IsZero() && other.Before(due) {
 			due = other
 		}

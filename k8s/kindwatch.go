@@ -26,10 +26,11 @@ type kindWatch struct {
 	wide atomic.Bool   // the API server does not select by the kind's field
 	// reflector is that of the watch, nil before the first.
 	reflector atomic.Pointer[cache.Reflector]
+	refusals  refusals
 }
 
 func newKindWatch(n *Node, k kind) *kindWatch {
-	return &kindWatch{kind: k, n: n, wake: make(chan struct{}, 1)}
+	return &kindWatch{kind: k, n: n, wake: make(chan struct{}, 1), refusals: refusals{least: n.looks.every / shared}}
 }
 
 // wanted says whether the kind is followed for a configured source: for SourceNode, to say when
@@ -46,7 +47,7 @@ func (k *kindWatch) run(ctx context.Context) {
 		if k.n.follows(k) {
 			err := k.look(ctx)
 			switch {
-			case err == nil || errors.Is(err, errNotServed) || apierrors.IsForbidden(err):
+			case err == nil || errors.Is(err, errNotServed) || k.refusals.believed(err):
 				failing.reset()
 				wait = k.n.looks.wait()
 			default:
@@ -208,7 +209,8 @@ func (k *kindWatch) behind(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	list, err := k.list(ctx, metav1.ListOptions{Limit: 1})
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	refused := k.refusals.believed(err)
+	if apierrors.IsNotFound(err) || refused {
 		return false, nil // the watch notices too
 	}
 	if err != nil {
@@ -221,10 +223,10 @@ func (k *kindWatch) behind(ctx context.Context) (bool, error) {
 // note says what an answer about the kind means: there is no such kind, it may not be read, or
 // something fails. What was known before stays known.
 func (k *kindWatch) note(err error) {
-	n := k.n
+	n, refused := k.n, k.refusals.believed(err)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !k.wanted(n.source) {
+	if !k.wanted(n.source) || apierrors.IsForbidden(err) && !refused {
 		return
 	}
 	switch before := n.facts[k.source]; {
@@ -239,7 +241,7 @@ func (k *kindWatch) note(err error) {
 		return // the next look tells
 	case errors.As(err, new(*url.Error)):
 		return // no answer at all: the watch of the Node, over the same connection, says so
-	case apierrors.IsForbidden(err):
+	case refused:
 		err = fmt.Errorf("%s can't be read: grant get, list and watch of %s in the group %s to underlayd: %w",
 			k.source.place(), k.resource.Resource, k.resource.Group, err)
 		if !before.known && !before.refused {

@@ -77,6 +77,8 @@ type Node struct {
 
 	mu sync.Mutex // guards all below
 
+	// apart is when the API came back last: the watches of kinds may be ahead of its store. Zero: they were held against it.
+	apart               time.Time
 	source              Source              // as configured
 	chosen              Source              // that is used; empty: none yet
 	facts               map[Source]evidence // of each source

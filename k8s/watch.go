@@ -80,8 +80,9 @@ func (n *Node) watched(ctx context.Context, err error) {
 	defer n.mu.Unlock()
 	if err == nil && n.problems[watching] != nil {
 		// A watch that goes on at a version of the future, as after a restored backup,
-		// is silent until the store gets there.
+		// is silent until the store gets there. A list of the Node tells of its own watch alone.
 		n.mistrust()
+		n.apart = time.Now()
 	}
 	n.problem(watching, err)
 	if err == nil {
