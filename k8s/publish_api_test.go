@@ -95,6 +95,8 @@ func TestTheConditionsTimeChangesWithItsStatusOnly(t *testing.T) {
 	n, stop := f.start()
 	n.Publish(report("10.20.0.0/16"))
 	f.says("10.20.0.0/16")
+	f.quiet(n)
+	stop() // or it may write once more before its watch shows what follows
 	// The API keeps whole seconds: move it back to tell times apart.
 	old := metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	body, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{
@@ -104,6 +106,7 @@ func TestTheConditionsTimeChangesWithItsStatusOnly(t *testing.T) {
 	f.patch(string(body), "status")
 	transition := func() metav1.Time { return condition(f.node()).LastTransitionTime }
 
+	n, stop = f.start()
 	r := report("10.21.0.0/16")
 	r.Reason, r.Message = k8s.ReasonPartialPeers, "1/2 clusters reachable"
 	n.Publish(r)

@@ -61,30 +61,33 @@ func TestPublisherPace(t *testing.T) {
 // TestNodesDoNotWriteInStep has the same happen on many nodes at the same time.
 func TestNodesDoNotWriteInStep(t *testing.T) {
 	t.Parallel()
-	gained, returned := map[string]bool{}, map[string]bool{}
+	gained, returned := map[time.Duration]bool{}, map[time.Duration]bool{}
 	const nodes = 50
 	for range nodes {
 		inBubbleWith(t, Pace{}.withDefaults(), 10, func(s *script) {
 			s.publish(11)
-			time.Sleep(time.Minute)
+			first := s.at(1)
+			within(t, first, s.pace.Coalesce)
+			require.Eventually(t, func() bool { return time.Since(s.start) >= time.Minute }, 2*time.Minute, time.Second, "the rhythm is kept again")
+			lost := time.Since(s.start)
 			s.publish(10)
-			synctest.Wait()
-			require.Equal(t, "1m0s", timesOf(s.written())[1], "a loss does not wait for chance")
+			loss := s.at(2)
+			require.Equal(t, lost, loss, "a loss does not wait for chance")
 			s.publish(11)
-			time.Sleep(time.Minute)
-			times := timesOf(s.written())
-			require.Len(t, times, 3)
-			for i, earliest := range map[int]time.Duration{0: 2 * time.Second, 2: 70 * time.Second} {
-				at, err := time.ParseDuration(times[i])
-				require.NoError(t, err)
-				require.GreaterOrEqual(t, at, earliest)
-				require.LessOrEqual(t, at, earliest+2*time.Second)
-			}
-			gained[times[0]], returned[times[2]] = true, true
+			third := s.at(3)
+			within(t, third-loss, s.pace.Interval)
+			gained[first], returned[third-loss] = true, true
 		})
 	}
 	require.Greater(t, len(gained), nodes/2)
 	require.Greater(t, len(returned), nodes/2, "after a loss that all have written at once")
+}
+
+// within requires a time from the earliest on, and no later than chance has it.
+func within(t *testing.T, at, earliest time.Duration) {
+	t.Helper()
+	require.GreaterOrEqual(t, at, earliest)
+	require.LessOrEqual(t, at, earliest+2*time.Second)
 }
 
 func TestPublisherOfLosses(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -20,6 +21,7 @@ import (
 // real API's to say, in the other tests.
 type script struct {
 	t     *testing.T
+	pace  Pace
 	start time.Time
 	wake  chan struct{}
 	back  chan struct{}
@@ -108,6 +110,15 @@ func (s *script) written() []string {
 	return slices.Clone(s.writes)
 }
 
+// at waits for the n-th write and returns when it came.
+func (s *script) at(n int) time.Duration {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return len(s.written()) >= n }, time.Minute, 10*time.Millisecond, "%v", s.written())
+	at, err := time.ParseDuration(timesOf(s.written())[n-1])
+	require.NoError(s.t, err)
+	return at
+}
+
 // inBubble runs a publisher over a Node that says already that n /24s are routed. It leaves nothing to chance.
 func inBubble(t *testing.T, n int, body func(*script)) {
 	t.Helper()
@@ -119,7 +130,7 @@ func inBubble(t *testing.T, n int, body func(*script)) {
 func inBubbleWith(t *testing.T, pace Pace, n int, body func(*script)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, start: time.Now(), wake: make(chan struct{}, 1), back: make(chan struct{}, 1)}
+		s := &script{t: t, pace: pace, start: time.Now(), wake: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 		r := testReport(n)
 		s.show(render(&r), s.start.Add(-time.Hour))
 		ctx, cancel := context.WithCancel(t.Context())
