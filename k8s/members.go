@@ -158,17 +158,7 @@ func (m *Members) answered(ctx context.Context, err error) {
 
 // forget gives up the Nodes that have been gone for long enough.
 func (m *Members) forget(ctx context.Context) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.wake:
-		case <-timer.C:
-		}
-		timer.Reset(m.forgetNow(time.Now()))
-	}
+	inTurns(ctx, m.wake, func(context.Context) time.Duration { return m.forgetNow(time.Now()) })
 }
 
 // forgetNow returns how long nobody else is to be given up.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -85,12 +84,5 @@ func (c *client) listObjects(ctx context.Context, resource schema.GroupVersionRe
 func (c *client) watchObjects(ctx context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	request := c.objectsOf(resource, &options)
-	if options.TimeoutSeconds != nil {
-		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
-	}
-	events, err := request.Watch(ctx)
-	if err == nil && answerless(events) {
-		return events, errors.New("the connection was closed before an answer")
-	}
-	return events, err
+	return openWatch(ctx, request, options)
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 
 	"github.com/underlayd/underlayd/k8s/annotation"
 )
@@ -55,6 +56,11 @@ func (c *client) watchNode(ctx context.Context, name string, options metav1.List
 func (c *client) watchNodes(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	request := c.core.Get().Resource("nodes").VersionedParams(&options, c.parameters).MaxRetries(0)
+	return openWatch(ctx, request, options)
+}
+
+// openWatch begins a watch.
+func openWatch(ctx context.Context, request *rest.Request, options metav1.ListOptions) (watch.Interface, error) {
 	if options.TimeoutSeconds != nil {
 		// The server ends the watch by then; a server that forgets is left.
 		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
@@ -108,14 +114,7 @@ func (c *client) listSecrets(ctx context.Context, namespace string, options meta
 func (c *client) watchSecrets(ctx context.Context, namespace string, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	request := c.core.Get().Namespace(namespace).Resource("secrets").VersionedParams(&options, c.parameters).MaxRetries(0)
-	if options.TimeoutSeconds != nil {
-		request = request.Timeout(time.Duration(*options.TimeoutSeconds)*time.Second + requestTimeout)
-	}
-	events, err := request.Watch(ctx)
-	if err == nil && answerless(events) {
-		return events, errors.New("the connection was closed before an answer")
-	}
-	return events, err
+	return openWatch(ctx, request, options)
 }
 
 func (c *client) getLease(ctx context.Context, namespace, name string) (*coordinationv1.Lease, error) {

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
@@ -108,20 +107,17 @@ func (h *handler) tellAdvertised(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "%s", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	s := h.source.Summary(ctx)
 	advertiser, can := h.source.(Advertiser)
-	if s == nil || !can {
+	if !can {
 		notYet(w)
 		return
 	}
-	var known []string
-	for _, p := range s.Sessions {
-		known = append(known, p.Peer)
+	s := h.summary(w, r)
+	if s == nil {
+		return
 	}
-	if filter.Peer != "" && !slices.Contains(known, filter.Peer) {
-		refuse(w, http.StatusNotFound, "no peer is called %q; the peers are: %s", filter.Peer, strings.Join(known, ", "))
+	if filter.Peer != "" && len(s.peersCalled(filter.Peer)) == 0 {
+		noPeer(w, s, filter.Peer)
 		return
 	}
 	select {

@@ -14,11 +14,8 @@ func (h *handler) history(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "%s", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	s := h.source.Summary(ctx)
+	s := h.summary(w, r)
 	if s == nil {
-		notYet(w)
 		return
 	}
 	past := h.source.History()

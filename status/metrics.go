@@ -1,7 +1,6 @@
 package status
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -36,11 +35,8 @@ func newMetrics(source Source, s *surveyor, more []prometheus.Collector) *metric
 
 // ServeHTTP implements http.Handler, for any listener.
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	s := m.source.Summary(ctx)
+	s := orNotYet(w, r, m.source.Summary)
 	if s == nil {
-		notYet(w)
 		return
 	}
 	registry := prometheus.NewRegistry()

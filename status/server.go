@@ -129,9 +129,18 @@ func (h *handler) bounded(next http.Handler) http.Handler {
 
 // snapshot gets the state or answers that there is none.
 func (h *handler) snapshot(w http.ResponseWriter, r *http.Request) *Snapshot {
+	return orNotYet(w, r, h.source.Snapshot)
+}
+
+// summary does the same with what costs less.
+func (h *handler) summary(w http.ResponseWriter, r *http.Request) *Snapshot {
+	return orNotYet(w, r, h.source.Summary)
+}
+
+func orNotYet(w http.ResponseWriter, r *http.Request, ask func(context.Context) *Snapshot) *Snapshot {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
-	s := h.source.Snapshot(ctx)
+	s := ask(ctx)
 	if s == nil {
 		notYet(w)
 	}
@@ -166,19 +175,32 @@ func (h *handler) peers(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
-	list := PeerList{APIVersion: APIVersion, Kind: KindPeerList, Node: s.Node, Time: s.Time, Items: []Session{}}
-	var known []string
-	for _, p := range s.Sessions {
-		known = append(known, p.Peer)
-		if name == "" || p.Peer == name {
-			list.Items = append(list.Items, p)
+	items := s.Sessions
+	if name != "" {
+		if items = s.peersCalled(name); len(items) == 0 {
+			noPeer(w, s, name)
+			return
 		}
 	}
-	if name != "" && len(list.Items) == 0 {
-		refuse(w, http.StatusNotFound, "no peer is called %q; the peers are: %s", name, strings.Join(known, ", "))
-		return
+	answer(w, PeerList{APIVersion: APIVersion, Kind: KindPeerList, Node: s.Node, Time: s.Time, Items: list(items)})
+}
+
+// peersCalled returns the sessions with the peer of a name.
+func (s *Snapshot) peersCalled(name string) (all []Session) {
+	for _, p := range s.Sessions {
+		if p.Peer == name {
+			all = append(all, p)
+		}
 	}
-	answer(w, list)
+	return all
+}
+
+func noPeer(w http.ResponseWriter, s *Snapshot, name string) {
+	known := make([]string, len(s.Sessions))
+	for i, p := range s.Sessions {
+		known[i] = p.Peer
+	}
+	refuse(w, http.StatusNotFound, "no peer is called %q; the peers are: %s", name, strings.Join(known, ", "))
 }
 
 func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
@@ -187,11 +209,8 @@ func (h *handler) routes(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "%s", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	s := h.source.Summary(ctx)
+	s := h.summary(w, r)
 	if s == nil {
-		notYet(w)
 		return
 	}
 	head := RouteHead{APIVersion: APIVersion, Kind: KindRouteList, Node: s.Node, Time: s.Time, Summary: h.surveyor.survey(s.Table).summary}

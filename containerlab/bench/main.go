@@ -11,12 +11,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/underlayd/underlayd/containerlab"
@@ -37,16 +35,7 @@ type options struct {
 }
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err = run(ctx, o)
-		stop()
-	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	os.Exit(containerlab.Program("bench", parseOptions, run))
 }
 
 // parseOptions reads flags; ROUTES and the like may come from the environment too, as make passes them on.

@@ -33,10 +33,7 @@ func run(ctx context.Context, root string, keep bool) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root: run it as root")
 	}
-	s := &stage{root: root, out: os.Stdout}
-	if info, err := os.Stdout.Stat(); err == nil {
-		s.terminal = info.Mode()&os.ModeCharDevice != 0
-	}
+	s := &stage{Narrator: containerlab.Narrator{Out: os.Stdout}, root: root}
 	if s.config, err = s.copyConfig(); err != nil {
 		return err
 	}
@@ -52,7 +49,7 @@ func run(ctx context.Context, root string, keep bool) (err error) {
 	if keep {
 		return s.restore(ctx)
 	}
-	s.say("Clean up: the lab and everything in it goes.")
+	s.Say("Clean up: the lab and everything in it goes.")
 	return s.lab.Down()
 }
 
@@ -72,7 +69,7 @@ func (s *stage) copyConfig() (string, error) {
 
 // raise brings the lab up.
 func (s *stage) raise(ctx context.Context, keep bool) error {
-	s.say("Bring up the lab: clusters east and west with two nodes each, a pod on every node, and an FRR router between\n" +
+	s.Say("Bring up the lab: clusters east and west with two nodes each, a pod on every node, and an FRR router between\n" +
 		"them. The nodes are network namespaces; underlayd runs on every node.")
 	if err := s.write(s.original); err != nil {
 		return err

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,29 +25,17 @@ const (
 
 // stage is the running demo.
 type stage struct {
+	containerlab.Narrator
 	root     string
-	out      io.Writer
-	terminal bool   // out is one
 	config   string // folder of the changed node's configuration
 	original []byte
 	lab      *containerlab.Lab
-	steps    int
-}
-
-// say announces a step.
-func (s *stage) say(text string) {
-	s.steps++
-	bold, plain := "", ""
-	if s.terminal {
-		bold, plain = "\033[1m", "\033[0m"
-	}
-	fmt.Fprintf(s.out, "\n%s%d. %s%s\n", bold, s.steps, text, plain)
 }
 
 // show runs a command in a node as a person would.
 func (s *stage) show(ctx context.Context, node string, argv ...string) error {
-	fmt.Fprintf(s.out, "\n%s# %s\n", node, strings.Join(argv, " "))
-	return s.lab.Node(node).Stream(ctx, s.out, argv...)
+	fmt.Fprintf(s.Out, "\n%s# %s\n", node, strings.Join(argv, " "))
+	return s.lab.Node(node).Stream(ctx, s.Out, argv...)
 }
 
 // play is the demo itself.
@@ -69,7 +55,7 @@ func (s *stage) converge(ctx context.Context) error {
 			return err
 		}
 	}
-	s.say(fmt.Sprintf("After %.1f s every node has learned the other cluster's pod CIDRs. This is what a node of each cluster says:",
+	s.Say(fmt.Sprintf("After %.1f s every node has learned the other cluster's pod CIDRs. This is what a node of each cluster says:",
 		time.Since(began).Seconds()))
 	return errors.Join(s.show(ctx, "east-1", "underlayd", "status"), s.show(ctx, "west-1", "underlayd", "status"))
 }
@@ -94,7 +80,7 @@ func (s *stage) ready(ctx context.Context, node string) error {
 }
 
 func (s *stage) routes(ctx context.Context) error {
-	s.say("The routes are ordinary kernel routes, marked with underlayd's protocol number; all share one next-hop object a family:")
+	s.Say("The routes are ordinary kernel routes, marked with underlayd's protocol number; all share one next-hop object a family:")
 	return errors.Join(
 		s.show(ctx, "east-1", "ip", "route", "show", "proto", "200"),
 		s.show(ctx, "east-1", "ip", "-6", "route", "show", "proto", "200"),
@@ -103,58 +89,28 @@ func (s *stage) routes(ctx context.Context) error {
 }
 
 func (s *stage) reach(ctx context.Context) error {
-	s.say("A pod of east reaches a pod of west, over IPv4 and IPv6, with no tunnel, proxy or NAT in between:")
+	s.Say("A pod of east reaches a pod of west, over IPv4 and IPv6, with no tunnel, proxy or NAT in between:")
 	for _, target := range []string{"10.20.1.10", "fd00:20:0:1::10"} {
 		if err := s.show(ctx, "pod-east-1", "ping", "-c", "2", "-i", "0.2", target); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(s.Out)
 	for source, target := range map[string]string{"10.10.1.10": "10.20.1.10", "fd00:10:0:1::10": "fd00:20:0:1::10"} {
-		seen, err := s.seenFrom(ctx, target)
+		seen, err := containerlab.SeenFrom(ctx, s.lab.Node("pod-east-1"), s.lab.Node("pod-west-1"), netip.MustParseAddr(target))
 		if err != nil {
 			return err
 		}
 		if seen.String() != source {
 			return fmt.Errorf("pod-west-1 saw a packet of pod-east-1 come from %s instead of %s", seen, source)
 		}
-		fmt.Fprintf(s.out, "pod-west-1 received a datagram on %s and saw it come from %s: pod-east-1's own address\n", target, seen)
+		fmt.Fprintf(s.Out, "pod-west-1 received a datagram on %s and saw it come from %s: pod-east-1's own address\n", target, seen)
 	}
 	return nil
 }
 
-// seenFrom sends a datagram from pod-east-1 to an address of pod-west-1 and returns the source seen there.
-func (s *stage) seenFrom(ctx context.Context, target string) (netip.Addr, error) {
-	var listener net.PacketConn
-	err := s.lab.Node("pod-west-1").Do(func() (err error) {
-		listener, err = net.ListenPacket("udp", net.JoinHostPort(target, "7777"))
-		return err
-	})
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer listener.Close()
-	conn, err := s.lab.Node("pod-east-1").Dial(ctx, "udp", net.JoinHostPort(target, "7777"))
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("who am I?")); err != nil {
-		return netip.Addr{}, err
-	}
-	if err := listener.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return netip.Addr{}, err
-	}
-	_, from, err := listener.ReadFrom(make([]byte, 64))
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	address, err := netip.ParseAddrPort(from.String())
-	return address.Addr().Unmap(), err
-}
-
 func (s *stage) withdraw(ctx context.Context) error {
-	s.say("Withdraw a pod CIDR: " + withdrawn + " is taken out of the configuration file of " + changed + ".")
+	s.Say("Withdraw a pod CIDR: " + withdrawn + " is taken out of the configuration file of " + changed + ".")
 	text := bytes.Replace(s.original, []byte(withdrawn+", "), nil, 1)
 	if bytes.Equal(text, s.original) {
 		return fmt.Errorf("%s is not in the configuration of %s", withdrawn, changed)
@@ -166,7 +122,7 @@ func (s *stage) withdraw(ctx context.Context) error {
 	if err := s.until(ctx, "the route to go", s.gone); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%.0f ms later east-1 has no route to it any more; the others stay:\n", float64(time.Since(began).Milliseconds()))
+	fmt.Fprintf(s.Out, "%.0f ms later east-1 has no route to it any more; the others stay:\n", float64(time.Since(began).Milliseconds()))
 	return errors.Join(
 		s.show(ctx, "east-1", "ip", "route", "show", "proto", "200"),
 		s.show(ctx, "east-1", "underlayd", "routes"),
@@ -193,8 +149,8 @@ func (s *stage) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("The lab stays up, with " + withdrawn + " back. Look around:")
-	fmt.Fprintf(s.out, `
+	s.Say("The lab stays up, with " + withdrawn + " back. Look around:")
+	fmt.Fprintf(s.Out, `
   %[1]s/netlab exec east-1 underlayd status
   %[1]s/netlab exec east-1 underlayd routes
   %[1]s/netlab exec east-1 %[1]s/gobgp --target unix:///run/underlayd/gobgp.sock neighbor

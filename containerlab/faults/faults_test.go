@@ -17,7 +17,7 @@ import (
 // The most important rows; `make faults` plays all of them.
 func TestFaults(t *testing.T) {
 	containerlab.Require(t, "zebra", "bgpd", "vtysh", "bird", "birdc", "gobgpd", "gobgp", "ip", "ss", "nft", "go")
-	folder, janitor, err := scratch()
+	folder, janitor, err := containerlab.Scratch("faults-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, janitor.Close()) })
 	o := options{root: filepath.Join("..", ".."), here: ".", folder: folder, underlayd: filepath.Join(folder, "underlayd"), labs: 3}

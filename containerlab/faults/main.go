@@ -11,12 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
-	"syscall"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // options are what a run may be told.
@@ -32,16 +31,7 @@ type options struct {
 }
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err = run(ctx, o)
-		stop()
-	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
-	}
+	os.Exit(containerlab.Program("faults", parseOptions, run))
 }
 
 func parseOptions(args []string) (options, error) {
@@ -99,7 +89,7 @@ func run(ctx context.Context, o options) error {
 	if o.underlayd, err = filepath.Abs(o.underlayd); err != nil {
 		return err
 	}
-	folder, janitor, err := scratch()
+	folder, janitor, err := containerlab.Scratch("faults-")
 	if err != nil {
 		return err
 	}
@@ -138,21 +128,4 @@ func (o options) report(began time.Time, results []*result) error {
 	err := show(os.Stdout, results)
 	fmt.Printf("\n%d rows, %d failed, %s\n", len(results), failed(results), time.Since(began).Round(time.Second))
 	return err
-}
-
-// scratch makes a folder that goes when this process ends, however it ends: a shell reads from a pipe whose other end
-// lives as long as the process, and the returned file.
-func scratch() (folder string, janitor *os.File, err error) {
-	if folder, err = os.MkdirTemp("", "faults-"); err != nil {
-		return "", nil, err
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return "", nil, err
-	}
-	defer read.Close()
-	shell := exec.Command("sh", "-c", `trap "" HUP INT TERM; read -r _; rm -rf -- "$0"`, folder)
-	shell.Stdin = read
-	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return folder, write, shell.Start()
 }

@@ -11,11 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // options are what a run may be told.
@@ -29,16 +29,7 @@ type options struct {
 }
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err = run(ctx, o)
-		stop()
-	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "interop:", err)
-		os.Exit(1)
-	}
+	os.Exit(containerlab.Program("interop", parseOptions, run))
 }
 
 func parseOptions(args []string) (options, error) {

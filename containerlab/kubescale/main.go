@@ -17,12 +17,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // options are what a run may be told.
@@ -46,16 +46,7 @@ const (
 )
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err = run(ctx, o, os.Stdout)
-		stop()
-	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "kubescale:", err)
-		os.Exit(1)
-	}
+	os.Exit(containerlab.Program("kubescale", parseOptions, func(ctx context.Context, o options) error { return run(ctx, o, os.Stdout) }))
 }
 
 func parseOptions(args []string) (options, error) {

@@ -16,10 +16,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // options are what a run may be told.
@@ -41,16 +41,7 @@ type options struct {
 const mostNodes = 100
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err = run(ctx, o, os.Stdout)
-		stop()
-	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "mesh:", err)
-		os.Exit(1)
-	}
+	os.Exit(containerlab.Program("mesh", parseOptions, func(ctx context.Context, o options) error { return run(ctx, o, os.Stdout) }))
 }
 
 func parseOptions(args []string) (options, error) {

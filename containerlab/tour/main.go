@@ -10,12 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/underlayd/underlayd/containerlab"
 	"github.com/underlayd/underlayd/k8s/apitest"
 )
 
@@ -35,10 +35,7 @@ func run(ctx context.Context, root string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root: run it as root")
 	}
-	s := &stage{out: os.Stdout, began: time.Now(), prints: map[string]string{}}
-	if info, err := os.Stdout.Stat(); err == nil {
-		s.terminal = info.Mode()&os.ModeCharDevice != 0
-	}
+	s := &stage{Narrator: containerlab.Narrator{Out: os.Stdout}, began: time.Now(), prints: map[string]string{}}
 	if s.root, err = filepath.Abs(root); err != nil {
 		return err
 	}
@@ -46,7 +43,7 @@ func run(ctx context.Context, root string) (err error) {
 	if s.kubectl, err = apitest.Kubectl(ctx); err != nil {
 		return err
 	}
-	folder, janitor, err := scratch()
+	folder, janitor, err := containerlab.Scratch("tour-")
 	if err != nil {
 		return err
 	}
@@ -59,21 +56,4 @@ func run(ctx context.Context, root string) (err error) {
 		return errors.Join(err, s.problems(), s.close())
 	}
 	return s.close()
-}
-
-// scratch makes a folder that goes when this process ends, however it ends: a shell reads from a pipe whose other end
-// lives as long as the process, and the returned file.
-func scratch() (folder string, janitor *os.File, err error) {
-	if folder, err = os.MkdirTemp("", "tour-"); err != nil {
-		return "", nil, err
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return "", nil, err
-	}
-	defer read.Close()
-	shell := exec.Command("sh", "-c", `trap "" HUP INT TERM; read -r _; rm -rf -- "$0"`, folder)
-	shell.Stdin = read
-	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return folder, write, shell.Start()
 }

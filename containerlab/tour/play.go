@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/underlayd/underlayd/containerlab"
 )
 
 // The commands of docs/install.md, as they are written there but for the address of the repository: a clone of it is
@@ -27,22 +27,22 @@ const remotes = `kubectl get nodes -o custom-columns='NODE:.metadata.name,POD CI
 const neighbor = "192.168.11.1"
 
 func (s *stage) play(ctx context.Context) error {
-	s.say("Two clusters on one fabric, east and west, with two nodes and two pods each. The API servers are real and empty, the\n" +
+	s.Say("Two clusters on one fabric, east and west, with two nodes and two pods each. The API servers are real and empty, the\n" +
 		"controller-manager has given the Nodes pod CIDRs, and no pod reaches the other cluster.")
 	for _, step := range []func(context.Context) error{s.raise, s.empty, s.install, s.look, s.reach, s.describe, s.remove, s.left} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(s.out, "\n%s in all.\n", time.Since(s.began).Round(time.Second))
+	fmt.Fprintf(s.Out, "\n%s in all.\n", time.Since(s.began).Round(time.Second))
 	return nil
 }
 
 // show runs a line as an administrator types it, and shows what it says.
 func (s *stage) show(ctx context.Context, c *cluster, line string) error {
-	fmt.Fprintf(s.out, "\n%s# %s\n", c.name, line)
+	fmt.Fprintf(s.Out, "\n%s# %s\n", c.name, line)
 	cmd := s.shell(ctx, c, line)
-	cmd.Stdout, cmd.Stderr = s.out, s.out
+	cmd.Stdout, cmd.Stderr = s.Out, s.Out
 	return cmd.Run()
 }
 
@@ -56,8 +56,8 @@ func (s *stage) quietly(ctx context.Context, c *cluster, line string) error {
 
 // showIn runs a command in a node and shows what it says.
 func (s *stage) showIn(ctx context.Context, node, line string) error {
-	fmt.Fprintf(s.out, "\n%s# %s\n", node, line)
-	return s.lab.Node(node).Stream(ctx, s.out, strings.Fields(line)...)
+	fmt.Fprintf(s.Out, "\n%s# %s\n", node, line)
+	return s.lab.Node(node).Stream(ctx, s.Out, strings.Fields(line)...)
 }
 
 // empty shows what there is before, and remembers what the nodes' kernels hold.
@@ -78,7 +78,7 @@ func (s *stage) empty(ctx context.Context) error {
 
 // install types the two commands.
 func (s *stage) install(ctx context.Context) error {
-	s.say("Install it, in two commands, on east and then on west:")
+	s.Say("Install it, in two commands, on east and then on west:")
 	err := errors.Join(s.show(ctx, s.east, createConfig), s.show(ctx, s.east, applyBase))
 	for _, line := range []string{createConfig, applyBase} {
 		err = errors.Join(err, s.quietly(ctx, s.west, line))
@@ -105,13 +105,13 @@ func (s *stage) look(ctx context.Context) error {
 			}
 		}
 	}
-	s.say("The Nodes say which remote pod CIDRs they can reach:")
+	s.Say("The Nodes say which remote pod CIDRs they can reach:")
 	return errors.Join(s.show(ctx, s.east, remotes), s.show(ctx, s.west, remotes))
 }
 
 // describe has a session end and come back, and shows a Node as kubectl tells of it.
 func (s *stage) describe(ctx context.Context) error {
-	s.say("A router closes the session with east-1 for a moment. The Node tells of it, by its condition and by Events:")
+	s.Say("A router closes the session with east-1 for a moment. The Node tells of it, by its condition and by Events:")
 	if err := s.session(ctx, false); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (s *stage) session(ctx context.Context, open bool) error {
 
 // reach has a pod of east reach one of west, and asks that one by whom it was reached.
 func (s *stage) reach(ctx context.Context) error {
-	s.say("A pod of east reaches a pod of west, with its own address:")
+	s.Say("A pod of east reaches a pod of west, with its own address:")
 	from, to := s.east.nodes[0], s.west.nodes[1]
 	sources, err := s.podCIDRs(ctx, s.east, from.name)
 	if err != nil {
@@ -163,52 +163,21 @@ func (s *stage) reach(ctx context.Context) error {
 		if err := s.showIn(ctx, from.pod, "ping -c 2 -i 0.2 "+podIn(target).String()); err != nil {
 			return err
 		}
-		seen, err := s.seenFrom(ctx, from.pod, to.pod, podIn(target))
+		seen, err := containerlab.SeenFrom(ctx, s.lab.Node(from.pod), s.lab.Node(to.pod), podIn(target))
 		if err != nil {
 			return err
 		}
 		if seen != podIn(sources[i]) {
 			return fmt.Errorf("%s saw a packet of %s come from %s instead of %s", to.pod, from.pod, seen, podIn(sources[i]))
 		}
-		fmt.Fprintf(s.out, "\n%s received a datagram and saw it come from %s: %s's own address\n", to.pod, seen, from.pod)
+		fmt.Fprintf(s.Out, "\n%s received a datagram and saw it come from %s: %s's own address\n", to.pod, seen, from.pod)
 	}
 	return nil
 }
 
-// seenFrom sends a datagram from a pod to an address of another and returns the source that is seen there.
-func (s *stage) seenFrom(ctx context.Context, from, to string, target netip.Addr) (netip.Addr, error) {
-	at := netip.AddrPortFrom(target, 7777).String()
-	var listener net.PacketConn
-	err := s.lab.Node(to).Do(func() (err error) {
-		listener, err = net.ListenPacket("udp", at)
-		return err
-	})
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer listener.Close()
-	conn, err := s.lab.Node(from).Dial(ctx, "udp", at)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("who am I?")); err != nil {
-		return netip.Addr{}, err
-	}
-	if err := listener.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return netip.Addr{}, err
-	}
-	_, source, err := listener.ReadFrom(make([]byte, 64))
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	address, err := netip.ParseAddrPort(source.String())
-	return address.Addr().Unmap(), err
-}
-
 // remove types the two commands of the other end.
 func (s *stage) remove(ctx context.Context) error {
-	s.say("Remove it, in two commands: the first has every node remove every trace, the second deletes the objects:")
+	s.Say("Remove it, in two commands: the first has every node remove every trace, the second deletes the objects:")
 	err := errors.Join(s.show(ctx, s.east, applyCleanup), s.show(ctx, s.east, deleteAll))
 	for _, line := range []string{applyCleanup, deleteAll} {
 		err = errors.Join(err, s.quietly(ctx, s.west, line))
@@ -230,7 +199,7 @@ func (s *stage) left(ctx context.Context) error {
 			return err
 		}
 	}
-	s.say("What is left, in the API and in a kernel:")
+	s.Say("What is left, in the API and in a kernel:")
 	err := errors.Join(
 		s.show(ctx, s.east, remotes),
 		s.show(ctx, s.east, "kubectl get daemonsets,pods,leases,configmaps,clusterroles,validatingadmissionpolicies -A | grep underlayd || echo nothing"),
@@ -246,7 +215,7 @@ func (s *stage) left(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		fmt.Fprint(s.out, "\nThe kernels of all four nodes hold what they held before: routes, rules, next-hop objects, nftables tables; the Nodes\n"+
+		fmt.Fprint(s.Out, "\nThe kernels of all four nodes hold what they held before: routes, rules, next-hop objects, nftables tables; the Nodes\n"+
 			"have no annotation, condition or managed field of underlayd. Events stay until the API forgets them, after an hour.\n")
 	}
 	return err

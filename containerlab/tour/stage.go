@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -41,25 +40,13 @@ type node struct {
 
 // stage is the running tour.
 type stage struct {
+	containerlab.Narrator
 	root, kubectl, folder string
 	daemon                string // the binary
-	out                   io.Writer
-	terminal              bool // out is one
 	began                 time.Time
-	steps                 int
 	lab                   *containerlab.Lab
 	east, west            *cluster
 	prints                map[string]string // of nodes before anything was installed
-}
-
-// say announces a step.
-func (s *stage) say(text string) {
-	s.steps++
-	bold, plain := "", ""
-	if s.terminal {
-		bold, plain = "\033[1m", "\033[0m"
-	}
-	fmt.Fprintf(s.out, "\n%s%d. %s%s\n", bold, s.steps, text, plain)
 }
 
 // newCluster names what the lab has of a cluster.

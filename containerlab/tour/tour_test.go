@@ -34,12 +34,12 @@ func TestTour(t *testing.T) {
 	containerlab.Require(t, "zebra", "bgpd", "vtysh", "ip", "ping", "nft", "etcd", "setpriv", "bash")
 	kubectl, err := apitest.Kubectl(t.Context())
 	require.NoError(t, err)
-	folder, janitor, err := scratch()
+	folder, janitor, err := containerlab.Scratch("tour-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, janitor.Close()) })
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	require.NoError(t, err)
-	s := &stage{root: root, kubectl: kubectl, folder: folder, daemon: filepath.Join(folder, "underlayd"), out: t.Output(), began: time.Now(), prints: map[string]string{}}
+	s := &stage{root: root, kubectl: kubectl, folder: folder, daemon: filepath.Join(folder, "underlayd"), Narrator: containerlab.Narrator{Out: t.Output()}, began: time.Now(), prints: map[string]string{}}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.daemon, "./cmd/underlayd")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
