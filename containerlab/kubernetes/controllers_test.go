@@ -7,10 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // clusterCIDRs are what the Nodes of a cluster get their pod CIDRs of.
@@ -40,43 +37,25 @@ func (w *world) register(t *testing.T, cluster, name string) {
 	w.given(t, cluster, name)
 }
 
-// given waits for a Node's pod CIDRs and returns when it was heard of them.
-func (w *world) given(t *testing.T, cluster, name string) time.Time {
+// given waits for a Node's pod CIDRs and returns when they were seen, some milliseconds after they were written. It reads the
+// store: a watch may have to wait until the API server's cache has caught up with it.
+func (w *world) given(t *testing.T, cluster, name string) (at time.Time) {
 	t.Helper()
 	api := w.apis[cluster]
-	begin := func() watch.Interface {
-		changes, err := api.Client().CoreV1().Nodes().Watch(t.Context(), metav1.ListOptions{
-			FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
-		})
-		require.NoError(t, err)
-		return changes
-	}
-	changes := begin()
-	defer func() { changes.Stop() }()
-	limit := time.After(patience)
-	for {
-		select {
-		case change := <-changes.ResultChan():
-			if change.Type == watch.Error && apierrors.IsTimeout(apierrors.FromObject(change.Object)) {
-				changes.Stop() // a busy API server's cache is behind its store
-				changes = begin()
-				continue
-			}
-			node, ok := change.Object.(*corev1.Node)
-			require.True(t, ok, "%+v", change)
-			if len(node.Spec.PodCIDRs) < 2 {
-				continue
-			}
-			at := time.Now()
-			w.pods[name] = nil
-			for _, text := range node.Spec.PodCIDRs {
-				w.pods[name] = append(w.pods[name], netip.MustParsePrefix(text))
-			}
-			return at
-		case <-limit:
-			require.FailNow(t, "no pod CIDRs for "+name, api.ControllersLog())
+	var texts []string
+	require.Eventually(t, func() bool {
+		node, err := api.Client().CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return false
 		}
+		at, texts = time.Now(), node.Spec.PodCIDRs
+		return len(texts) == 2
+	}, patience, 5*time.Millisecond, "no pod CIDRs for %s: %s", name, api.ControllersLog())
+	w.pods[name] = nil
+	for _, text := range texts {
+		w.pods[name] = append(w.pods[name], netip.MustParsePrefix(text))
 	}
+	return at
 }
 
 func (w *world) delete(t *testing.T, node string) {
