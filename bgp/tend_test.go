@@ -52,22 +52,24 @@ func TestTooManyPrefixes(t *testing.T) {
 			t.Logf("stopped after %s: %s; %d got rid of; %d MiB more of heap", took, session.LastError, <-sent, (heap()-before)>>20)
 			require.Regexp(t, `^parked until .*Z: \d+ ipv4 prefixes, at most 1000 may be sent$`, session.LastError)
 			require.False(t, session.Established)
-			require.Less(t, took, 3*time.Second)
 			count, _ := strconv.Atoi(strings.Fields(strings.SplitN(session.LastError, ": ", 2)[1])[0])
 			require.Less(t, count, 200000)
 			newWorld(t, s).becomes("10.20.1.0/24 from [192.168.0.3]")
 			require.Zero(t, named(s, "other").Flaps)
 			require.NoError(t, s.SetPeers(t.Context(), []Peer{p, other.peer("other")}))
-			require.False(t, named(s, "far").ParkedUntil.IsZero(), "saying it again does not help")
+			if still := named(s, "far").ParkedUntil; time.Now().Before(session.ParkedUntil) {
+				require.Equal(t, session.ParkedUntil, still, "saying it again does not help")
+			}
 
 			require.Eventually(t, func() bool { return named(s, "far").ParkedUntil.IsZero() }, patience, time.Millisecond)
 			require.NotContains(t, named(s, "far").LastError, "parked")
 			r = connect(t, s)
 			r.flood(500, 100)
 			counted(t, s, 500)
+			again := time.Now()
 			r.flood(1500, 100)
 			require.Eventually(t, func() bool { return !named(s, "far").ParkedUntil.IsZero() }, patience, time.Millisecond)
-			require.InDelta(t, 8, time.Until(named(s, "far").ParkedUntil).Seconds(), 2, "twice as long")
+			require.WithinRange(t, named(s, "far").ParkedUntil, again.Add(8*time.Second), time.Now().Add(8*time.Second), "twice as long")
 			p.MaxPrefixes = 0
 			require.NoError(t, s.SetPeers(t.Context(), []Peer{p, other.peer("other")}))
 			require.True(t, named(s, "far").ParkedUntil.IsZero(), "another limit lets it in at once")

@@ -74,7 +74,7 @@ func (f *foe) strike(a attack, t target) (outcome, error) {
 // waitFor is how long to wait for anything but an outcome: a busy machine must not make it look as if it were the last word.
 func (a attack) waitFor(o outcome) time.Duration {
 	if a.may&o == 0 {
-		return patience / 5
+		return patience
 	}
 	return settling
 }
