@@ -40,7 +40,7 @@ type repeats struct {
 }
 
 func newLogger(log logrus.FieldLogger, hear hearer) *slog.Logger {
-	return slog.New(&handler{log: log, fields: logrus.Fields{"from": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, hear: hear})
+	return slog.New(&handler{log: log, fields: logrus.Fields{"component": "gobgp"}, seen: &repeats{last: map[string]time.Time{}}, hear: hear})
 }
 
 // Enabled implements slog.Handler. GoBGP has several records for each path, all of them Debug: what logrus would drop

@@ -25,7 +25,7 @@ func TestNoRecordEndsTheProcess(t *testing.T) {
 		log.With("Topic", "Peer").Log(t.Context(), level, "message "+level.String(), "Key", "192.168.0.2")
 		entry := hook.LastEntry()
 		require.Equal(t, want, entry.Level)
-		require.Equal(t, logrus.Fields{"from": "gobgp", "Topic": "Peer", "Key": "192.168.0.2"}, entry.Data)
+		require.Equal(t, logrus.Fields{"component": "gobgp", "Topic": "Peer", "Key": "192.168.0.2"}, entry.Data)
 	}
 }
 

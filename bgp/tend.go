@@ -214,7 +214,7 @@ func (t *tender) weigh(ctx context.Context, w *ward) {
 		t.park(ctx, w.peer, count, family)
 	case count*100 >= w.limit*nearLimit:
 		if t.table.trouble(w.peer, troubleLimit, near) {
-			t.log.WithFields(logrus.Fields{"peer": w.name, "address": w.peer}).Warn("peer comes near its limit: " + near)
+			t.log.WithFields(logrus.Fields{"peer": w.name, "address": w.peer, "reason": near}).Warn("peer comes near its limit")
 		}
 	default:
 		t.table.trouble(w.peer, troubleLimit, "")

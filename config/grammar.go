@@ -248,8 +248,8 @@ func logKeys() []field[Log] {
 	return []field[Log]{
 		scalar(key{name: "level", fallback: "info", doc: "the least important messages logged"},
 			oneOf("debug", "info", "warn", "error"), func(l *Log) *string { return &l.Level }),
-		scalar(key{name: "format", fallback: "text", doc: "how messages are written"},
-			oneOf("text", "json"), func(l *Log) *string { return &l.Format }),
+		scalar(key{name: "format", fallback: "auto", doc: "how messages are written; auto: text on a terminal, JSON otherwise"},
+			oneOf("auto", "text", "json"), func(l *Log) *string { return &l.Format }),
 	}
 }
 

@@ -37,7 +37,7 @@ func (n *Notes) open() {
 	n.tried = true
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		n.log.WithError(err).Warnf("no notifications of changed files: they are read every %s instead", n.poll)
+		n.log.WithError(err).WithField("every", n.poll).Warn("no notifications of changed files: they are read from time to time instead")
 		return
 	}
 	n.watcher = watcher
@@ -101,7 +101,7 @@ func (n *Notes) Renew() {
 	for _, dir := range n.dirs {
 		err := n.watcher.Add(dir)
 		if err != nil && !n.lost[dir] && !errors.Is(err, fsnotify.ErrClosed) {
-			n.log.WithError(err).Warnf("can't watch %s: its files are read every %s until it can be watched", dir, n.poll)
+			n.log.WithError(err).WithFields(logrus.Fields{"folder": dir, "every": n.poll}).Warn("can't watch a folder: its files are read from time to time until it can be watched")
 		}
 		n.lost[dir] = err != nil
 	}

@@ -5,7 +5,7 @@ import "net/netip"
 // Log is how much is logged, and as what.
 type Log struct {
 	Level  string // debug, info, warn or error
-	Format string // text or json
+	Format string // auto, text or json
 }
 
 // HTTP is what is served over TCP.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
 // Origin is where pod CIDRs were read.
@@ -85,7 +87,7 @@ func (n *Node) settle(confirmed time.Duration) {
 	}
 	log := n.log.WithField("node", n.name)
 	if next.source != n.chosen {
-		log.WithField("source", next.source).Info("pod CIDRs are those of " + next.source.place())
+		log.WithFields(logrus.Fields{"source": next.source, "place": next.source.place()}).Info("pod CIDRs have a source")
 	}
 	n.chosen, n.stats.Source = next.source, next.source
 	n.belief.read(next.reading, time.Now(), confirmed)
@@ -94,7 +96,7 @@ func (n *Node) settle(confirmed time.Duration) {
 	switch doubt := n.belief.doubt(); {
 	case doubt != nil:
 		if len(n.belief.doubts) != doubts {
-			log.Warn(doubt.Error())
+			log.WithField("reason", doubt).Warn("pod CIDRs of the Node are in doubt; what was known stays")
 		}
 		poke(n.doubtful)
 	case doubts > 0:
@@ -109,7 +111,7 @@ func (n *Node) tellChange(before *belief) {
 		says = disagreement(n.source, n.chosen, n.facts, n.belief.cidrs)
 	}
 	if says != n.stats.Disagreement && says != "" {
-		n.log.WithField("node", n.name).Warn(says)
+		n.log.WithFields(logrus.Fields{"node": n.name, "reason": says}).Warn("sources of pod CIDRs disagree")
 	}
 	n.stats.Disagreement = says
 	if !maps.Equal(before.from, n.belief.from) || errorText(before.err) != errorText(n.belief.err) {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
 // DiscardMetric is the metric of discard routes, of both families the highest there is: any other route to the same
@@ -224,7 +226,7 @@ func (t *Table) loseDiscard(d *discard, e *event, now time.Time) {
 	t.lookAt(d)
 	if e.third && d.wanted && d.trouble.fight.again("the discard route", e.by, now) {
 		t.stats.Fights++
-		t.log.WithField("prefix", d.dst).Error(d.trouble.fight.reason)
+		t.log.WithFields(logrus.Fields{"prefix": d.dst, "reason": d.trouble.fight.reason}).Error("somebody keeps changing a discard route")
 	}
 }
 

@@ -121,7 +121,7 @@ func (t *Table) handleNextHop(e *event, now time.Time) {
 func (t *Table) interfered(f *fight, what string, e *event, now time.Time) bool {
 	if f.again(what, e.by, now) {
 		t.stats.Fights++
-		t.log.WithField("id", e.nextHop.id).Error(f.reason)
+		t.log.WithFields(logrus.Fields{"id": e.nextHop.id, "reason": f.reason}).Error("somebody keeps changing a next-hop object of ours")
 	}
 	if !f.held(now) {
 		t.stats.Repairs++
@@ -191,7 +191,8 @@ func (t *Table) logFights() {
 	}
 	first := t.fought[0]
 	if tr := first.trouble(); tr != nil {
-		t.log.WithFields(logrus.Fields{"prefix": first.dst, "routes": len(t.fought)}).Error(tr.fight.reason)
+		t.log.WithFields(logrus.Fields{"prefix": first.dst, "routes": len(t.fought), "reason": tr.fight.reason}).
+			Error("somebody keeps changing routes of ours")
 	}
 	t.fought = nil
 }

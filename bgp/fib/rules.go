@@ -59,7 +59,7 @@ func (t *Table) writeRules(now time.Time) error {
 	for _, want := range missing(t.wantedRules(families), there) {
 		if t.ruled && t.ruleFight.again("the rule for our table", nil, now) {
 			t.stats.Fights++
-			t.log.Error(t.ruleFight.reason)
+			t.log.WithField("reason", t.ruleFight.reason).Error("somebody keeps changing the rule for our table")
 		}
 		if t.ruleFight.held(now) {
 			t.ruleDue = true

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/k8s"
 	"github.com/underlayd/underlayd/status"
@@ -119,7 +121,7 @@ func (a *agent) advertise(ctx context.Context) {
 	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {
 		a.log.WithField("prefixes", want).Info("advertising")
 		for _, r := range refusals {
-			a.log.WithField("reason", r.Reason).Error("not advertised: " + r.Detail)
+			a.log.WithFields(logrus.Fields{"reason": r.Reason, "detail": r.Detail}).Error("a prefix is not advertised")
 		}
 	}
 	a.advertised, a.refusals, a.advertisedFrom = want, refusals, a.origins(want)

@@ -138,7 +138,7 @@ func (a *agent) prepare() error {
 	a.configure(a.peering.assemble(a.ownAddress))
 	a.noteSources()
 	a.routerID, a.routerIDFrom = chooseRouterID(a.config, facts, a.kernel.LocalAddresses)
-	a.log.WithField("routerID", a.routerID).Info("router id: " + a.routerIDFrom)
+	a.log.WithFields(logrus.Fields{"routerID": a.routerID, "source": a.routerIDFrom}).Info("router id chosen")
 	a.ledger, a.book, a.sessions = ipam.NewLedger(), newBook(), map[string]bool{}
 	a.verdicts, a.owners = map[string]*ipam.Verdict{}, map[string]*ipam.Verdict{}
 	a.losses, a.away, a.gone = map[netip.Addr]bgp.Loss{}, &away{}, map[string]gone{}

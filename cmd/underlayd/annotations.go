@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
@@ -58,7 +60,7 @@ func (a *agent) followAnnotations() {
 	}
 	a.seen, a.stale = seen, true
 	for key, why := range a.peering.base.Unheeded(seen) {
-		a.log.WithField("annotation", key).Warn("the Node has an annotation that is not heeded: " + why)
+		a.log.WithFields(logrus.Fields{"annotation": key, "reason": why}).Warn("the Node has an annotation that is not heeded")
 	}
 	a.watcher.Annotate(seen)
 }

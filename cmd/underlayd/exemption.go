@@ -50,7 +50,7 @@ func union(a, b []netip.Prefix) []netip.Prefix {
 
 // openExemption takes over what an earlier run left. That the kernel can't do it is no reason not to run.
 func openExemption(c *config.Config, log logrus.FieldLogger) *exemption {
-	x := &exemption{log: log.WithField("part", "nat")}
+	x := &exemption{log: log.WithField("component", "nat")}
 	var err error
 	x.nat, err = nat.Open(nat.Config{Protocol: c.Kernel.Protocol, Log: x.log})
 	if err == nil {

@@ -65,7 +65,7 @@ func familiesOf(c *config.Config) (f families) {
 
 func newHostChecks(kernel *fib.Table, c *config.Config, log logrus.FieldLogger) *hostChecks {
 	h := &hostChecks{
-		kernel: kernel, log: log.WithField("part", "host"), again: make(chan struct{}, 1), routed: map[netip.Prefix]bool{},
+		kernel: kernel, log: log.WithField("component", "host"), again: make(chan struct{}, 1), routed: map[netip.Prefix]bool{},
 		drops: func() []string { return nil },
 	}
 	h.use(c)
@@ -189,13 +189,14 @@ func (h *hostChecks) note(found []finding, now time.Time) {
 			continue
 		}
 		f.since = now
+		log := h.log.WithFields(logrus.Fields{"subject": f.key, "reason": f.message})
 		switch f.severity {
 		case status.Error:
-			h.log.Error(f.message)
+			log.Error("the host stands in the way")
 		case status.Warning:
-			h.log.Warn(f.message)
+			log.Warn("the host may stand in the way")
 		default:
-			h.log.Info(f.message)
+			log.Info("the host could do better")
 		}
 	}
 	for _, f := range h.found {

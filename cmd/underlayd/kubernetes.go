@@ -50,7 +50,7 @@ func (a *agent) openSecrets() error {
 	if err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
-	a.secrets, err = k8s.NewSecrets(k8s.SecretsConfig{REST: client, Namespace: k8s.Namespace(path), Log: a.log.WithField("part", "k8s")})
+	a.secrets, err = k8s.NewSecrets(k8s.SecretsConfig{REST: client, Namespace: k8s.Namespace(path), Log: a.log.WithField("component", "k8s")})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func newNode(cfg *config.Config, last memo, log logrus.FieldLogger) (*k8s.Node, 
 		return nil, fmt.Errorf("kubernetes: %w", err)
 	}
 	return k8s.New(k8s.Config{
-		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("part", "k8s"), PodCIDRs: last.PodCIDRs, Labels: last.Labels,
+		REST: client, NodeName: cfg.Node.Name, Log: log.WithField("component", "k8s"), PodCIDRs: last.PodCIDRs, Labels: last.Labels,
 		AnnotationKeys: config.AnnotationKeys(), Annotations: last.Annotations,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter, Source: podCIDRSource(cfg), StartupTaint: cfg.Kubernetes.StartupTaint,
 	})
@@ -86,7 +86,7 @@ func newNodePeers(cfg *config.Config, nodes []k8s.Member, log logrus.FieldLogger
 		return nil, err
 	}
 	members, err := k8s.NewMembers(k8s.MembersConfig{
-		REST: client, Selection: selection(cfg), Log: log.WithField("part", "k8s"), Known: nodes,
+		REST: client, Selection: selection(cfg), Log: log.WithField("component", "k8s"), Known: nodes,
 		ConfirmAfter: cfg.Kubernetes.ConfirmAfter,
 	})
 	if err != nil {

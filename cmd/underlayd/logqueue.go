@@ -38,6 +38,9 @@ func newLogQueue(out io.Writer, tell func(lines uint64)) *logQueue {
 
 // Write implements io.Writer. It never waits and never fails.
 func (q *logQueue) Write(line []byte) (int, error) {
+	if len(line) == 0 {
+		return 0, nil
+	}
 	select {
 	case q.lines <- append([]byte(nil), line...): // logrus uses the buffer again
 	default:

@@ -103,7 +103,7 @@ func (p *peering) say(broken error, leftOut config.Errors) {
 	}
 	for _, e := range leftOut {
 		if !slices.Contains(p.leftOut, e) {
-			p.log.Error(consequence(e) + ": " + e.Error())
+			p.log.WithError(e).WithField("consequence", consequence(e)).Error("something about peers does not hold")
 		}
 	}
 	p.broken, p.leftOut = broken, leftOut

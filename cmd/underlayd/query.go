@@ -42,8 +42,12 @@ func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, 
 
 // colourful says whether what is written is seen on a terminal by somebody who did not say otherwise (no-color.org).
 func colourful(out io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && onTerminal(out)
+}
+
+func onTerminal(out io.Writer) bool {
 	f, is := out.(*os.File)
-	if !is || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !is {
 		return false
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

@@ -63,7 +63,8 @@ given up before the first packet, and it leaves no core file.`,
 				log.WithField("lines", lines).Warn("the log was not taken fast enough; lines were dropped")
 			})
 			defer queue.Close()
-			log = newLog(queue, cfg.Log)
+			log = newLog(queue, config.Log{Level: cfg.Log.Level, Format: logFormat(cmd.ErrOrStderr(), cfg.Log.Format)})
+			defer guardStorms(log)()
 			log.WithField("capabilities", has).Info("all other privileges are given up")
 			watcher := config.NewWatcher(config.WatcherConfig{Path: file, Overrides: overrides, Current: cfg, Text: text, Log: log})
 			return run(cmd.Context(), cfg, outside{watcher, finder, holder}, log)
@@ -97,11 +98,23 @@ func newLog(out io.Writer, c config.Log) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(out)
 	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339Nano})
-	if c.Format == "json" {
+	if logFormat(out, c.Format) == "json" {
 		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
 	}
 	setLevel(log, c.Level)
 	return log
+}
+
+// logFormat is how is logged to out: text for somebody at a terminal, JSON for programs.
+func logFormat(out io.Writer, configured string) string {
+	switch {
+	case configured != "auto":
+		return configured
+	case onTerminal(out):
+		return "text"
+	default:
+		return "json"
+	}
 }
 
 func setLevel(log *logrus.Logger, level string) {

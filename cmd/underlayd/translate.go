@@ -21,7 +21,7 @@ func speakerConfig(c *config.Config, routerID netip.Addr, restarting bool, log l
 		ASN: c.BGP.ASN, RouterID: routerID, Port: c.BGP.Port, ListenAddresses: c.BGP.ListenAddresses,
 		ClusterID: c.Cluster.ID, Restarting: restarting,
 		Socket: gobgpSocket(c.Runtime.Directory),
-		Log:    log.WithField("part", "bgp"),
+		Log:    log.WithField("component", "bgp"),
 	}
 }
 
@@ -31,7 +31,7 @@ func kernelConfig(c *config.Config, log logrus.FieldLogger) fib.Config {
 		Table: c.Kernel.Table, Protocol: c.Kernel.Protocol, Metric: c.Kernel.Metric, MaxNextHops: c.Kernel.MaxNextHops,
 		Resolve: fib.Resolve(c.Kernel.Resolve), MTU: c.Kernel.MTU, Rule: c.Kernel.Rule,
 		Source4: c.Kernel.Source.IPv4, Source6: c.Kernel.Source.IPv6,
-		Log: log.WithField("part", "fib"),
+		Log: log.WithField("component", "fib"),
 	}
 }
 

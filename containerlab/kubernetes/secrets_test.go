@@ -119,7 +119,7 @@ func (w *world) outputs(t *testing.T, node string) map[string]string {
 // tellNothing looks for secrets in all that leaves the daemons. That of east-2 logs at debug level, and has been without
 // its API.
 func (w *world) tellNothing(t *testing.T) {
-	require.Contains(t, w.outputs(t, guarded)["log"], "level=debug")
+	require.Contains(t, w.outputs(t, guarded)["log"], `"level":"debug"`)
 	w.silent(t, guarded)
 	w.brokenKubeconfig(t)
 	w.brokenPassword(t)

@@ -2,6 +2,7 @@ package nat
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -82,9 +83,9 @@ func (x *Exemption) mend(now time.Time) time.Duration {
 	repairs := uint64(0)
 	if x.disturbed != nil && different && err == nil {
 		repairs = 1
-		x.log.Warn("somebody removed or changed the table" + x.disturbed.by + "; it is as it should be again")
+		x.log.WithField("by", strings.TrimPrefix(x.disturbed.by, ", by ")).Warn("somebody removed or changed the table; it is as it should be again")
 		if x.fight.again(x.disturbed.by, now) {
-			x.log.Error(x.fight.reason)
+			x.log.WithField("reason", x.fight.reason).Error("somebody keeps changing the table")
 		}
 	}
 	if err == nil {
