@@ -258,6 +258,12 @@ func httpKeys() []field[HTTP] {
 		scalar(key{name: "listen", effect: NeedsRestart,
 			doc: "the address and port that metrics and probes are served on: 127.0.0.1:9179 for this host alone, [::]:9179 for everybody who reaches the node; empty: on the unix socket alone"},
 			socketAddress().or(""), func(h *HTTP) *netip.AddrPort { return &h.Listen }),
+		scalar(key{name: "lookingGlass", fallback: "false", effect: NeedsRestart,
+			doc: "whether the looking glass is served on http.listen too: a page at / that shows sessions, routes, history and explanations to whoever can connect"},
+			boolean(), func(h *HTTP) *bool { return &h.LookingGlass }),
+		list(key{name: "fleet", effect: NeedsRestart,
+			doc: "the addresses and ports of other nodes' looking glasses: this one asks them how they are and shows it in one table"},
+			hostPort(), func(h *HTTP) *[]netip.AddrPort { return &h.Fleet }),
 	}
 }
 

@@ -63,6 +63,16 @@ func socketAddress() kind[netip.AddrPort] {
 	}
 }
 
+// hostPort is where one host listens.
+func hostPort() kind[netip.AddrPort] {
+	return socketAddress().where(func(a netip.AddrPort) error {
+		if a.Addr().IsUnspecified() {
+			return broken("must be the address of one host, not the unspecified address")
+		}
+		return nil
+	})
+}
+
 // interfaceName is the name of a network interface: what the kernel allows (dev_valid_name in net/core/dev.c).
 func interfaceName() kind[string] {
 	const longest = 15

@@ -112,7 +112,7 @@ func TestEveryFlagAndVariable(t *testing.T) {
 		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.resolve": "always", "kernel.mtu": "1400", "kernel.rule": "1000", "kernel.source.ipv4": "192.0.2.7", "kernel.source.ipv6": "2001:db8::7", "natExemption": "false",
 		"kernel.maxNextHops": "2",
 		"kubernetes.enabled": "false", "kubernetes.kubeconfig": "/k", "kubernetes.confirmAfter": "44s", "kubernetes.podCIDRSource": "calico", "kubernetes.startupTaint": "true", "kubernetes.nodeAnnotations": "asn, peers", "log.level": "debug", "log.format": "json",
-		"http.listen": "[::1]:9179", "runtime.directory": "/tmp",
+		"http.listen": "[::1]:9179", "http.lookingGlass": "true", "http.fleet": "192.0.2.7:9179", "runtime.directory": "/tmp",
 	}
 	var byFlag []string
 	byEnv := make(map[string]string)

@@ -10,7 +10,9 @@ type Log struct {
 
 // HTTP is what is served over TCP.
 type HTTP struct {
-	Listen netip.AddrPort // not valid: nothing is
+	Listen       netip.AddrPort   // not valid: nothing is
+	LookingGlass bool             // the page for people, and what it asks
+	Fleet        []netip.AddrPort // the looking glasses of other nodes, which this one asks
 }
 
 // Runtime is where the daemon keeps what lives as long as it does.

@@ -154,6 +154,8 @@ func TestNames(t *testing.T) {
 			one("http.listen: 127.0.0.1:0: must have a port, 1 to 65535, such as 127.0.0.1:9179, or [::]:9179 for all addresses")},
 		{"nor on a group", minimal + "http: {listen: \"224.0.0.1:9179\"}\n",
 			one("http.listen: 224.0.0.1:9179: must be a unicast address, not a multicast group")},
+		{"a fleet is of hosts", minimal + "http: {fleet: [\"192.0.2.1:9179\", \"[::]:9179\"]}\n",
+			one("http.fleet[1]: [::]:9179: must be the address of one host, not the unspecified address")},
 		{"a relative directory is refused", minimal + "runtime: {directory: run}\n", one("runtime.directory: run: must be an absolute path")},
 		{"a crooked directory is refused", minimal + "runtime: {directory: /run/../run/}\n", one("runtime.directory: /run/../run/: must be a plain path: write /run")},
 		{"a directory too long for sockets is refused", minimal + "runtime: {directory: /" + strings.Repeat("d", 80) + "}\n",

@@ -19,6 +19,9 @@ type Filter struct {
 	Cluster string
 	Peer    string // announced by it
 	Family  string // ipv4 or ipv6
+	// Text is part of the prefix, of the cluster, of the verdict, or of the name or next hop of a peer that announces it, in upper or
+	// lower case.
+	Text string
 	// Limit ends the list after so many routes; 0 for all. After begins it with what comes next to a prefix: that of the last
 	// route of the page before, whether the route is still there or not.
 	Limit int
@@ -74,7 +77,7 @@ func (f Filter) query() url.Values {
 
 func (f *Filter) texts() map[string]*string {
 	return map[string]*string{
-		"state": &f.State, "verdict": &f.Verdict, "cluster": &f.Cluster, "peer": &f.Peer, "family": &f.Family,
+		"state": &f.State, "verdict": &f.Verdict, "cluster": &f.Cluster, "peer": &f.Peer, "family": &f.Family, "text": &f.Text,
 	}
 }
 
@@ -117,20 +120,36 @@ func (f *Filter) readPage(key, value string) (read bool, err error) {
 
 // routes yields what the filter chooses. A page costs what is on it and what is passed over inside it.
 func (f Filter) routes(t *RouteTable) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		n := 0
+		for r := range f.candidates(t) {
+			if !f.matches(r) {
+				continue
+			}
+			if n++; !yield(r) || n == f.Limit {
+				return
+			}
+		}
+	}
+}
+
+// candidates yields what Prefix and After choose, which takes no look at the rest.
+func (f Filter) candidates(t *RouteTable) iter.Seq[*Route] {
 	all := t.All()
 	switch {
+	case f.Prefix.IsValid() && f.After.Compare(f.Prefix) > 0: // what covers it comes before
+		all = worked(t.insideAfter(f.Prefix, f.After))
 	case f.Prefix.IsValid():
 		all = t.Overlapping(f.Prefix)
 	case f.After.IsValid():
 		all = worked(t.from(f.After))
 	}
+	if !f.After.IsValid() {
+		return all
+	}
 	return func(yield func(*Route) bool) {
-		n := 0
 		for r := range all {
-			if f.After.IsValid() && r.Prefix.Compare(f.After) <= 0 || !f.matches(r) {
-				continue
-			}
-			if n++; !yield(r) || n == f.Limit {
+			if r.Prefix.Compare(f.After) > 0 && !yield(r) {
 				return
 			}
 		}
@@ -143,10 +162,22 @@ func (f Filter) matches(r *Route) bool {
 		f.Verdict != "" && r.Verdict != f.Verdict,
 		f.Cluster != "" && r.Cluster != f.Cluster,
 		f.Peer != "" && !slices.ContainsFunc(r.Paths, func(p Path) bool { return p.Peer == f.Peer }),
-		f.Family != "" && r.Prefix.Addr().Is4() != (f.Family == "ipv4"):
+		f.Family != "" && r.Prefix.Addr().Is4() != (f.Family == "ipv4"),
+		f.Text != "" && !r.says(strings.ToLower(f.Text)):
 		return false
 	}
 	return true
+}
+
+// says whether a text in lower case is part of what the route is known by.
+func (r *Route) says(text string) bool {
+	part := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
+	if part(r.Prefix.String()) || part(r.Cluster) || part(r.Verdict) {
+		return true
+	}
+	return slices.ContainsFunc(r.Paths, func(p Path) bool {
+		return part(p.Peer) || p.NextHop.IsValid() && part(p.NextHop.String())
+	})
 }
 
 func sortedKeys[V any, M ~map[string]V](m M) []string { return slices.Sorted(maps.Keys(m)) }

@@ -27,7 +27,7 @@ func runWeb(t *testing.T, source Source, address string) *Web {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	web := NewWeb(netip.MustParseAddrPort(address), source, log, ProcessMetrics()...)
+	web := NewWeb(WebConfig{Listen: netip.MustParseAddrPort(address), Source: source, Log: log, Metrics: ProcessMetrics()})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- web.Run(ctx) }()

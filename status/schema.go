@@ -26,6 +26,7 @@ func documents() map[string]reflect.Type {
 		KindStatus: reflect.TypeFor[Snapshot](), KindPeerList: reflect.TypeFor[PeerList](), KindRouteList: reflect.TypeFor[RouteList](),
 		KindHistoryList: reflect.TypeFor[HistoryList](), KindEvent: reflect.TypeFor[Event](), KindExplanation: reflect.TypeFor[Explanation](),
 		KindAdvertisedList: reflect.TypeFor[AdvertisedList](), KindCheckList: reflect.TypeFor[CheckList](),
+		KindNodeSummary: reflect.TypeFor[NodeSummary](), KindFleetList: reflect.TypeFor[FleetList](),
 	}
 }
 

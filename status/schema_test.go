@@ -146,5 +146,5 @@ func TestASchemaRefusesWhatDoesNotFit(t *testing.T) {
 		require.Error(t, judged(t, schema, []byte(text)), name)
 	}
 	_, err = Schema("Nonsense")
-	require.EqualError(t, err, `kind "Nonsense": must be one of AdvertisedList, CheckList, Event, Explanation, HistoryList, PeerList, RouteList, Status`)
+	require.EqualError(t, err, `kind "Nonsense": must be one of AdvertisedList, CheckList, Event, Explanation, FleetList, HistoryList, NodeSummary, PeerList, RouteList, Status`)
 }

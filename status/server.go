@@ -30,7 +30,7 @@ const (
 //
 //	GET /v1/status                 a Snapshot
 //	GET /v1/peers[?name=]          a PeerList
-//	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=&limit=&after=]   a RouteHead with "items", streamed
+//	GET /v1/routes[?prefix=&state=&verdict=&cluster=&peer=&family=&text=&limit=&after=]   a RouteHead with "items", streamed
 //	GET /v1/advertised[?peer=&prefix=&family=&limit=&after=]          an AdvertisedHead with "items", streamed
 //	GET /v1/history[?since=&prefix=&peer=&cluster=&limit=]            a HistoryList
 //	GET /v1/events[?after=]        Events as they come, as server-sent events

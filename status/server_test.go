@@ -143,7 +143,7 @@ func TestWhatTheServerRefuses(t *testing.T) {
 		"a huge address":                 {"GET /v1/routes?peer=" + strings.Repeat("x", 2*maxHeaderBytes) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""},
 		"a parameter of status":          {"GET /v1/status?x=1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "takes no parameters"},
 		"an unknown parameter of peers":  {"GET /v1/peers?nam=a HTTP/1.1\r\nHost: x\r\n\r\n", 400, `\"nam\" is not known; known is name`},
-		"an unknown parameter of routes": {"GET /v1/routes?clutser=a HTTP/1.1\r\nHost: x\r\n\r\n", 400, "known are after, limit, prefix, cluster, family, peer, state, verdict"},
+		"an unknown parameter of routes": {"GET /v1/routes?clutser=a HTTP/1.1\r\nHost: x\r\n\r\n", 400, "known are after, limit, prefix, cluster, family, peer, state, text, verdict"},
 		"a parameter twice":              {"GET /v1/routes?peer=a&peer=b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "2 times"},
 		"a prefix that is none":          {"GET /v1/routes?prefix=west HTTP/1.1\r\nHost: x\r\n\r\n", 400, "neither an address nor a prefix"},
 		"a state that is none":           {"GET /v1/routes?state=fine HTTP/1.1\r\nHost: x\r\n\r\n", 400, "must be one of accepted, refused"},

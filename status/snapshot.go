@@ -108,6 +108,8 @@ type Session struct {
 	// Client says that it is our route reflector client, and PassOn of which clusters it gets what we learned.
 	Client bool     `json:"client,omitempty"`
 	PassOn []string `json:"passOn,omitempty"`
+	// Clusters are those whose routes it may announce; empty: all.
+	Clusters []string `json:"clusters,omitempty"`
 	// State is the state of RFC 4271, section 8.2.2, in lower case: idle, connect, active, opensent,
 	// openconfirm, established.
 	State           string     `json:"state"`

@@ -154,6 +154,17 @@ func (t *RouteTable) Inside(p netip.Prefix) iter.Seq[Row] {
 	}
 }
 
+// insideAfter yields the rows of prefixes inside p that sort at a prefix or after, which sorts after p.
+func (t *RouteTable) insideAfter(p, after netip.Prefix) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		for r := range t.from(after) {
+			if !p.Contains(r.Key().Addr()) || !yield(r) {
+				return
+			}
+		}
+	}
+}
+
 // With returns the table after the changed routes were put in (or replaced the one of the same prefix) and the
 // removed prefixes taken out. If a prefix is in both, it is removed; of two changes of one prefix the last one
 // stands. The receiver stays as it was. The routes are kept, not copied: their maker must not touch them again.

@@ -7,6 +7,7 @@ import (
 	"github.com/underlayd/underlayd/bgp"
 	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/status"
 )
 
 // passOn says to the speaker what a peer gets of what others announced, and as what.
@@ -75,12 +76,13 @@ func asReflector(c *config.Config, routerID netip.Addr, silent bool, peers []bgp
 // passedOn says of a decision that the prefix is our own cluster's and learned to be passed on alone.
 func (d decision) passedOn() bool { return d.verdict.Reason == ipam.PassedOn }
 
-// passesOn says whether a peer is our client, and of which clusters it gets what we learned.
-func (a *agent) passesOn(peer string) (client bool, clusters []string) {
+// relate says of a session whether the peer is our client, of which clusters it gets what we learned, and whose routes it may
+// announce.
+func (a *agent) relate(s *status.Session) {
 	for _, p := range a.config.BGP.Peers {
-		if p.Name == peer {
-			return p.Client, p.PassOn
+		if p.Name == s.Peer {
+			s.Client, s.PassOn, s.Clusters = p.Client, p.PassOn, p.Clusters
+			return
 		}
 	}
-	return false, nil
 }

@@ -41,7 +41,7 @@ func (a *agent) publish() {
 		session.TTLSecurity, session.MD5 = a.protection(p.Address)
 		session.BFD = reach[p.Address]
 		session.RefusedTotal = a.counted.of(p.Peer)
-		session.Client, session.PassOn = a.passesOn(p.Peer)
+		a.relate(&session)
 		s.Sessions = append(s.Sessions, session)
 	}
 	exemption, exemptionProblems := a.exemptionStatus()

@@ -183,7 +183,9 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 func (a *agent) serve(ctx context.Context, group *errgroup.Group, cfg *config.Config) {
 	more := append(status.ProcessMetrics(), a.speaker.Collector())
 	answers := a.source()
-	web := status.NewWeb(cfg.HTTP.Listen, &answers, a.log, more...)
+	web := status.NewWeb(status.WebConfig{
+		Listen: cfg.HTTP.Listen, LookingGlass: cfg.HTTP.LookingGlass, Fleet: cfg.HTTP.Fleet, Source: &answers, Log: a.log, Metrics: more,
+	})
 	answers.web = web
 	group.Go(func() error { return web.Run(ctx) })
 	group.Go(func() error { return status.Serve(ctx, status.SocketPath(cfg.Runtime.Directory), &answers, more...) })
