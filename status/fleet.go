@@ -3,11 +3,13 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -131,6 +133,12 @@ func (f *fleet) summary(ctx context.Context, address netip.AddrPort) (*NodeSumma
 		return nil, fmt.Errorf("ask %s: %w", address, err)
 	}
 	response, err := f.http.Do(request)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		if failed.Timeout() {
+			return nil, fmt.Errorf("no answer within %s", fleetTimeout)
+		}
+		return nil, failed.Err // the address is told beside it
+	}
 	if err != nil {
 		return nil, err
 	}

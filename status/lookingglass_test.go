@@ -276,7 +276,7 @@ func TestTheFleetIsAskedAndWhoDoesNotAnswerIsNamed(t *testing.T) {
 	require.Equal(t, "east-1", own.Summary.Node)
 	require.Equal(t, []int{2, 1, 13, maxHeadlines}, []int{own.Summary.Peers, own.Summary.PeersUp, own.Summary.Problems, len(own.Summary.Headlines)})
 	require.Equal(t, []any{well, Ready, 0}, []any{ok.Address, ok.Summary.Phase, ok.Summary.Problems})
-	for i, says := range map[int]string{2: "404 Not Found: there is no", 3: "302 Found", 4: "read its answer", 5: "underlayd.io/v9", 7: "Timeout", 8: "connection refused"} {
+	for i, says := range map[int]string{2: "404 Not Found: there is no", 3: "302 Found", 4: "read its answer", 5: "underlayd.io/v9", 7: "no answer within 2s", 8: "connection refused"} {
 		require.Nil(t, list.Items[i].Summary)
 		require.Contains(t, list.Items[i].Error, says)
 	}

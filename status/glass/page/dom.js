@@ -46,11 +46,19 @@ export function swap(container, key, make) {
   }
 }
 
+// Nothing to tell is a dash; a card on a phone leaves it out.
+export const nothing = "–";
+
+const long = 30; // letters, from which on a text may be broken
+
+const cellClass = (column, value) =>
+  [column.class, value === nothing && "nothing", typeof value === "string" && value.length > long && "long"].filter(Boolean).join(" ") || null;
+
 // table makes a head and rows. A row is a list of cells, or {cells, class}; the first cell is the row's name.
 export function table(caption, columns, rows) {
   const head = el("tr", null, columns.map((c) => el("th", { scope: "col", class: c.class }, c.name)));
   const cells = (row) => (row.cells ?? row).map((value, i) =>
-    el(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: columns[i].class, "data-label": columns[i].name }, value));
+    el(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: cellClass(columns[i], value), "data-label": columns[i].name }, el("div", null, value)));
   return [
     el("caption", { class: "unseen" }, caption),
     el("thead", null, head),

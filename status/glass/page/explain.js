@@ -90,7 +90,7 @@ function list(e) {
       el("span", { class: "stop", "aria-hidden": "true" }, marks[step.result] ?? "?"),
       el("div", null,
         el("p", null, el("strong", null, titles[step.name] ?? step.name), " ",
-          el("span", { class: `state ${levels[step.result]}` }, step.result, step.reason && ` (${step.reason})`), " ", step.sentence),
+          el("span", { class: step.result === "ok" ? "unseen" : `state ${levels[step.result]}` }, step.result, step.reason && ` (${step.reason})`, ": "), step.sentence),
         paths(step), packets(step), findings(step), remedy(step.remedy)))));
 }
 

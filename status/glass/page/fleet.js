@@ -5,7 +5,7 @@ import { count, level, milliseconds, number } from "./format.js";
 
 const columns = [
   { name: "Node" }, { name: "Cluster" }, { name: "State" }, { name: "Sessions", class: "number" }, { name: "Accepted", class: "number" }, { name: "Installed", class: "number" },
-  { name: "Refused", class: "number" }, { name: "Problems", class: "number" }, { name: "First of them, or why there is no answer" }, { name: "Version" }, { name: "Answered in", class: "number" },
+  { name: "Problems", class: "number" }, { name: "First of them, or why there is no answer", class: "words" }, { name: "Version" }, { name: "Took", class: "number" },
 ];
 
 export function startFleet() {
@@ -35,10 +35,10 @@ export async function loadFleet() {
 
 function row(x) {
   const s = x.summary, where = x.address && el("span", { class: "code muted" }, ` ${x.address}`);
-  if (!s) return { class: "bad", cells: [where ?? "–", "–", state("bad", "no answer"), "–", "–", "–", "–", "–", x.error, "–", "–"] };
+  if (!s) return { class: "bad", cells: [where ?? "–", "–", state("bad", "no answer"), "–", "–", "–", "–", x.error, "–", "–"] };
   return {
     class: level(s.phase) === "ok" ? null : "warn",
-    cells: [[s.node, where ?? " (this one)"], s.cluster, state(level(s.phase), s.phase), `${number(s.peersUp)}/${number(s.peers)}`, number(s.accepted), number(s.installed), number(s.refused),
+    cells: [[s.node, where ?? " (this one)"], s.cluster, state(level(s.phase), s.phase), `${number(s.peersUp)}/${number(s.peers)}`, number(s.accepted), number(s.installed),
       number(s.problems), s.headlines?.length ? `${s.headlines[0].subject}: ${s.headlines[0].message}` : "–", s.version, x.address ? milliseconds(x.tookNanoseconds) : "–"],
   };
 }

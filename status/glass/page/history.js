@@ -6,7 +6,7 @@ import { clock, count, number } from "./format.js";
 const most = 200;
 let entries = [], omitted = 0, loaded = false;
 
-const columns = [{ name: "Time" }, { name: "What" }, { name: "Peer" }, { name: "Cluster" }, { name: "Times", class: "number" }, { name: "Why" }, { name: "Prefixes" }];
+const columns = [{ name: "Time" }, { name: "What" }, { name: "Peer" }, { name: "Cluster" }, { name: "Times", class: "number" }, { name: "Why", class: "words" }, { name: "Prefixes" }];
 
 const bad = new Set(["SessionDown", "BFDDown", "KernelFailed", "KernelConflict", "KernelFight", "ConfigRejected", "APIFailing"]);
 const good = new Set(["SessionUp", "BFDUp", "KernelInstalled", "ConfigAccepted", "APIRecovered"]);

@@ -11,10 +11,19 @@ export function showOverview(s) {
     `${number(Math.min(s.routes.installed, s.routes.accepted))} of ${count(s.routes.accepted, "accepted prefix", "accepted prefixes")} in the kernel, ` +
     `${count(s.advertised.length, "pod CIDR", "pod CIDRs")} advertised. ${s.problems.length === 0 ? "Nothing is wrong." : `${count(s.problems.length, "thing is wrong", "things are wrong")}.`}`);
   byId("rollup").dataset.level = level(s.phase);
-  swap(byId("problems"), JSON.stringify(s.problems), () => s.problems.map(problem));
+  const open = byId("problems").querySelector("details")?.open;
+  swap(byId("problems"), JSON.stringify(s.problems), () => problems(s.problems, open));
   swap(byId("facts"), JSON.stringify([s.routes, s.kernel, s.natExemption, s.kubernetes, s.conditions]), () => facts(s));
   swap(byId("foot"), JSON.stringify([s.version, s.pid, s.started]), () => [
     `underlayd ${s.version} · pid ${s.pid} · up `, age(s.started), " · this page only reads"]);
+}
+
+const first = 12; // problems; who wants more opens the rest
+
+function problems(all, open) {
+  if (all.length === 0) return [];
+  return [el("ul", null, all.slice(0, first).map(problem)), all.length > first &&
+    el("details", { open }, el("summary", { "data-key": "more" }, `${number(all.length - first)} more`), el("ul", null, all.slice(first).map(problem)))].filter(Boolean);
 }
 
 function problem(p) {

@@ -12,7 +12,7 @@ const states = ["accepted", "refused", "installed", "pending", "failed", "confli
 
 const columns = [
   { name: "Prefix" }, { name: "Cluster" }, { name: "Verdict" }, { name: "Kernel" }, { name: "Next hops" }, { name: "Peers" },
-  { name: "For", class: "number" }, { name: "Detail" },
+  { name: "For", class: "number" }, { name: "Detail", class: "words" },
 ];
 
 export function startRoutes(explain) {

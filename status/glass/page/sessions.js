@@ -11,7 +11,7 @@ export function showSessions(s) {
     { name: "Peer" }, { name: "Address" }, { name: "AS", class: "number" }, { name: "State" }, { name: "For", class: "number" },
     ...(measured ? [{ name: "RTT", class: "number" }] : []),
     { name: "Families" }, { name: "Received", class: "number" }, { name: "Accepted", class: "number" }, { name: "Advertised", class: "number" },
-    { name: "Lost", class: "number" }, { name: "BFD" }, { name: "Last error" },
+    { name: "Lost", class: "number" }, { name: "BFD" }, { name: "Last error", class: "words" },
   ];
   const row = (x) => ({
     class: level(x.state) === "ok" ? null : "bad",
@@ -34,7 +34,7 @@ const stateOf = (x) => [state(level(x.state), capital(x.state)), x.state === "es
 
 const clusterColumns = [
   { name: "Cluster" }, { name: "ID", class: "number" }, { name: "State" }, { name: "Peers", class: "number" }, { name: "Accepted", class: "number" },
-  { name: "Installed", class: "number" }, { name: "Refused", class: "number" }, { name: "Limit", class: "number" }, { name: "Pod CIDRs" }, { name: "Reason" },
+  { name: "Installed", class: "number" }, { name: "Refused", class: "number" }, { name: "Limit", class: "number" }, { name: "Pod CIDRs" }, { name: "Reason", class: "words" },
 ];
 
 const cluster = (c) => ({
