@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/underlayd/underlayd/status/glass"
@@ -18,6 +19,7 @@ import (
 // and metrics are answered.
 const (
 	maxGlances   = 8                // answers in the making
+	sharedRest   = 20               // an answer that is shared is as old as that many times what it took to make
 	glanceTime   = 15 * time.Second // to take an answer, which was made before
 	pageRoutes   = 100              // on a page of routes, unless the question says otherwise
 	maxPage      = 500
@@ -62,7 +64,7 @@ func (g *lookingGlass) beside(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", g.page)
 	mux.Handle("GET /glass/", g.page)
-	mux.HandleFunc("GET /v1/status", g.status)
+	mux.Handle("GET /v1/status", &shared{next: http.HandlerFunc(g.status)})
 	mux.HandleFunc("GET /v1/peers", g.peers)
 	mux.HandleFunc("GET /v1/explain", g.explain)
 	mux.HandleFunc("GET /v1/history", g.recall)
@@ -139,6 +141,46 @@ func prepared(slots chan struct{}, next http.Handler) http.Handler {
 		w.WriteHeader(whole.code)
 		_, _ = w.Write(whole.body.Bytes()) // an error is the reader's going away
 	})
+}
+
+// shared gives the last answer again until sharedRest times what it took have passed: that many look at a busy node costs no more
+// than that one does. The answer says of when it is.
+type shared struct {
+	next http.Handler
+
+	mu    sync.Mutex // guards what follows, and has those wait who ask at the same time
+	last  *wholeAnswer
+	until time.Time
+}
+
+// ServeHTTP implements http.Handler for questions without parameters; others are not shared.
+func (s *shared) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.RawQuery != "" {
+		s.next.ServeHTTP(w, r)
+		return
+	}
+	last := s.answer(r)
+	for key, values := range last.header {
+		w.Header()[key] = values
+	}
+	w.WriteHeader(last.code)
+	_, _ = w.Write(last.body.Bytes()) // into memory
+}
+
+func (s *shared) answer(r *http.Request) *wholeAnswer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil && time.Now().Before(s.until) {
+		return s.last
+	}
+	began := time.Now()
+	s.last = &wholeAnswer{header: http.Header{}, code: http.StatusOK}
+	s.next.ServeHTTP(s.last, r.WithContext(context.WithoutCancel(r.Context()))) // it is for others too
+	s.until = time.Now().Add(sharedRest * time.Since(began))
+	if s.last.code != http.StatusOK {
+		s.until = began
+	}
+	return s.last
 }
 
 // wholeAnswer is an answer in the making.

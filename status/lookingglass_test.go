@@ -3,14 +3,15 @@ package status
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -162,10 +163,10 @@ func TestManyLooksLeaveProbesTheirPlaces(t *testing.T) {
 	h := glassOf(t, source, "127.0.0.1:9179")
 	done := make(chan int, maxGlances)
 	for range maxGlances {
-		go func() { done <- look(t, h, "GET /v1/status").Code }()
+		go func() { done <- look(t, h, "GET /v1/peers").Code }()
 		<-source.asked
 	}
-	w := look(t, h, "GET /v1/status")
+	w := look(t, h, "GET /v1/peers")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Contains(t, w.Body.String(), "try again")
 	require.Equal(t, http.StatusOK, look(t, h, "GET /livez").Code)
@@ -173,6 +174,32 @@ func TestManyLooksLeaveProbesTheirPlaces(t *testing.T) {
 	for range maxGlances {
 		require.Equal(t, http.StatusOK, <-done)
 	}
+}
+
+// counting is a source that counts how often it is asked for everything.
+type counting struct {
+	*Board
+	asked atomic.Int64
+}
+
+func (c *counting) Snapshot(ctx context.Context) *Snapshot {
+	c.asked.Add(1)
+	<-time.After(10 * time.Millisecond) // as long as a large one takes
+	return c.Board.Snapshot(ctx)
+}
+
+func TestThatManyLookCostsWhatOneLookCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &counting{Board: published(sample())}
+		h := glassOf(t, source, "127.0.0.1:9179")
+		for range 100 {
+			require.Equal(t, http.StatusOK, look(t, h, "GET /v1/status").Code)
+		}
+		require.EqualValues(t, 1, source.asked.Load())
+		<-time.After(sharedRest * 20 * time.Millisecond)
+		require.Contains(t, look(t, h, "GET /v1/status").Body.String(), `"kind":"Status"`)
+		require.EqualValues(t, 2, source.asked.Load())
+	})
 }
 
 // pageOf is what a page of routes has, for a test.
@@ -201,7 +228,7 @@ func TestRoutesArePagedAtABoundedCost(t *testing.T) {
 	require.Len(t, second, pageRoutes)
 	require.NotContains(t, first, second[0])
 
-	questions, next := 1, ""
+	questions := 1
 	_, next = pageOf(t, h, "text=nobody")
 	require.NotEmpty(t, next, "one question does not look at all routes")
 	for next != "" {
@@ -234,78 +261,6 @@ func TestATextFindsWhatPeopleKnowARouteBy(t *testing.T) {
 	}
 	found, _ := pageOf(t, h, "text=%3Cscript%3E")
 	require.Empty(t, found)
-}
-
-// nodeAt serves a handler on the loopback until the test ends.
-func nodeAt(t *testing.T, h http.Handler) netip.AddrPort {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return netip.MustParseAddrPort(s.Listener.Addr().String())
-}
-
-func TestTheFleetIsAskedAndWhoDoesNotAnswerIsNamed(t *testing.T) {
-	well := nodeAt(t, glassOf(t, published(healthy()), "127.0.0.1:9179"))
-	without := nodeAt(t, NewWeb(WebConfig{Source: published(healthy())}).handler(t.Context()))
-	elsewhere := nodeAt(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+well.String()+"/v1/summary", http.StatusFound)
-	}))
-	endless := nodeAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"node":"`, strings.Repeat("x", 1<<20)) }))
-	other := nodeAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"apiVersion":"underlayd.io/v9","kind":"NodeSummary"}`)
-	}))
-	wordy := nodeAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"apiVersion":%q,"kind":"NodeSummary","node":"<img src=x onerror=alert(1)>%s"}`, APIVersion, strings.Repeat("x", 1000))
-	}))
-	silent := silentNode(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed := netip.MustParseAddrPort(l.Addr().String())
-	require.NoError(t, l.Close())
-
-	h := glassOf(t, published(sample()), "127.0.0.1:9179", well, without, elsewhere, endless, other, wordy, silent, closed)
-	began := time.Now()
-	w := look(t, h, "GET /v1/fleet")
-	require.Equal(t, http.StatusOK, w.Code)
-	require.Less(t, time.Since(began), fleetTimeout+5*time.Second)
-	require.NoError(t, judged(t, strict(t, KindFleetList), w.Body.Bytes()))
-	var list FleetList
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &list))
-	require.Len(t, list.Items, 9)
-	own, ok := list.Items[0], list.Items[1]
-	require.Equal(t, "east-1", own.Summary.Node)
-	require.Equal(t, []int{2, 1, 13, maxHeadlines}, []int{own.Summary.Peers, own.Summary.PeersUp, own.Summary.Problems, len(own.Summary.Headlines)})
-	require.Equal(t, []any{well, Ready, 0}, []any{ok.Address, ok.Summary.Phase, ok.Summary.Problems})
-	for i, says := range map[int]string{2: "404 Not Found: there is no", 3: "302 Found", 4: "read its answer", 5: "underlayd.io/v9", 7: "no answer within 2s", 8: "connection refused"} {
-		require.Nil(t, list.Items[i].Summary)
-		require.Contains(t, list.Items[i].Error, says)
-	}
-	require.Less(t, len(list.Items[6].Summary.Node), fleetWord+10)
-
-	again := look(t, h, "GET /v1/fleet")
-	var second FleetList
-	require.NoError(t, json.Unmarshal(again.Body.Bytes(), &second))
-	require.Equal(t, list.Time, second.Time, "who comes soon after is told the same")
-}
-
-// silentNode takes connections and says nothing.
-func silentNode(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func TestALookIsServedOverTCPWithItsEvents(t *testing.T) {

@@ -24,13 +24,16 @@ export async function ask(path, parameters = {}, kind = "") {
 
 export const superseded = (error) => error.name === "AbortError";
 
-// often calls f at most once in a while, and once more if it was called meanwhile.
+// often calls f at most once in a while, and once more if it was called meanwhile. What takes long is done the more seldom: a node
+// that is busy is not kept busy by who looks at it.
 export function often(pause, f) {
-  let timer = 0, again = false;
-  const run = () => {
+  let running = false, again = false;
+  const run = async () => {
+    running = true;
     again = false;
-    f();
-    timer = setTimeout(() => { timer = 0; if (again) run(); }, pause);
+    const began = Date.now();
+    await f();
+    setTimeout(() => { running = false; if (again) run(); }, Math.max(pause, 10 * (Date.now() - began)));
   };
-  return () => { if (timer) again = true; else run(); };
+  return () => { if (running) again = true; else run(); };
 }

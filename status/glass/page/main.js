@@ -27,7 +27,25 @@ async function load() {
   offer(byId("history-peer"), s.sessions.map((x) => x.peer));
 }
 
-const refresh = often(1_000, () => load().catch((error) => { if (!last) say(byId("rollup"), error.message); }));
+let wanted = 0; // the time of the newest state that is known of
+
+const refresh = often(500, async () => {
+  try {
+    await load();
+  } catch (error) {
+    if (!last) say(byId("rollup"), error.message);
+    return;
+  }
+  if (Date.parse(last.time) < wanted) refresh(); // the daemon gives one answer to all who look within a moment
+});
+
+// refreshTwice is for what happened without its being told of when.
+let later = 0;
+function refreshTwice() {
+  refresh();
+  clearTimeout(later);
+  later = setTimeout(refresh, 2_000);
+}
 
 startRoutes(explainPrefix);
 startExplain();
@@ -37,7 +55,7 @@ new ResizeObserver(() => { if (last) showTopology(last); }).observe(byId("pictur
 setInterval(tickAges, 1_000);
 follow({
   opened: () => { refresh(); refreshRoutes(); loadHistory(); },
-  entry: (event) => { addEntry(event.entry); refresh(); },
-  pulse: () => { refresh(); refreshRoutes(); },
+  entry: (event) => { addEntry(event.entry); refreshTwice(); },
+  pulse: (event) => { wanted = Date.parse(event.status.time); refresh(); refreshRoutes(); },
   check: load,
 });
