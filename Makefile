@@ -27,6 +27,8 @@ FUZZTIME ?= 1m
 # Programs besides Go; .ci/prepare knows their Debian packages.
 LAB_TOOLS  := bash mount ip ping sysctl zebra bgpd vtysh
 TEST_TOOLS := $(LAB_TOOLS) bird birdc gobgpd gobgp etcd nft iptables-legacy iptables-nft ip6tables-legacy ip6tables-nft ipset ss nsenter unshare setpriv promtool
+# It looks at the looking glass; only the tests need it, and it is the largest of all.
+BROWSER    := chromium
 
 .PHONY: help
 help: ## list the targets
@@ -49,7 +51,7 @@ demo-kubernetes: ## two clusters with real API servers: install, look, ping, rem
 
 .PHONY: test
 test: ## everything against real daemons, kernel and API server; PKG=./ipam and ARGS='-run Judge' narrow it (root)
-	@.ci/prepare $(TEST_TOOLS)
+	@.ci/prepare $(TEST_TOOLS) $(BROWSER)
 	@$(MAKE) --no-print-directory build
 	@echo "kube-apiserver, kube-controller-manager and kubectl for the tests; the first time this takes some minutes"
 	@go run ./k8s/apitest/cmd/kubeapi -build
@@ -101,6 +103,11 @@ interop: ## every speaker × transport × relation × feature, one matrix; ARGS=
 .PHONY: pictures
 pictures: ## draw topology.svg beside each topology again, and the drawings that tests compare with
 	@go test ./config/picture -count=1 -update
+
+.PHONY: screenshots
+screenshots: ## docs/images again: what the looking glass looks like, in Chromium (root)
+	@.ci/prepare mount $(BROWSER)
+	@go test ./status -count=1 -run Screenshots -screenshots
 
 .PHONY: mesh
 mesh: ## a full mesh of 50 by 50 nodes: routes, changes, memory and CPU; ARGS='-reflectors 2 -nodes 100', '-nodes 20 -bfd 300ms' (root, 6 GB)
