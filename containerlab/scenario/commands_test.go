@@ -230,14 +230,8 @@ func servesTCP(t *testing.T, c *clusters, n *containerlab.Node) {
 		}
 		return nil
 	})
-	daemon := n.Process("underlayd")
-	require.NoError(t, daemon.Signal(syscall.SIGTERM))
-	<-daemon.Done()
-	require.NoError(t, n.Launch(t.Context()))
-	c.settled(t)
-	get := func(page string) string {
-		return output(t, n, "bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/9179; printf 'GET `+page+` HTTP/1.0\r\n\r\n' >&3; cat <&3`)
-	}
+	again(t, c, n)
+	get := func(page string) string { return overTCP(t, n, page, "x") }
 	require.Contains(t, get("/readyz?verbose"), "[+]first-exchange ok\nreadyz check passed\n")
 	require.Contains(t, get("/v1/status"), "404 Not Found")
 	metrics := get("/metrics")
@@ -245,6 +239,9 @@ func servesTCP(t *testing.T, c *clusters, n *containerlab.Node) {
 		require.Contains(t, metrics, line+"\n")
 	}
 	require.Contains(t, metrics, "\nprocess_resident_memory_bytes ")
+	require.NoError(t, os.WriteFile(file, append(text, "http: {listen: \"127.0.0.1:9179\", lookingGlass: true, fleet: [\"127.0.0.1:9179\", \"127.0.0.1:9180\"]}\n"...), 0o600))
+	again(t, c, n)
+	isAGlass(t, n)
 }
 
 // stockGobgp runs the command that comes with GoBGP on the daemon's socket.
