@@ -107,6 +107,10 @@ func TestTheLookingGlassInABrowser(t *testing.T) {
 			require.NotEqual(t, value[string](b, `getComputedStyle(document.querySelector(".edge.ok")).stroke`), value[string](b, `getComputedStyle(document.querySelector(".edge.bad")).stroke`))
 			require.Equal(t, 3, value[int](b, `document.querySelectorAll("#picture .may").length`), "tor-a may announce west, tor-b west and south")
 			require.NotContains(t, b.text("#session-table"), "RTT", "nothing is measured")
+			require.Equal(t, []string{"Established · 0.42 ms", "Active"}, b.draw(`s.probes = [{peer: "tor-a", rttNanoseconds: 420000}]`))
+			many := b.draw(`s.sessions = Array.from({length: 100}, (_, i) => ({...s.sessions[i === 99 ? 1 : 0], peer: "peer-" + i}))`)
+			require.Len(t, many, 25)
+			require.Equal(t, []string{"Active", "and 76 more peers"}, []string{many[0], many[24]}, "what is not well is not left out")
 		}},
 		{"a filter finds a route", func(t *testing.T) {
 			b.search("10.20.6")
@@ -158,6 +162,17 @@ func TestTheLookingGlassInABrowser(t *testing.T) {
 		glassAt(t, address, source)
 		b.until(`document.getElementById("link").textContent.trim().endsWith("live")`)
 	})
+}
+
+// draw shows the picture of the node's state with a change, and returns its labels.
+func (b *browser) draw(change string) []string {
+	b.t.Helper()
+	b.do(`window.drawn = undefined; Promise.all([import("/glass/topology.js"), fetch("/v1/status").then((r) => r.json())]).then(([m, s]) => {
+		` + change + `; m.showTopology(s);
+		window.drawn = [...document.querySelectorAll("#picture .label, #picture .rest")].map((x) => x.textContent);
+	})`)
+	b.until(`window.drawn !== undefined`)
+	return value[[]string](b, `window.drawn`)
 }
 
 func sameWords(t *testing.T, b *browser) {
