@@ -22,22 +22,39 @@ var (
 	ErrNotPermitted = errors.New("permission denied")
 )
 
-// Client asks the daemon of this node. It is safe for concurrent use and holds no connection between questions.
+// Client asks a daemon. It is safe for concurrent use and holds no connection between questions.
 type Client struct {
-	path string
+	path string // of the socket, or where else it is asked
+	base url.URL
 	http *http.Client
+	// paged says that a list of routes comes in pages.
+	paged bool
 }
 
 // NewClient makes a client of the daemon whose socket is at path (see SocketPath). It does not connect yet.
 func NewClient(path string) *Client {
 	dialer := net.Dialer{Timeout: 2 * time.Second}
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+	return &Client{path: path, base: url.URL{Scheme: "http", Host: "underlayd"}, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		},
 		DisableKeepAlives:     true,
 		ResponseHeaderTimeout: answerTimeout + 5*time.Second,
 	}}}
+}
+
+// NewRemoteClient makes a client of a daemon whose looking glass is at base; how it is reached is the caller's.
+func NewRemoteClient(base *url.URL, h *http.Client) *Client {
+	return &Client{path: base.String(), base: *base, http: h, paged: true}
+}
+
+// Summary asks for what is said of a node in a list of them.
+func (c *Client) Summary(ctx context.Context) (*NodeSummary, error) {
+	s := &NodeSummary{}
+	if err := c.ask(ctx, "/v1/summary", nil, s); err != nil {
+		return nil, err
+	}
+	return s, checkVersion(s.APIVersion)
 }
 
 // Status asks for everything but the routes.
@@ -75,7 +92,8 @@ func (c *Client) ask(ctx context.Context, path string, q url.Values, into any) e
 }
 
 func (c *Client) get(ctx context.Context, path string, q url.Values) (io.ReadCloser, error) {
-	address := url.URL{Scheme: "http", Host: "underlayd", Path: path, RawQuery: q.Encode()}
+	address := c.base.JoinPath(path)
+	address.RawQuery = q.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon: %w", err)
@@ -87,9 +105,16 @@ func (c *Client) get(ctx context.Context, path string, q url.Values) (io.ReadClo
 	if response.StatusCode == http.StatusOK {
 		return response.Body, nil
 	}
-	var said problemBody
-	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&said) != nil || said.Error == "" {
+	var said struct {
+		problemBody
+
+		Message string // of an API server in between
+	}
+	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&said) != nil || said.Error == "" && said.Message == "" {
 		said.Error = "it answered " + response.Status
+	}
+	if said.Message != "" {
+		return nil, errors.Join(fmt.Errorf("the API server: %s", said.Message), response.Body.Close())
 	}
 	return nil, errors.Join(fmt.Errorf("the daemon refused: %s", said.Error), response.Body.Close())
 }

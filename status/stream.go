@@ -33,6 +33,9 @@ func (c *Client) Routes(ctx context.Context, f Filter) (*RouteStream, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
+	if c.paged {
+		return c.pagedRoutes(ctx, f)
+	}
 	s := &RouteStream{}
 	stream, err := openStream[Route](ctx, c, listQuestion{"/v1/routes", f.query(), s.fields(), &s.APIVersion})
 	if err != nil {

@@ -36,13 +36,13 @@ Exit codes: 0 nothing is failed (✗), whatever the warnings (‼); 1 something 
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			failed := 0
-			err := q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			err := q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				l, err := checked(ctx, c, file, config.FromProcess(cmd.Flags()))
 				if err != nil {
 					return err
 				}
 				failed = l.Failed
-				return status.WriteCheckList(cmd.OutOrStdout(), l, o)
+				return status.WriteCheckList(w, l, o)
 			})
 			if err == nil && failed > 0 {
 				return fmt.Errorf("%d of the checks failed", failed)

@@ -25,6 +25,14 @@ func TestTheCommandsAreDocumented(t *testing.T) {
 	for _, cmd := range commandsOf(root) {
 		describe(&b, cmd)
 	}
+	plugin := newPlugin()
+	fmt.Fprintf(&b, "\n## kubectl underlayd\n\n%s.\n\n```text\nkubectl underlayd COMMAND [flags]\n\n%s\n```\n", plugin.Short, plugin.Long)
+	fmt.Fprintf(&b, "\n| command | |\n|---|---|\n")
+	for _, cmd := range commandsOf(plugin) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.ReplaceAll(cmd.Use, "|", `\|`), cmd.Short)
+	}
+	plugin.Flags().AddFlagSet(plugin.PersistentFlags())
+	describeFlags(&b, plugin)
 	compareDocument(t, "cli.md", "<!-- commands: made by go test ./cmd/underlayd -run Documented -update -->\n", b.String())
 }
 

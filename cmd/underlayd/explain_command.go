@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -25,12 +26,12 @@ It sends no packet: what happens beyond this node it does not see.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				e, err := c.Explain(ctx, question)
 				if err != nil {
 					return err
 				}
-				return status.WriteExplanation(cmd.OutOrStdout(), e, o)
+				return status.WriteExplanation(w, e, o)
 			})
 		},
 	})

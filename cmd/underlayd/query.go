@@ -26,18 +26,25 @@ func (q *query) bind(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// ask calls f with a client and with how to write the answer.
-func (q *query) ask(cmd *cobra.Command, f func(context.Context, *status.Client, status.Options) error) error {
+// question asks one daemon and writes its answer.
+type question func(context.Context, io.Writer, *status.Client, status.Options) error
+
+// ask asks the daemon of this node, or as a plugin of kubectl those of the cluster.
+func (q *query) ask(cmd *cobra.Command, f question) error {
+	ask := func(o status.Options) error {
+		if p := pluginOf(cmd); p != nil {
+			return p.ask(cmd, f, o)
+		}
+		return f(cmd.Context(), cmd.OutOrStdout(), status.NewClient(q.socket), o)
+	}
 	if q.output == "yaml" {
-		return asYAML(cmd, func() error {
-			return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: status.JSON, Now: time.Now()})
-		})
+		return asYAML(cmd, func() error { return ask(status.Options{Format: status.JSON, Now: time.Now()}) })
 	}
 	format, err := status.ParseFormat(q.output)
 	if err != nil {
 		return usageError{err}
 	}
-	return f(cmd.Context(), status.NewClient(q.socket), status.Options{Format: format, Now: time.Now(), Colour: colourful(cmd.OutOrStdout())})
+	return ask(status.Options{Format: format, Now: time.Now(), Colour: colourful(cmd.OutOrStdout())})
 }
 
 // colourful says whether what is written is seen on a terminal by somebody who did not say otherwise (no-color.org).
@@ -95,12 +102,15 @@ A daemon that is not running yet is waited for too. The exit code is 3 if the st
 				}
 				goals[target] = g
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			if p := pluginOf(cmd); p != nil && len(goals) == 0 && q.output == string(status.Table) {
+				return p.summarize(cmd, status.Options{Format: status.Table, Colour: colourful(cmd.OutOrStdout())})
+			}
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				s, err := statusOnce(ctx, c, timeout, goals)
 				if err != nil {
 					return err
 				}
-				return status.WriteStatus(cmd.OutOrStdout(), s, o)
+				return status.WriteStatus(w, s, o)
 			})
 		},
 	})
@@ -150,15 +160,15 @@ func newPeers() *cobra.Command {
 			if len(args) == 1 {
 				name = args[0]
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				list, err := c.Peers(ctx, name)
 				if err != nil {
 					return err
 				}
 				if name != "" {
-					return status.WritePeer(cmd.OutOrStdout(), list, o)
+					return status.WritePeer(w, list, o)
 				}
-				return status.WritePeers(cmd.OutOrStdout(), list, o)
+				return status.WritePeers(w, list, o)
 			})
 		},
 	})
@@ -194,12 +204,12 @@ With --advertised it shows what this node tells its peers, or the one that --pee
 			if err := flags.complete(&filter, args); err != nil {
 				return usageError{err}
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				show := showRoutes
 				if flags.advertised {
 					show = showAdvertised
 				}
-				return show(ctx, cmd.OutOrStdout(), c, filter)(o)
+				return show(ctx, w, c, filter)(o)
 			})
 		},
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,12 +37,12 @@ it. The history is bounded, and a restart begins a new one.`,
 			if err := filter.Validate(); err != nil {
 				return usageError{err}
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				l, err := c.History(ctx, filter)
 				if err != nil {
 					return err
 				}
-				return status.WriteHistory(cmd.OutOrStdout(), l, o)
+				return status.WriteHistory(w, l, o)
 			})
 		},
 	})
@@ -64,7 +65,7 @@ again when they have grown, and how things are when that changes. With -o json e
 			if q.output != string(status.Table) && q.output != string(status.JSON) {
 				return usageError{fmt.Errorf("output format %q: must be table or json", q.output)}
 			}
-			return q.ask(cmd, func(ctx context.Context, c *status.Client, o status.Options) error {
+			return q.ask(cmd, func(ctx context.Context, w io.Writer, c *status.Client, o status.Options) error {
 				for e, err := range c.Watch(ctx) {
 					if ctx.Err() != nil {
 						return nil
@@ -72,7 +73,7 @@ again when they have grown, and how things are when that changes. With -o json e
 					if err != nil {
 						return err
 					}
-					if err := status.WriteEvent(cmd.OutOrStdout(), e, o); err != nil {
+					if err := status.WriteEvent(w, e, o); err != nil {
 						return err
 					}
 				}

@@ -34,7 +34,7 @@ func buildVersion() string {
 }
 
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
+	root := bare(&cobra.Command{
 		Use:   "underlayd",
 		Short: "BGP underlay route exchange for multi-cluster Kubernetes",
 		Long: `underlayd runs on every node, exchanges pod CIDRs with the other clusters over BGP and installs
@@ -42,12 +42,15 @@ the routes in the kernel: pods reach each other directly, with their own address
 
 Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
 3 what was waited for (--wait) did not come about in time.`,
-		Version:       buildVersion(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	})
 	root.AddCommand(newRun(), newStatus(), newHealth(), newPeers(), newRoutes(), newExplain(), newCheck(), newHistory(), newWatch(), newConfig(), newLint(), newTopology(), newDrain(), newCleanup(), newBundle(), newSchema(), newVersion())
+	return root
+}
+
+// bare is what all our programs have in common: main writes errors, and ends with their codes.
+func bare(root *cobra.Command) *cobra.Command {
+	root.Version, root.SilenceUsage, root.SilenceErrors = buildVersion(), true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
 }
 
