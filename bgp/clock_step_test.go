@@ -37,7 +37,9 @@ func TestRealStep(t *testing.T) {
 			})
 			far := startRemote(t, "192.168.0.2", 65000, s)
 			far.announce(west)
-			require.NoError(t, s.SetPeers(t.Context(), []Peer{far.peer("far")}))
+			p := far.peer("far")
+			p.HoldTime = 9 * time.Second
+			require.NoError(t, s.SetPeers(t.Context(), []Peer{p}))
 			w := newWorld(t, s)
 			w.becomes("10.20.1.0/24 from [192.168.0.2]")
 			quiet := time.NewTimer(2 * time.Second)

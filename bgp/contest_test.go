@@ -42,7 +42,7 @@ func TestANeighbourThatTurnsUsAwayIsRecognised(t *testing.T) {
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{{Transport: Transport{
-		Name: "fabric", Address: address, ASN: 65000, Port: number, HoldTime: 9 * time.Second, IPv4: true,
+		Name: "fabric", Address: address, ASN: 65000, Port: number, HoldTime: holdTime, IPv4: true,
 	}, ConnectRetry: time.Second}}))
 	require.Empty(t, s.Sessions()[0].Contest, "one is not enough")
 	require.Eventually(t, func() bool { return s.Sessions()[0].Contest.Closed >= contestOpens }, 2*patience, 50*time.Millisecond)

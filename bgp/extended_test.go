@@ -33,7 +33,7 @@ func listenTo(t *testing.T, s *subject, more ...gobgp.ParameterCapabilityInterfa
 	t.Helper()
 	var l *listener
 	require.Eventually(t, func() bool {
-		dialer := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: sixPeer.AsSlice()}, Control: nearbyOnly}
+		dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: sixPeer.AsSlice()}, Control: nearbyOnly}
 		dialer.SetMultipathTCP(false)
 		conn, err := dialer.DialContext(t.Context(), "tcp", net.JoinHostPort(six.String(), strconv.Itoa(s.cfg.Port)))
 		if err != nil {
@@ -53,7 +53,7 @@ func listenTo(t *testing.T, s *subject, more ...gobgp.ParameterCapabilityInterfa
 			require.NoError(t, err)
 			_, _ = conn.Write(text) // whose turn it is not is sent away
 		}
-		return l.hears("end") == nil
+		return l.hears("end", 5*time.Second) == nil
 	}, patience, 50*time.Millisecond)
 	return l
 }
@@ -68,8 +68,8 @@ func nearbyOnly(_, _ string, c syscall.RawConn) (err error) {
 }
 
 // hears reads until it is told something.
-func (l *listener) hears(what string) error {
-	if err := l.conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+func (l *listener) hears(what string, limit time.Duration) error {
+	if err := l.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	for {
@@ -139,7 +139,7 @@ func TestIPv6NextHopsForIPv4(t *testing.T) {
 			}, ConnectRetry: time.Second, ExtendedNextHop: row.extended, NextHop4: row.nextHop4}}))
 			l := listenTo(t, s, row.capabilities...)
 			if !slices.Contains(l.told, row.first) {
-				require.NoError(t, l.hears(row.first), "told: %q", l.told)
+				require.NoError(t, l.hears(row.first, patience), "told: %q", l.told)
 			}
 			require.Equal(t, len(row.capabilities) > 0 && row.capabilities[0] == takesIt, named(s, "far").ExtendedNextHop)
 			require.NoError(t, l.conn.Close())

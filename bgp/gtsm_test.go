@@ -15,19 +15,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// impatient connects from host with a TTL and sends OPEN, KEEPALIVE and an UPDATE before anybody answered.
-func impatient(t *testing.T, s *subject, host string, ttl int) (net.Conn, error) {
+// caller is a host, with the TTL of its packets.
+type caller struct {
+	host string
+	ttl  int
+}
+
+// unheard is how long a caller tries that is not to be heard: its second SYN is one second after the first.
+const unheard = 2 * time.Second
+
+// impatient connects from a host for so long and sends OPEN, KEEPALIVE and an UPDATE before anybody answered.
+func impatient(t *testing.T, s *subject, from caller, limit time.Duration) (net.Conn, error) {
 	t.Helper()
-	local := netip.MustParseAddr(host)
+	local := netip.MustParseAddr(from.host)
 	dialer := net.Dialer{
-		Timeout:   2 * time.Second,
+		Timeout:   limit,
 		LocalAddr: &net.TCPAddr{IP: local.AsSlice()},
 		Control: func(_, _ string, c syscall.RawConn) (err error) {
 			return errorsOf(c.Control(func(fd uintptr) {
 				if local.Is4() {
-					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, ttl)
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, from.ttl)
 				} else {
-					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl)
+					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, from.ttl)
 				}
 			}), err)
 		},
@@ -73,20 +82,20 @@ func TestGTSMHoldsFromTheFirstPacket(t *testing.T) {
 			})
 			address := netip.MustParseAddr(host)
 			peer := Peer{Transport: Transport{
-				Name: "near", Address: address, ASN: 65000, Port: 1, Passive: true, Hops: 2, HoldTime: 9 * time.Second, IPv4: true,
+				Name: "near", Address: address, ASN: 65000, Port: 1, Passive: true, Hops: 2, HoldTime: holdTime, IPv4: true,
 			}, ConnectRetry: time.Second}
 			others := []Peer{
-				{Transport: Transport{Name: "a", Address: netip.MustParseAddr("192.168.0.9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true}},
-				{Transport: Transport{Name: "b", Address: netip.MustParseAddr("fd00::9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true}},
+				{Transport: Transport{Name: "a", Address: netip.MustParseAddr("192.168.0.9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: holdTime, IPv4: true}},
+				{Transport: Transport{Name: "b", Address: netip.MustParseAddr("fd00::9"), ASN: 65009, Port: 1, Passive: true, Hops: 1, HoldTime: holdTime, IPv4: true}},
 			}
 			require.NoError(t, s.SetPeers(t.Context(), append(others, peer)))
-			_, err := impatient(t, s, host, 253)
+			_, err := impatient(t, s, caller{host, 253}, unheard)
 			var timeout net.Error
 			require.ErrorAs(t, err, &timeout)
 			require.True(t, timeout.Timeout(), "the SYN itself is dropped")
 			require.False(t, near(s).Established)
 
-			_, err = impatient(t, s, host, 254)
+			_, err = impatient(t, s, caller{host, 254}, patience)
 			require.NoError(t, err)
 			require.Eventually(t, func() bool { return near(s).Established }, patience, 10*time.Millisecond, "a near one is heard")
 		})
@@ -97,19 +106,19 @@ func TestGTSMHoldsFromTheFirstPacket(t *testing.T) {
 func TestPeerWithoutGTSMIsHeard(t *testing.T) {
 	s := start(t, nil)
 	peer := Peer{Transport: Transport{
-		Name: "near", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, Hops: 1, HoldTime: 9 * time.Second, IPv4: true,
+		Name: "near", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, Hops: 1, HoldTime: holdTime, IPv4: true,
 	}, ConnectRetry: time.Second}
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
-	_, err := impatient(t, s, "192.168.0.2", 64)
+	_, err := impatient(t, s, caller{"192.168.0.2", 64}, unheard)
 	require.Error(t, err)
 	peer.Hops = 0
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
 	require.Eventually(t, func() bool {
-		conn, err := impatient(t, s, "192.168.0.2", 64)
+		conn, err := impatient(t, s, caller{"192.168.0.2", 64}, 5*time.Second)
 		if err != nil {
 			return false
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		for ctx.Err() == nil && !near(s).Established {
 			select {

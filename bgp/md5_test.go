@@ -32,7 +32,7 @@ func (r *remote) secure(key string, passive bool, s *subject) {
 	require.NoError(r.t, r.server.AddPeer(ctx, &api.AddPeerRequest{Peer: &api.Peer{
 		Conf:            &api.PeerConf{NeighborAddress: local.String(), PeerAsn: ownASN, AuthPassword: key},
 		Transport:       &api.Transport{LocalAddress: r.addr.String(), RemotePort: uint32(s.cfg.Port), PassiveMode: passive},
-		Timers:          &api.Timers{Config: &api.TimersConfig{ConnectRetry: 1, HoldTime: 9, KeepaliveInterval: 3}},
+		Timers:          &api.Timers{Config: &api.TimersConfig{ConnectRetry: 1, HoldTime: 90, KeepaliveInterval: 30}},
 		EbgpMultihop:    &api.EbgpMultihop{Enabled: true, MultihopTtl: 2},
 		AfiSafis:        []*api.AfiSafi{apiFamily(api.Family_AFI_IP, true), apiFamily(api.Family_AFI_IP6, true)},
 		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: 30},
@@ -97,7 +97,7 @@ func passwords(t *testing.T, host string, active bool) {
 		require.Eventually(t, func() bool { return named(s, "far").Established }, patience, 10*time.Millisecond, what)
 	}
 	down := func(what string) {
-		require.Eventually(t, func() bool { return !named(s, "far").Established }, patience, time.Millisecond, what)
+		require.Eventually(t, func() bool { return !named(s, "far").Established }, patience, 10*time.Millisecond, what)
 		require.Never(t, func() bool { return named(s, "far").Established }, time.Second, 50*time.Millisecond, what)
 	}
 	far.secure("one", active, s)
@@ -133,7 +133,7 @@ func TestTheListenerHasTheKeysOfItsPeersOnly(t *testing.T) {
 			s := start(t, withIPv6)
 			p := Peer{Transport: Transport{
 				Name: "far", Address: netip.MustParseAddr(host), ASN: 65000, Port: 1, Passive: true, Password: secret(t, "one"),
-				HoldTime: 9 * time.Second, IPv4: true,
+				HoldTime: holdTime, IPv4: true,
 			}, ConnectRetry: time.Second}
 			answered := func(key string) { // in a moment: a peer is not heard before GoBGP wants it to be
 				t.Helper()
@@ -175,7 +175,7 @@ func TestAKeyThatTheKernelRefuses(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOMEM)
 	p := Peer{Transport: Transport{
 		Name: "far", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, Password: secret(t, "one"),
-		HoldTime: 9 * time.Second, IPv4: true,
+		HoldTime: holdTime, IPv4: true,
 	}, ConnectRetry: time.Second}
 	err = s.SetPeers(t.Context(), []Peer{p})
 	require.ErrorContains(t, err, "peer far (192.168.0.2) is refused")
@@ -263,8 +263,11 @@ func TestOnlyTheseAnswersHavePasswords(t *testing.T) {
 
 // TestAConnectionThatSlippedIn was accepted before the listener had the key.
 func TestAConnectionThatSlippedIn(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
-	require.NoError(t, s.SetPeers(t.Context(), []Peer{passive("far", "192.168.0.2")}))
+	p := passive("far", "192.168.0.2")
+	p.HoldTime = 15 * time.Second
+	require.NoError(t, s.SetPeers(t.Context(), []Peer{p}))
 	r := connect(t, s)
 	r.flood(10, 10)
 	counted(t, s, 10)

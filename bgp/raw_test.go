@@ -27,7 +27,7 @@ func dial(t *testing.T, s *subject, host string, hold uint16, buffer int) *raw {
 	t.Helper()
 	local := netip.MustParseAddr(host)
 	dialer := net.Dialer{
-		Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: local.AsSlice()},
+		Timeout: patience, LocalAddr: &net.TCPAddr{IP: local.AsSlice()},
 		Control: func(_, _ string, c syscall.RawConn) (err error) {
 			return errorsOf(c.Control(func(fd uintptr) {
 				if buffer > 0 {

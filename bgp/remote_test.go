@@ -104,7 +104,7 @@ func (r *remote) peer(name string) Peer {
 	return Peer{
 		Transport: Transport{
 			Name: name, Address: r.addr, ASN: r.asn, Port: r.port, LocalAddress: speaker,
-			HoldTime: 9 * time.Second, IPv4: true, IPv6: true,
+			HoldTime: holdTime, IPv4: true, IPv6: true,
 			GracefulRestart: GracefulRestart{Enabled: true, RestartTime: 120 * time.Second},
 		},
 		ConnectRetry: time.Second, Deferral: 10 * time.Second,

@@ -48,7 +48,7 @@ func TestTransportChangeResetsOnlyItsSession(t *testing.T) {
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{pa, pb}))
 	require.Equal(t, rebuildGrace, s.Lost()[0].Grace)
 	var changes []Change
-	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { changes = s.Drain(0); return len(changes) > 0 }, patience, 10*time.Millisecond)
 	require.Equal(t, []Change{{Prefix: west, Lost: true}}, changes, "its routes may be kept meanwhile")
 	w.becomes("10.20.1.0/24 from [192.168.0.2]")
 	require.Eventually(t, func() bool { return s.Sessions()[0].Established }, patience, 10*time.Millisecond)

@@ -21,7 +21,10 @@ import (
 
 const (
 	ownASN   = 64512
-	patience = 15 * time.Second
+	patience = time.Minute // of a machine that may leave us waiting for ten seconds at a time
+
+	// holdTime is that of sessions whose end is for something else to bring about: keepalives of a busy machine are late.
+	holdTime = 90 * time.Second
 )
 
 var (

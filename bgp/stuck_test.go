@@ -17,7 +17,7 @@ func TestASessionThatDoesNotComeUpIsStartedAgain(t *testing.T) {
 	s := start(t, nil)
 	silent := netip.MustParseAddr("192.168.0.2")
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{{Transport: Transport{
-		Name: "silent", Address: silent, ASN: 65000, Port: 1, Passive: true, HoldTime: 9 * time.Second, IPv4: true,
+		Name: "silent", Address: silent, ASN: 65000, Port: 1, Passive: true, HoldTime: holdTime, IPv4: true,
 	}, ConnectRetry: time.Second}}))
 	dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: silent.AsSlice()}}
 	dialer.SetMultipathTCP(false)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -85,7 +86,9 @@ func TestABurstIsHandedOverInParts(t *testing.T) {
 }
 
 // TestAdditionsAreHeldBackInABurstOnly: a second path that comes alone is heard of at once.
-func TestAdditionsAreHeldBackInABurstOnly(t *testing.T) {
+func TestAdditionsAreHeldBackInABurstOnly(t *testing.T) { synctest.Test(t, additionsAreHeldBack) }
+
+func additionsAreHeldBack(t *testing.T) {
 	table, b := newTable(ownASN, 7), netip.MustParseAddr("192.168.0.3")
 	table.addSession(Peer{Transport: Transport{Address: b}})
 	all := events(t, 100, 10)

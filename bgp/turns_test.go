@@ -12,25 +12,30 @@ import (
 // TestNobodyIsHeardBeforeAllPeersAreIn: a connection that is accepted and closed could end our graceful restart.
 func TestNobodyIsHeardBeforeAllPeersAreIn(t *testing.T) {
 	s := start(t, nil)
-	_, err := impatient(t, s, "192.168.0.2", 64)
+	_, err := impatient(t, s, caller{"192.168.0.2", 64}, unheard)
 	require.ErrorContains(t, err, "timeout")
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{{Transport: Transport{
-		Name: "fabric", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, HoldTime: 9 * time.Second, IPv4: true,
+		Name: "fabric", Address: netip.MustParseAddr("192.168.0.2"), ASN: 65000, Port: 1, Passive: true, HoldTime: holdTime, IPv4: true,
 	}, ConnectRetry: time.Second}}))
-	_, err = impatient(t, s, "192.168.0.2", 64)
+	_, err = impatient(t, s, caller{"192.168.0.2", 64}, patience)
 	require.NoError(t, err)
 }
 
 // TestTheSideWithTheLowerAddressGoesFirst: the other one is not heard for a while after a start and after each loss.
 func TestTheSideWithTheLowerAddressGoesFirst(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
-	fabric, other := startRemote(t, "192.168.0.2", 65000, s), netip.MustParseAddr("192.168.0.3")
-	peer := fabric.peer("fabric")
+	port := freePort(t)
+	peer := (&remote{addr: netip.MustParseAddr("192.168.0.2"), asn: 65000, port: port}).peer("fabric")
+	begin := time.Now()
 	require.NoError(t, s.SetPeers(t.Context(), []Peer{peer}))
-	_, err := impatient(t, s, "192.168.0.2", 255)
-	require.ErrorContains(t, err, "timeout")
-	_, err = impatient(t, s, other.String(), 255)
+	_, err := impatient(t, s, caller{"192.168.0.2", 255}, unheard)
+	if time.Since(begin) < firstTurn {
+		require.ErrorContains(t, err, "timeout")
+	}
+	_, err = impatient(t, s, caller{"192.168.0.3", 255}, patience)
 	require.NoError(t, err, "it is about peers only")
+	startNeighbor(t, startRemoteAt(t, "192.168.0.2", 65000, port, s), true, s)
 	established(t, s, "fabric")
 	now := time.Now()
 	require.Empty(t, s.table.waiting([]Peer{peer}, now), "what comes while a session is established is for GoBGP to refuse")

@@ -21,7 +21,7 @@ func TestAFinderEnds(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.NoError(t, err)
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "it did not end")
 	}
 }
