@@ -18,7 +18,7 @@ import (
 	"github.com/underlayd/underlayd/containerlab"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // theirs is what the other end is told.
 type theirs struct {

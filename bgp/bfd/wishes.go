@@ -18,14 +18,14 @@ func (l *loop) apply() {
 	view := make([]*session, 0, len(wanted))
 	for _, cfg := range wanted {
 		kept[cfg.Peer] = true
-		s := l.sessions[cfg.Peer]
+		s, begin := l.sessions[cfg.Peer], now
 		if s != nil && !s.same(cfg) {
 			l.dismiss(s, now)
 			l.unlink(s)
-			s = nil
+			s, begin = nil, max(now, s.farewell, s.retry)
 		}
 		if s == nil {
-			s = l.found(cfg, now)
+			s = l.found(cfg, now, begin)
 		}
 		if s.leaving || s.cfg != cfg {
 			s.configure(cfg, now)
@@ -45,20 +45,23 @@ func (l *loop) apply() {
 	l.closeUnused()
 }
 
-// found makes a new session. It may be held from the beginning.
-func (l *loop) found(cfg Session, now instant) *session {
+// found makes a new session. It may be held from the beginning. It begins when the one in whose place it comes has said
+// goodbye: the peer, to which both are the same, would take the session down again with each word of the old one.
+func (l *loop) found(cfg Session, now, begin instant) *session {
 	discriminator := random32()
 	for discriminator == 0 || l.byDiscriminator[discriminator] != nil {
 		discriminator = random32()
 	}
-	s := newSession(cfg, discriminator, now)
+	s := newSession(cfg, discriminator, begin)
 	if cfg.AdminDown {
 		s.hold(now)
 	}
 	l.sessions[cfg.Peer] = s
 	l.byDiscriminator[discriminator] = s
 	l.queue.add(s)
-	l.open(s, now)
+	if begin <= now {
+		l.open(s, now)
+	}
 	return s
 }
 
