@@ -291,7 +291,7 @@ func TestAnythingInAnyOrderEndsAsDesired(t *testing.T) {
 			t.Run(fmt.Sprintf("linux/%s/%d", mode, seed), func(t *testing.T) {
 				// Few interferences: who fights waits a minute.
 				c := &chaos{scene: newScene(t, newLinux(t), mode), rng: rand.New(rand.NewPCG(seed, 1)), budget: fightRepairs}
-				c.wait = func(ok func() bool) bool { return patient(20*time.Second, ok) }
+				c.wait = func(ok func() bool) bool { return patient(fightPause+fightWindow/2, ok) }
 				c.run(100)
 			})
 		}

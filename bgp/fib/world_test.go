@@ -118,8 +118,8 @@ func (s *scene) run() {
 }
 
 const (
-	soon   = 5 * time.Second // patience of a loaded machine; the promise is a second
-	glance = 5 * time.Millisecond
+	soon   = time.Minute // of a machine with much to do, and before all is looked at again, see DefaultResync
+	glance = 20 * time.Millisecond
 )
 
 func (s *scene) wantRoutes(want ...string) {

@@ -22,7 +22,7 @@ import (
 	"github.com/underlayd/underlayd/containerlab"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // world is a pod, its node, and everything beyond it, each a network namespace: one that has all addresses of 10.20.0.0/16
 // and fd00:20::/64, the other cluster's pods, and 203.0.113.0/24 and 2001:db8::/64, which are nobody's pods.
@@ -201,7 +201,7 @@ func (w *world) dial(t testing.TB, ns netns.NsHandle, network, to string) net.Co
 	t.Helper()
 	var conn net.Conn
 	do(t, ns, func() (err error) {
-		conn, err = (&net.Dialer{Timeout: 2 * time.Second}).Dial(network, withPort(to))
+		conn, err = (&net.Dialer{Timeout: patience}).Dial(network, withPort(to))
 		return err
 	})
 	t.Cleanup(func() { _ = conn.Close() })
@@ -229,7 +229,7 @@ func (w *world) send(t testing.TB, conn net.Conn) (number uint64) {
 // until waits for something, without another goroutine.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	tick, deadline := time.NewTicker(time.Millisecond), time.NewTimer(patience)
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.NewTimer(patience)
 	defer tick.Stop()
 	defer deadline.Stop()
 	for !f() {
@@ -283,7 +283,7 @@ func (w *world) dialFrom(t testing.TB, network, from, to string) string {
 	t.Helper()
 	var conn net.Conn
 	do(t, w.far, func() (err error) {
-		d := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		d := &net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 		if network == "udp" {
 			d.LocalAddr = &net.UDPAddr{IP: net.ParseIP(from)}
 		}
