@@ -159,7 +159,7 @@ func (f *fixture) run(n *k8s.Node) func() {
 		select {
 		case err := <-done:
 			require.NoError(f.t, err, "Run ends with nil")
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			f.t.Error("Run does not end")
 		}
 	})
@@ -190,7 +190,7 @@ func (f *fixture) says(cidrs ...string) *corev1.Node {
 		node = f.node()
 		s, err := annotation.Parse(node.Annotations)
 		return err == nil && fmt.Sprint(s.RemoteCIDRs) == fmt.Sprint(parsed(cidrs...)) && condition(node) != nil
-	}, 20*time.Second, 10*time.Millisecond, "%s is not what the Node says", cidrs)
+	}, time.Minute, 20*time.Millisecond, "%s is not what the Node says", cidrs)
 	return node
 }
 
@@ -200,7 +200,7 @@ func (f *fixture) quiet(n *k8s.Node) k8s.Stats {
 	require.Eventually(f.t, func() bool {
 		s := n.Stats()
 		return s.Published && !s.Pending && s.Problem == nil
-	}, 20*time.Second, 5*time.Millisecond, "still something to write")
+	}, time.Minute, 20*time.Millisecond, "still something to write")
 	return n.Stats()
 }
 

@@ -57,9 +57,9 @@ func TestAWebhookThatAltersOurKeysIsAProblem(t *testing.T) {
 		third++
 		n.Publish(report("10.20.0.0/16", parsed("10.30.0.0/16", "10.31.0.0/16")[third%2].String()))
 		return f.node().Annotations["underlayd.io/cluster"] == "altered"
-	}, 20*time.Second, 100*time.Millisecond)
+	}, time.Minute, 100*time.Millisecond)
 
-	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, time.Minute, 20*time.Millisecond)
 	require.ErrorContains(t, n.Stats().Problem, "annotation underlayd.io/cluster, by an admission webhook or policy that alters our writes")
 	require.True(t, n.Stats().Pending, "the Node does not say what it should")
 	writes := n.Stats().Writes
@@ -81,7 +81,7 @@ func TestAControllerThatWritesItsOwnTextIsNamed(t *testing.T) {
 			f.patch(`{"metadata":{"annotations":{"underlayd.io/cluster":"mine"}}}`)
 		}
 		return n.Stats().Problem != nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.ErrorContains(t, n.Stats().Problem, `annotation underlayd.io/cluster, by field manager "somebody-else"`)
 	f.quiet(n)
 }

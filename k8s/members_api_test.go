@@ -60,7 +60,7 @@ func (c *crowd) remove(name string) {
 // members makes Members with the rights of an agent, without running them.
 func (c *crowd) members(change func(*k8s.MembersConfig)) *k8s.Members {
 	c.t.Helper()
-	config := k8s.MembersConfig{REST: c.rest, Selection: k8s.Selection{Nodes: "crowd=" + c.label}, Log: logger(c.t), Pace: quick, ConfirmAfter: time.Second}
+	config := k8s.MembersConfig{REST: c.rest, Selection: k8s.Selection{Nodes: "crowd=" + c.label}, Log: logger(c.t), Pace: quick, ConfirmAfter: soon}
 	if change != nil {
 		change(&config)
 	}
@@ -98,7 +98,7 @@ func logger(t *testing.T) *logrus.Logger {
 // membersBecome waits, by Changed alone, until List answers this.
 func membersBecome(t *testing.T, m *k8s.Members, want ...k8s.Member) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		got, err := m.List()
 		if err == nil && len(got) == len(want) && (len(got) == 0 || reflect.DeepEqual(want, got)) {
@@ -128,7 +128,7 @@ func TestTheNodesOfAClusterAreFollowed(t *testing.T) {
 	start := time.Now()
 	c.remove("crowd-2")
 	membersBecome(t, m, one)
-	require.GreaterOrEqual(t, time.Since(start), time.Second, "it may have been deleted only to be made again")
+	require.GreaterOrEqual(t, time.Since(start), soon, "it may have been deleted only to be made again")
 	c.add("crowd-3", "192.168.7.3")
 	three := somebody("crowd-3", "192.168.7.3")
 	membersBecome(t, m, one, three)
@@ -137,7 +137,7 @@ func TestTheNodesOfAClusterAreFollowed(t *testing.T) {
 	require.Never(t, func() bool {
 		got, err := m.List()
 		return err != nil || !reflect.DeepEqual([]k8s.Member{one, three}, got)
-	}, 1500*time.Millisecond, 10*time.Millisecond, "as this one was")
+	}, soon+soon/2, 20*time.Millisecond, "as this one was")
 }
 
 func TestNodesAreNotGivenUpWhileTheAPIIsAway(t *testing.T) {
@@ -146,12 +146,12 @@ func TestNodesAreNotGivenUpWhileTheAPIIsAway(t *testing.T) {
 	g := &gate{}
 	before := []k8s.Member{somebody("away-1", "192.168.7.1"), somebody("away-2", "192.168.7.2")}
 	m := c.members(func(config *k8s.MembersConfig) {
-		config.Known = before
+		config.Known, config.ConfirmAfter = before, time.Second
 		config.REST.Wrap(g.wrap)
 	})
 	g.answer(answer(503))
 	runMembers(t, m)
-	require.Eventually(t, func() bool { return m.Problem() != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Problem() != nil }, time.Minute, 20*time.Millisecond)
 	got, err := m.List()
 	require.ErrorIs(t, err, k8s.ErrMembersUnknown)
 	require.Equal(t, before, got, "those of the last run are known meanwhile")
@@ -162,7 +162,7 @@ func TestNodesAreNotGivenUpWhileTheAPIIsAway(t *testing.T) {
 	g.answer(func(*http.Request) *http.Response { return nil })
 	c.server.Stop() // cuts the watch
 	require.NoError(t, c.server.Resume(t.Context()))
-	require.Eventually(t, func() bool { return m.Problem() != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Problem() != nil }, time.Minute, 20*time.Millisecond)
 	require.Never(t, func() bool {
 		got, err := m.List()
 		return err != nil || len(got) != 1

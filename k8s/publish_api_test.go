@@ -41,7 +41,7 @@ func TestTheNodeSaysWhatIsPublished(t *testing.T) {
 	c := condition(node)
 	require.Equal(t, corev1.ConditionTrue, c.Status)
 	require.Equal(t, k8s.ReasonRoutesInstalled, c.Reason)
-	require.WithinDuration(t, time.Now(), c.LastTransitionTime.Time, 10*time.Second)
+	require.WithinDuration(t, time.Now(), c.LastTransitionTime.Time, time.Minute)
 	require.Equal(t, c.LastTransitionTime, c.LastHeartbeatTime)
 	for _, entry := range node.ManagedFields {
 		if entry.Manager == "underlayd" {
@@ -124,7 +124,7 @@ func TestTheConditionsTimeChangesWithItsStatusOnly(t *testing.T) {
 	r.Ready, r.Reason = k8s.False, k8s.ReasonNoPeersEstablished
 	n.Publish(r)
 	f.says()
-	require.WithinDuration(t, time.Now(), transition().Time, 10*time.Second)
+	require.WithinDuration(t, time.Now(), transition().Time, time.Minute)
 }
 
 func TestWhatSomebodyElseChangedIsRepaired(t *testing.T) {
@@ -154,7 +154,7 @@ func TestWhatSomebodyElseChangedIsRepaired(t *testing.T) {
 				c := condition(node)
 				return n.Stats().Repairs > repairs && c != nil && c.Status == corev1.ConditionTrue &&
 					maps.Equal(good.Annotations, node.Annotations)
-			}, 10*time.Second, 10*time.Millisecond)
+			}, time.Minute, 20*time.Millisecond)
 			f.quiet(n)
 		})
 	}
@@ -194,7 +194,7 @@ func TestAWriteThatFailsHalfwayIsNoRepair(t *testing.T) {
 	n := f.agent(func(rt http.RoundTripper) http.RoundTripper { return unmerging{rt, &failed} })
 	f.run(n)
 	n.Publish(report("10.20.0.0/16"))
-	require.Eventually(t, func() bool { return failed.Load() >= 3 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return failed.Load() >= 3 }, time.Minute, 20*time.Millisecond)
 	require.Zero(t, n.Stats().Repairs, "nobody changed anything")
 	require.Error(t, n.Stats().Problem)
 }
@@ -205,7 +205,7 @@ func TestWithdrawLeavesNothingOfOurs(t *testing.T) {
 	n, stop := f.start()
 	n.Publish(report("10.20.0.0/16"))
 	f.says("10.20.0.0/16")
-	require.Eventually(t, func() bool { return n.Stats().Renewals > 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Renewals > 0 }, time.Minute, 20*time.Millisecond)
 	stop()
 	f.patch(`{"metadata":{"annotations":{"underlayd.io/cluster":"mine"}}}`)
 	f.patch(`{"status":{"conditions":[{"type":"UnderlayRoutesReady","message":"mine"}]}}`, "status")
@@ -236,23 +236,23 @@ func TestTheLeaseVouchesForTheNode(t *testing.T) {
 	require.Error(t, err, "nothing said, nothing to vouch for")
 
 	n.Publish(report("10.20.0.0/16"))
-	require.Eventually(t, func() bool { return n.Stats().Renewals > 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Renewals > 2 }, time.Minute, 20*time.Millisecond)
 	lease, err := leases.Get(t.Context(), annotation.LeaseName(f.name), metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Equal(t, f.name, *lease.Spec.HolderIdentity)
 	require.EqualValues(t, 1, *lease.Spec.LeaseDurationSeconds)
-	require.WithinDuration(t, time.Now(), lease.Spec.RenewTime.Time, 5*time.Second)
+	require.WithinDuration(t, time.Now(), lease.Spec.RenewTime.Time, time.Minute)
 	require.Equal(t, f.node().UID, lease.OwnerReferences[0].UID)
 
 	t.Run("somebody else deletes it or writes it", func(t *testing.T) {
 		require.NoError(t, leases.Delete(t.Context(), lease.Name, metav1.DeleteOptions{}))
 		renewals := n.Stats().Renewals
-		require.Eventually(t, func() bool { return n.Stats().Renewals > renewals+1 }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return n.Stats().Renewals > renewals+1 }, time.Minute, 20*time.Millisecond)
 		require.NoError(t, f.takeLease(lease.Name))
 		require.Eventually(t, func() bool {
 			lease, err := leases.Get(t.Context(), lease.Name, metav1.GetOptions{})
 			return err == nil && *lease.Spec.HolderIdentity == f.name
-		}, 10*time.Second, 10*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 	})
 	t.Run("renewing it does not write the Node", func(t *testing.T) {
 		require.EqualValues(t, 1, n.Stats().Writes)

@@ -39,7 +39,7 @@ func (f *fixture) told(want ...string) {
 			got = append(got, fmt.Sprintf("%s %s x%d: %s", e.Type, e.Reason, count, e.Message))
 		}
 		return strings.Join(got, "\n") == strings.Join(want, "\n")
-	}, 20*time.Second, 10*time.Millisecond, "%v", &got)
+	}, time.Minute, 20*time.Millisecond, "%v", &got)
 }
 
 func peer(over bool, count uint64) k8s.Incident {

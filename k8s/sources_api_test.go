@@ -63,7 +63,7 @@ func (k *foreign) install() {
 	require.Eventually(k.f.t, func() bool {
 		_, err := k.client.Resource(k.resource).List(context.Background(), metav1.ListOptions{})
 		return err == nil
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // remove deletes the kind with all its objects.
@@ -73,7 +73,7 @@ func (k *foreign) remove() {
 	require.Eventually(k.f.t, func() bool {
 		_, err := k.client.Resource(definitions()).Get(context.Background(), k.definition, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 type object = map[string]any
@@ -156,7 +156,7 @@ func TestCalicoBlocksComeAndGo(t *testing.T) {
 	require.Eventually(t, func() bool {
 		problem := n.Stats().Problem
 		return problem != nil && strings.Contains(problem.Error(), "fd00:10:0:1::40/122 are gone from Calico's blocks of the Node (it has 10.10.40.0/26, 10.10.40.64/26)")
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	cidrsBecome(t, n, "10.10.40.0/26", "10.10.40.64/26", "fd00:10:0:1::40/122")
 	cidrsBecome(t, n, "10.10.40.0/26", "10.10.40.64/26")
 
@@ -164,14 +164,14 @@ func TestCalicoBlocksComeAndGo(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.PodCIDRs()
 		return err != nil && strings.Contains(err.Error(), `BlockAffinity calico-nonsense: "nonsense" is not a CIDR`)
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	calico.delete("calico-nonsense")
 	cidrsBecome(t, n, "10.10.40.0/26", "10.10.40.64/26")
 
 	// The last blocks go: nothing else is advertised before that is certain.
 	calico.delete(first)
 	calico.delete(pending)
-	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, time.Minute, 20*time.Millisecond)
 	cidrsBecome(t, n, "10.10.40.0/26", "10.10.40.64/26")
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 	from(t, n, k8s.SourceNode)
@@ -184,18 +184,18 @@ func TestCalicoThatIsRemoved(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.PodCIDRs()
 		return err != nil && err.Error() == "node uncalico: the API serves no BlockAffinity: pod CIDRs not known"
-	}, 20*time.Second, 5*time.Millisecond, "a source that is not there is not another one")
+	}, time.Minute, 20*time.Millisecond, "a source that is not there is not another one")
 	require.NoError(t, n.Stats().Problem)
 	calico.install()
 	require.Eventually(t, func() bool {
 		_, err := n.PodCIDRs()
 		return err != nil && err.Error() == "node uncalico: no confirmed block of the Node: pod CIDRs not known"
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.Equal(t, "no confirmed block of the Node", n.Stats().WaitingFor)
 	calico.block("uncalico", "10.10.41.0/26", "confirmed")
 	cidrsBecome(t, n, "10.10.41.0/26")
 	calico.remove()
-	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, time.Minute, 20*time.Millisecond)
 	cidrsBecome(t, n, "10.10.41.0/26")
 	cidrsBecome(t, n)
 	require.True(t, n.Stats().Synced)
@@ -248,9 +248,9 @@ func TestAnnotationsOfTheNode(t *testing.T) {
 	from(t, n, k8s.SourceOVN)
 	require.Contains(t, n.Stats().Disagreement, "10.10.60.0/24 of the Node's annotations of kube-router (source kube-router) are not advertised")
 	annotate("kube-router.io/pod-cidrs", "null")
-	require.Eventually(t, func() bool { return n.Stats().Disagreement == "" }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Disagreement == "" }, time.Minute, 20*time.Millisecond)
 	annotate("k8s.ovn.org/node-subnets", "null")
-	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, time.Minute, 20*time.Millisecond)
 	cidrsBecome(t, n, "10.10.61.0/24", "fd00:10:0:60::/64") // not the Node's, before it is certain
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 }
@@ -272,7 +272,7 @@ func TestAKindThatMayNotBeRead(t *testing.T) {
 		defer stop()
 		return waitProblem(n, "grant get, list and watch of ciliumnodes in the group cilium.io to underlayd") &&
 			len(n.Origins()) > 0 && n.Stats().Source == k8s.SourceNode
-	}, 30*time.Second, 10*time.Millisecond, "routing goes on with what can be read")
+	}, time.Minute, 20*time.Millisecond, "routing goes on with what can be read")
 	n, _ := f.start()
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 	require.True(t, waitProblem(n, "grant get, list and watch"))
@@ -377,7 +377,7 @@ func TestTheAPIServerSelectsWhereItCan(t *testing.T) {
 				require.Eventually(t, func() bool {
 					_, err := calico.client.Resource(calico.resource).List(context.Background(), metav1.ListOptions{FieldSelector: "spec.node=selected"})
 					return err == nil
-				}, 20*time.Second, 20*time.Millisecond)
+				}, time.Minute, 20*time.Millisecond)
 			}
 			calico.block("selected", "10.10.43.0/26", "confirmed")
 			calico.block("somebody-else", "10.10.44.0/26", "confirmed")

@@ -51,7 +51,7 @@ func (f *fixture) taintsBecome(want ...string) {
 			got = append(got, taint.Key)
 		}
 		return fmt.Sprint(got) == fmt.Sprint(want)
-	}, 20*time.Second, 10*time.Millisecond, "%v", &got)
+	}, time.Minute, 20*time.Millisecond, "%v", &got)
 }
 
 func TestTheStartupTaintGoesWhenTheNodeHasItsRoutes(t *testing.T) {
@@ -68,7 +68,7 @@ func TestTheStartupTaintGoesWhenTheNodeHasItsRoutes(t *testing.T) {
 	synced := report("10.20.0.0/16")
 	synced.Synced = true
 	n.Publish(synced)
-	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().Problem != nil }, time.Minute, 20*time.Millisecond)
 	require.ErrorContains(t, n.Stats().Problem, "remove the startup taint of node tainted", "the base gives no right to it")
 	f.taintsBecome("a", annotation.StartupTaint, annotation.StartupTaint, "b")
 	require.NoError(t, f.server.Install(t.Context(), deploy.StartupTaint()))
@@ -95,7 +95,7 @@ func TestTheStartupTaintGoesWhenTheNodeHasItsRoutes(t *testing.T) {
 		require.Eventually(t, func() bool {
 			left = f.node().Spec.Taints
 			return !slices.ContainsFunc(left, func(taint corev1.Taint) bool { return taint.Key == annotation.StartupTaint })
-		}, 20*time.Second, 10*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 		require.Len(t, left, 20)
 	})
 	t.Run("nor one that came between the reading and the patch", func(t *testing.T) {

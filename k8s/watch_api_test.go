@@ -16,7 +16,7 @@ import (
 // cidrsBecome waits, by Changed alone, until PodCIDRs answers this. Changed is empty then.
 func cidrsBecome(t *testing.T, n *k8s.Node, want ...string) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		found, err := n.PodCIDRs()
 		if err == nil && slices.Equal(parsed(want...), found) {
@@ -48,7 +48,7 @@ func TestPodCIDRsAreUnknownUntilTheNodeHasSome(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.PodCIDRs()
 		return err != nil && err.Error() == "node late: no such Node: pod CIDRs not known"
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	_, err = n.PodCIDRs()
 	require.ErrorIs(t, err, k8s.ErrNotSynced, "an absent Node is not an empty one")
 
@@ -56,7 +56,7 @@ func TestPodCIDRsAreUnknownUntilTheNodeHasSome(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.PodCIDRs()
 		return err != nil && err.Error() == "node late: no pod CIDRs assigned yet: pod CIDRs not known"
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.False(t, n.Stats().Synced)
 
 	f.patch(`{"spec":{"podCIDR":"10.10.7.0/24","podCIDRs":["10.10.7.0/24","fd00:10:0:7::/64"]}}`)
@@ -82,7 +82,7 @@ func TestTheWatchGoesOnAfterItsVersionIsGone(t *testing.T) {
 	f.delete()
 	f.create()
 	n, _ := f.start()
-	require.Eventually(t, func() bool { return n.Stats().NodeExists }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().NodeExists }, time.Minute, 20*time.Millisecond)
 	f.server.Stop()
 	require.NoError(t, f.server.Compact(t.Context()))
 	require.NoError(t, f.server.Resume(t.Context()))
@@ -102,6 +102,6 @@ func TestADeletionDuringAnOutageIsNoticed(t *testing.T) {
 	f.delete()
 	require.Never(t, func() bool { return !n.Stats().NodeExists }, 300*time.Millisecond, 10*time.Millisecond)
 	g.answer(nil)
-	require.Eventually(t, func() bool { return !n.Stats().NodeExists }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !n.Stats().NodeExists }, time.Minute, 20*time.Millisecond)
 	cidrsBecome(t, n, "10.10.1.0/24", "fd00:10:0:1::/64")
 }

@@ -152,7 +152,7 @@ func testTaints(t *testing.T, agent kubernetes.Interface) {
 	require.Eventually(t, func() bool { // RBAC takes a moment
 		_, err := agent.CoreV1().Nodes().Patch(t.Context(), "one", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
 		return err == nil
-	}, 10*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	tryAll(t, agent, "an agent may", []attempt{
 		{"another node's startup taint", "two", nil, untaint, false},
 		{"another taint of its own node", "one", nil, `{"spec":{"taints":[` + startupTaint + `]}}`, false},
@@ -299,5 +299,5 @@ func awaitPolicies(t *testing.T, agent kubernetes.Interface) {
 			Regarding: corev1.ObjectReference{Kind: "Node", Name: "two"}, ReportingController: "x", ReportingInstance: "x",
 		}, metav1.CreateOptions{DryRun: dryRun})
 		return refused(node) && refused(other) && refused(about)
-	}, 30*time.Second, 100*time.Millisecond)
+	}, time.Minute, 100*time.Millisecond)
 }

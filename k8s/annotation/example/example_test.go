@@ -108,7 +108,7 @@ func TestThePolicyFollowsTheNodes(t *testing.T) {
 			var err error
 			policy, err = policies.Get(t.Context(), "remote", metav1.GetOptions{})
 			return err == nil && fmt.Sprint(opened(policy.Spec)) == fmt.Sprint(cidrs(want...)) && len(policy.Spec.PolicyTypes) == 2
-		}, 20*time.Second, 20*time.Millisecond, "%v", &policy)
+		}, time.Minute, 20*time.Millisecond, "%v", &policy)
 		return policy
 	}
 	annotate := func(node string, annotations map[string]string) {
@@ -151,7 +151,7 @@ func TestThePolicyFollowsTheNodes(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p, err := policies.Get(t.Context(), "remote", metav1.GetOptions{})
 		return err == nil && len(p.Spec.Egress) == 0
-	}, 20*time.Second, 20*time.Millisecond, "what somebody else opened is closed")
+	}, time.Minute, 20*time.Millisecond, "what somebody else opened is closed")
 	cancel()
 	require.NoError(t, <-done)
 }
