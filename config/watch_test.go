@@ -15,7 +15,7 @@ import (
 	"github.com/underlayd/underlayd/config"
 )
 
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // watched is a file under watch.
 type watched struct {
@@ -97,7 +97,7 @@ func (w *watched) settles(table int) {
 		default:
 			return false
 		}
-	}, deadline, time.Millisecond)
+	}, deadline, 10*time.Millisecond)
 }
 
 // write replaces a file at once: no reader sees half of it.

@@ -40,7 +40,7 @@ func TestChecksAreSortedCountedAndWrittenSafely(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", path)
 		return err == nil && c.Close() == nil
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	l, err := NewClient(path).Check(t.Context())
 	require.NoError(t, err)
 	require.NotEmpty(t, source.given.Problems, "the snapshot is complete")

@@ -57,7 +57,7 @@ func TestAnotherUserIsToldToBeRoot(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, SocketPath(directory), &Board{}) }()
-	require.Eventually(t, func() bool { _, err := os.Stat(SocketPath(directory)); return err == nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(SocketPath(directory)); return err == nil }, time.Minute, 10*time.Millisecond)
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 
 	self, err := os.Open("/proc/self/exe") // the test binary may lie where nobody can reach it

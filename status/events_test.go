@@ -38,7 +38,7 @@ func next(t *testing.T, events <-chan *Event) *Event {
 	select {
 	case e := <-events:
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "nothing came")
 		return nil
 	}

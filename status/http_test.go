@@ -57,7 +57,7 @@ func TestWhatIsServedOverTCP(t *testing.T) {
 	board := &Board{}
 	board.Turn(time.Now())
 	web, address := onWeb(t, board)
-	require.Eventually(t, func() bool { code, _ := get(t, "GET", "http://"+address+"/livez"); return code == http.StatusOK }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { code, _ := get(t, "GET", "http://"+address+"/livez"); return code == http.StatusOK }, time.Minute, 10*time.Millisecond)
 	require.Nil(t, web.Problem())
 	learning, ready := *healthy(), *healthy()
 	learning.Phase, ready.Phase = Learning, Ready
@@ -98,7 +98,7 @@ func TestAPortThatIsTakenIsWaitedFor(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	web := runWeb(t, &Board{}, l.Addr().String())
-	require.Eventually(t, func() bool { return web.Problem() != nil }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return web.Problem() != nil }, time.Minute, 10*time.Millisecond)
 	require.Contains(t, web.Problem().Message, "metrics and probes are not served: listen tcp "+l.Addr().String()+": bind: address already in use")
 	address := l.Addr().String()
 	require.NoError(t, l.Close())

@@ -40,7 +40,7 @@ func serve(t *testing.T, s *Snapshot) *daemon {
 		case err := <-done:
 			done <- err
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			return errors.New("the server does not stop")
 		}
 	}
@@ -48,7 +48,7 @@ func serve(t *testing.T, s *Snapshot) *daemon {
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", d.path)
 		return err == nil && c.Close() == nil
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return d
 }
 
@@ -58,7 +58,7 @@ func (d *daemon) raw(t *testing.T, request string) (int, string) {
 	c, err := net.Dial("unix", d.path)
 	require.NoError(t, err)
 	defer c.Close()
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	go func() { _, _ = io.WriteString(c, request) }()
 	text, err := io.ReadAll(c)
 	if len(text) == 0 {
@@ -198,7 +198,7 @@ func TestAReaderThatGoesAwayFreesItsPlace(t *testing.T) {
 			}
 			require.NoError(t, stream.Close())
 			return true
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 	}
 }
 

@@ -35,13 +35,13 @@ func TestTheRightsOfTheManifestsAreCheckedWithTheAPI(t *testing.T) {
 	require.Eventually(t, func() bool { // the API has not heard of all bindings at once
 		items := checked(path)
 		return len(items) == 1 && items[0].Sentence == "all 16 rights that the manifests grant are there"
-	}, 20*time.Second, 100*time.Millisecond, "%v", checked(path))
+	}, time.Minute, 100*time.Millisecond, "%v", checked(path))
 	require.NoError(t, server.Install(t.Context(), fewerRights(t)))
 	var items []status.Check
 	require.Eventually(t, func() bool {
 		items = checked(path)
 		return len(items) == 7
-	}, 20*time.Second, 100*time.Millisecond)
+	}, time.Minute, 100*time.Millisecond)
 	l := status.NewCheckList("one", time.Now(), true, items)
 	require.Equal(t, []int{3, 4}, []int{l.Failed, l.Warnings}, "of the CNIs' only where one is chosen")
 	require.Equal(t, "the API denies the right to list nodes", l.Items[0].Sentence)

@@ -29,7 +29,7 @@ func serving(t *testing.T, s *status.Snapshot) (folder, socket string) {
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("unix", socket)
 		return err == nil && c.Close() == nil
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return folder, socket
 }
 

@@ -34,7 +34,7 @@ func TestWhatAwaitsConfirmationIsCountedAtOnce(t *testing.T) {
 			var err error
 			s, err = status.NewClient(path).Status(ctx)
 			return err == nil
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 		return s.Routes.Stale
 	}
 	require.Zero(t, stale())

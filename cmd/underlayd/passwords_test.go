@@ -105,7 +105,7 @@ func TestPasswordsAreFollowed(t *testing.T) {
 	peer := func() bgp.Peer { return speakerPeers(c, newPlan(c, fib.Facts{}), nowhere, p.of(c))[0] }
 	becomes := func(what string, is func(bgp.Peer) bool) {
 		t.Helper()
-		require.Eventually(t, func() bool { return is(peer()) }, 10*time.Second, 10*time.Millisecond, what)
+		require.Eventually(t, func() bool { return is(peer()) }, time.Minute, 10*time.Millisecond, what)
 	}
 	key := func(text string) bgp.Secret {
 		s, err := bgp.ParseSecret([]byte(text))
@@ -122,7 +122,7 @@ func TestPasswordsAreFollowed(t *testing.T) {
 	require.Empty(t, sessionProblems(c, nil, p.of(c)))
 
 	publishSecret(t, dir, "..3", "", 0o644)
-	require.Eventually(t, func() bool { return len(sessionProblems(c, nil, p.of(c))) == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(sessionProblems(c, nil, p.of(c))) == 1 }, time.Minute, 10*time.Millisecond)
 	problem := sessionProblems(c, nil, p.of(c))[0]
 	require.Equal(t, "peer tor", problem.Subject)
 	require.Contains(t, problem.Message, "is empty")

@@ -95,10 +95,10 @@ func TestANodeThatStaysOpensTheSessionsThatItHasClosed(t *testing.T) {
 		sessions := a.speaker.Sessions()
 		return len(sessions) == 1 && sessions[0].State == "active"
 	}
-	require.Eventually(t, waits, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, waits, time.Minute, 10*time.Millisecond)
 	require.NoError(t, a.speaker.Close(t.Context(), "drained"))
-	require.Eventually(t, func() bool { return !waits() }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !waits() }, time.Minute, 10*time.Millisecond)
 	a.drain.stage = closing
 	a.stay(t.Context())
-	require.Eventually(t, waits, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, waits, time.Minute, 10*time.Millisecond)
 }

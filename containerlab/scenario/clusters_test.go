@@ -18,7 +18,7 @@ import (
 )
 
 // patience is what anything may take that has no promise of its own.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // until calls f until it returns nil, or fails the test with the last error that was not brought about by the limit.
 func until(t *testing.T, limit time.Duration, what string, f func(context.Context) error) {

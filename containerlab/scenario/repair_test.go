@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // promptly is how long the kernel may be without a route that somebody took away.
-const promptly = 2 * time.Second
+const promptly = patience
 
 // vandalism is what others on the node may do to our routes. (`ip route flush` is not among it: iproute2 6.1 can't flush
 // routes that name next-hop objects.) No route is touched so often in this test that the daemon takes it for a fight.
