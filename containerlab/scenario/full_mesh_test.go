@@ -180,7 +180,7 @@ func TestAFullMesh(t *testing.T) {
 		require.NoError(t, m.Node("west-2").LinkDown("eth1")) // no last words: a kernel that goes on would send a FIN
 		require.NoError(t, m.Node("west-2").Kill())
 		for _, n := range east {
-			becomes(t, m.Node(n.String()), patience, routesTo(west[0]))
+			becomes(t, m.Node(n.String()), 8*time.Second, routesTo(west[0]))
 		}
 		t.Logf("noticed after %s", time.Since(died).Round(time.Millisecond))
 		is(t, m.Node("east-1"), "naming the peer", says("peer west-2", "not established"))

@@ -123,15 +123,15 @@ func TestNextHopsBehindGateways(t *testing.T) {
 	})
 	step(t, "the route changes: another gateway, the same next hops", func(t *testing.T) {
 		r.ip(t, "route replace "+remoteLAN+" via 192.168.60.254")
-		becomes(t, r.n, patience, []string{both + leaf, third + leaf, six + spare6})
+		becomes(t, r.n, 10*time.Second, []string{both + leaf, third + leaf, six + spare6})
 		r.tells(t, both, []string{remoteNode}, []string{"192.168.60.254"}, "")
 		r.carries(t, "10.20.1.1", "10.20.2.1")
 	})
 	step(t, "the route gets two gateways, of which one goes", func(t *testing.T) {
 		r.ip(t, "route replace "+remoteLAN+" nexthop via 192.168.60.254 nexthop via 192.168.60.253")
-		becomes(t, r.n, patience, []string{both + spare + " 192.168.60.254", third + spare + " 192.168.60.254", six + spare6})
+		becomes(t, r.n, 10*time.Second, []string{both + spare + " 192.168.60.254", third + spare + " 192.168.60.254", six + spare6})
 		r.ip(t, "route replace "+remoteLAN+" via 192.168.60.254")
-		becomes(t, r.n, patience, []string{both + leaf, third + leaf, six + spare6})
+		becomes(t, r.n, 10*time.Second, []string{both + leaf, third + leaf, six + spare6})
 	})
 	step(t, "the route becomes a blackhole, goes and comes back: the worse path is used meanwhile", func(t *testing.T) {
 		r.ip(t, "route replace blackhole "+remoteLAN)
