@@ -179,8 +179,8 @@ func TestTheLeaseIsNotRenewedForANodeThatSaysSomethingElse(t *testing.T) {
 		before := last
 		last = n.Stats().Renewals
 		return last == before
-	}, 10*time.Second, 4*quick.Renew)
-	require.Less(t, time.Since(start), 10*quick.Renew+4*time.Second)
+	}, time.Minute, 4*quick.Renew)
+	require.Less(t, time.Since(start), 30*time.Second)
 	g.answer(nil)
 	f.says()
 	require.Eventually(t, func() bool { return n.Stats().Renewals > last }, time.Minute, 20*time.Millisecond)
@@ -218,12 +218,12 @@ func TestABurstOfAThousandReportsIsAFewWrites(t *testing.T) {
 	s := f.quiet(n)
 	t.Logf("1000 reports in %v: %d writes, all said %v after the first", burst.Round(time.Millisecond), s.Writes,
 		time.Since(start).Round(time.Millisecond))
-	require.LessOrEqual(t, s.Writes, uint64(2))
+	require.LessOrEqual(t, s.Writes, uint64(2+burst/(10*time.Second)), "one in ten seconds, besides the first")
 
 	require.Eventually(t, func() bool { return time.Since(n.Stats().LastWrite) > 1100*time.Millisecond }, time.Minute, 10*time.Millisecond)
 	gone := time.Now()
 	n.Publish(report(cidrs[1:]...))
 	require.Eventually(t, func() bool { return n.Stats().Writes > s.Writes && !n.Stats().Pending }, time.Minute, 10*time.Millisecond)
 	t.Logf("a lost route was written %v after the report", time.Since(gone).Round(time.Millisecond))
-	require.Less(t, time.Since(gone), time.Second)
+	require.Less(t, n.Stats().LastWrite.Sub(gone), 5*time.Second, "it does not wait for ten seconds after the last write")
 }

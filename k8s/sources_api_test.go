@@ -288,7 +288,7 @@ func TestAKindThatMayNotBeRead(t *testing.T) {
 }
 
 func waitProblem(n *k8s.Node, text string) bool {
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if p := n.Stats().Problem; p != nil && strings.Contains(p.Error(), text) {
 			return true
 		}

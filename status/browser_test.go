@@ -43,7 +43,7 @@ func glassAt(t *testing.T, address string, source Source, fleet ...netip.AddrPor
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("tcp", address)
 		return err == nil && c.Close() == nil
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return stop
 }
 
@@ -194,5 +194,5 @@ func (b *browser) forget(about string) {
 		}
 		b.complaints = kept
 		return len(kept) < before
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }

@@ -45,7 +45,7 @@ func TestTheFleetIsAskedAndWhoDoesNotAnswerIsNamed(t *testing.T) {
 	began := time.Now()
 	w := look(t, h, "GET /v1/fleet")
 	require.Equal(t, http.StatusOK, w.Code)
-	require.Less(t, time.Since(began), fleetTimeout+5*time.Second)
+	require.Less(t, time.Since(began), fleetTimeout+20*time.Second)
 	require.NoError(t, judged(t, strict(t, KindFleetList), w.Body.Bytes()))
 	var list FleetList
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &list))

@@ -276,7 +276,7 @@ func TestALookIsServedOverTCPWithItsEvents(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- web.Run(ctx) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done); http.DefaultClient.CloseIdleConnections() })
-	require.Eventually(t, func() bool { code, _ := get(t, "GET", "http://"+address+"/"); return code == http.StatusOK }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { code, _ := get(t, "GET", "http://"+address+"/"); return code == http.StatusOK }, time.Minute, 20*time.Millisecond)
 
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/events", nil)
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func child(role, directory string) int {
 		}
 	case "serve":
 		go func() { _ = Serve(ctx, SocketPath(directory), &Board{}) }()
-		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 			if c, err := net.DialTimeout("unix", SocketPath(directory), time.Second); err == nil { // the file alone does not answer yet
 				_ = c.Close()
 				break

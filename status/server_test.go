@@ -174,7 +174,7 @@ func TestACancelledServerDoesNotWaitForAReaderThatTakesNothing(t *testing.T) {
 	require.NoError(t, err)
 	began := time.Now()
 	require.NoError(t, d.stop())
-	require.Less(t, time.Since(began), stopTimeout+5*time.Second)
+	require.Less(t, time.Since(began), stopTimeout+20*time.Second)
 	var last error
 	for _, err := range stream.All() {
 		last = err

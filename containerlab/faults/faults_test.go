@@ -132,7 +132,7 @@ func TestAProxyAnswersForTheAPI(t *testing.T) {
 		default:
 			return false
 		}
-	}, 5*time.Second, time.Millisecond, "what is under way ends")
+	}, time.Minute, 10*time.Millisecond, "what is under way ends")
 	p.answer(http.StatusConflict)
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
