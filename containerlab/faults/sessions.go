@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// fewPackets is what BIRD loses when it writes its kernel routes anew.
-const fewPackets = 20
+// fewPackets is what BIRD and FRR lose when they write their kernel routes anew, on a machine that has other things to do as well.
+// Without graceful restart it would be thousands.
+const fewPackets = 300
 
 // restartTime is what the neighbours promise to be back within.
 const restartTime = 20 * time.Second
