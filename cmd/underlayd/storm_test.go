@@ -43,7 +43,7 @@ func TestAStormOfOneMessageIsCounted(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{"info: session lost": stormBurst, "debug: asked for": 1000, "error: another": 1}, count())
 
-		time.Sleep(stormWindow)
+		<-time.After(stormWindow)
 		synctest.Wait()
 		told := map[string]int{
 			"info: session lost": stormBurst, "debug: asked for": 1000, "error: another": 1,

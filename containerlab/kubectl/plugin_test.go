@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,13 +42,13 @@ func TestKubectlUnderlayd(t *testing.T) {
 	c.daemon(t, "west-1", west, east, 2)
 	c.pod(t, "east-1", east, corev1.PodRunning)
 	c.pod(t, "west-1", west, corev1.PodRunning)
-	require.EventuallyWithT(t, func(e *assert.CollectT) {
-		out, _, err := c.ask("status")
-		require.NoError(e, err)
-		require.Regexp(e, `(?m)^NODE +CLUSTER +PHASE +PEERS +INSTALLED`, out)
-		require.Regexp(e, `(?m)^east-1 +east +\w+ +1/1 `, out)
-		require.Regexp(e, `(?m)^west-1 +west +\w+ +1/1 `, out)
-	}, time.Minute, 200*time.Millisecond)
+	var out string
+	both := regexp.MustCompile(`(?s)^NODE +CLUSTER +PHASE +PEERS +INSTALLED .*\neast-1 +east +\w+ +1/1 .*\nwest-1 +west +\w+ +1/1 `)
+	require.Eventually(t, func() bool {
+		var err error
+		out, _, err = c.ask("status")
+		return err == nil && both.MatchString(out)
+	}, time.Minute, 200*time.Millisecond, "%s", &out)
 
 	t.Run("each node's answer is under its name", func(t *testing.T) {
 		out, _, err := c.ask("peers")

