@@ -23,6 +23,13 @@ type Announcement struct {
 	// For are the ids of the clusters that it is for, carried as large communities ASN:2:id; empty: it is for everybody, and
 	// says nothing. Who it is not for gets it too, and refuses it.
 	For []uint32
+	// Probe is where in the prefix we answer probes, carried as the large community ASN:4:offset.
+	Probe Offset
+}
+
+// equal says whether the same would be told.
+func (a Announcement) equal(b Announcement) bool {
+	return a.Prefix == b.Prefix && a.Probe == b.Probe && slices.Equal(a.For, b.For)
 }
 
 // Advertise makes the advertised prefixes exactly these, for everybody.
@@ -43,14 +50,14 @@ func (s *Speaker) Announce(ctx context.Context, all []Announcement) error {
 	var errs []error
 	for _, a := range all {
 		want[a.Prefix] = struct{}{}
-		if ids, ok := s.advertised[a.Prefix]; ok && slices.Equal(ids, a.For) {
+		if told, ok := s.advertised[a.Prefix]; ok && told.equal(a) {
 			continue
 		}
 		if err := s.originate(ctx, a); err != nil {
 			errs = append(errs, fmt.Errorf("advertise %s: %w", a.Prefix, err))
 			continue
 		}
-		s.advertised[a.Prefix] = a.For
+		s.advertised[a.Prefix] = a
 	}
 	for prefix := range s.advertised {
 		if _, ok := want[prefix]; ok {
@@ -75,8 +82,8 @@ func (s *Speaker) Leave(ctx context.Context, leaving bool) error {
 	}
 	s.leaving = leaving
 	var errs []error
-	for prefix, ids := range s.advertised {
-		if err := s.originate(ctx, Announcement{prefix, ids}); err != nil {
+	for prefix, told := range s.advertised {
+		if err := s.originate(ctx, told); err != nil {
 			delete(s.advertised, prefix) // the next Advertise tries again
 			errs = append(errs, fmt.Errorf("advertise %s: %w", prefix, err))
 		}
@@ -134,6 +141,9 @@ func (s *Speaker) ownPath(a Announcement) (*apiutil.Path, error) {
 	communities := []*gobgp.LargeCommunity{gobgp.NewLargeCommunity(s.cfg.ASN, functionCluster, s.cfg.ClusterID)}
 	for _, id := range a.For {
 		communities = append(communities, gobgp.NewLargeCommunity(s.cfg.ASN, functionFor, id))
+	}
+	if a.Probe.Known {
+		communities = append(communities, gobgp.NewLargeCommunity(s.cfg.ASN, functionProbe, a.Probe.Value))
 	}
 	nlri, err := gobgp.NewIPAddrPrefix(prefix)
 	if err != nil {

@@ -26,6 +26,16 @@ const functionFor = 2
 // ASN:3:clusterID. A gateway adds it to what it learned of other networks and passes on.
 const functionGateway = 3
 
+// functionProbe is the function field of the large community that says at which address of the prefix, counted from its
+// first one, the node answers probes: ASN:4:offset.
+const functionProbe = 4
+
+// Offset is the place of an address in a prefix, counted from its first one.
+type Offset struct {
+	Known bool
+	Value uint32
+}
+
 // GatewayMark is the community that a gateway of a cluster marks with what it passes on.
 func GatewayMark(asn, clusterID uint32) string {
 	return fmt.Sprintf("%d:%d:%d", asn, functionGateway, clusterID)
@@ -75,6 +85,9 @@ type Path struct {
 	NotForUs bool
 	// OurGateway says that it leads through a gateway of our own cluster (large community ASN:3:id).
 	OurGateway bool
+	// Probe is where in the prefix its node answers probes (large community ASN:4:offset): of the origin AS, or of our own
+	// number. It may lie outside of the prefix, and says nothing then. Who says two says none.
+	Probe Offset
 	// ClusterLoop says that our own CLUSTER_ID is in its CLUSTER_LIST: we, or another reflector with our id, reflected it
 	// before, and it is to be ignored (RFC 4456, section 8).
 	ClusterLoop bool
@@ -171,7 +184,7 @@ func (r *pathReader) read(in *apiutil.Path) Path {
 // say reads what the large communities say.
 func (r *pathReader) say(p *Path) {
 	origin := p.Origin(r.ownASN)
-	named, us := false, false
+	named, us, probes := false, false, 0
 	for _, c := range r.communities {
 		// A path of a cluster with our own AS number has lost it where the AS was overridden, but not the community.
 		switch {
@@ -182,7 +195,12 @@ func (r *pathReader) say(p *Path) {
 			r.ids = append(r.ids, c.LocalData2)
 		case c.LocalData1 == functionFor:
 			named, us = true, us || c.LocalData2 == r.cluster
+		case c.LocalData1 == functionProbe:
+			p.Probe, probes = Offset{true, c.LocalData2}, probes+1
 		}
+	}
+	if probes > 1 {
+		p.Probe = Offset{}
 	}
 	p.ClusterIDs, p.NotForUs = r.ids, named && !us
 }
@@ -216,5 +234,5 @@ func (p Path) AsGoodAs(q Path) bool {
 // Equal says whether two paths are alike in all that is read of them.
 func (p Path) Equal(q Path) bool {
 	return p.Peer == q.Peer && p.ID == q.ID && p.NextHop == q.NextHop && p.AsGoodAs(q) && p.Stale == q.Stale && p.Blackhole == q.Blackhole &&
-		p.ClusterLoop == q.ClusterLoop && p.NotForUs == q.NotForUs && p.OurGateway == q.OurGateway && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
+		p.ClusterLoop == q.ClusterLoop && p.NotForUs == q.NotForUs && p.OurGateway == q.OurGateway && p.Probe == q.Probe && slices.Equal(p.ASPath, q.ASPath) && slices.Equal(p.ClusterIDs, q.ClusterIDs)
 }

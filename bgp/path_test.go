@@ -55,6 +55,37 @@ func TestIDsSurviveAnOverriddenAS(t *testing.T) {
 	require.Zero(t, p.Times(64999))
 }
 
+func TestWhereProbesAreAnswered(t *testing.T) {
+	of := func(asn, offset uint32) *gobgp.LargeCommunity {
+		return gobgp.NewLargeCommunity(asn, functionProbe, offset)
+	}
+	for _, row := range []struct {
+		name        string
+		communities []*gobgp.LargeCommunity
+		want        Offset
+	}{
+		{"nobody says it", nil, Offset{}},
+		{"the origin says it", []*gobgp.LargeCommunity{of(64999, 1)}, Offset{true, 1}},
+		{"the first address is one, too", []*gobgp.LargeCommunity{of(64999, 0)}, Offset{true, 0}},
+		{"one of our number whose AS was overridden", []*gobgp.LargeCommunity{of(ownASN, 7)}, Offset{true, 7}},
+		{"somebody else on the way says nothing", []*gobgp.LargeCommunity{of(65000, 1)}, Offset{}},
+		{"who says two says none", []*gobgp.LargeCommunity{of(64999, 1), of(64999, 2)}, Offset{}},
+		{"a gateway's mark is another thing", []*gobgp.LargeCommunity{gobgp.NewLargeCommunity(64999, functionGateway, 1)}, Offset{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newPath(&apiutil.Path{Attrs: []gobgp.PathAttributeInterface{
+				gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65000, 64999})}),
+				gobgp.NewPathAttributeLargeCommunities(row.communities),
+			}}, pathReader{ownASN: ownASN})
+			require.Equal(t, row.want, p.Probe)
+			other := p
+			other.Probe = Offset{true, 9}
+			require.False(t, p.Equal(other))
+			require.NotEqual(t, string(p.appendKey(nil)), string(other.appendKey(nil)))
+		})
+	}
+}
+
 func BenchmarkReadLinkLocal(b *testing.B) {
 	nlri, _ := gobgp.NewIPAddrPrefix(netip.MustParsePrefix("10.20.1.0/24"))
 	reach, _ := gobgp.NewPathAttributeMpReachNLRI(familyIPv4, []gobgp.PathNLRI{{NLRI: nlri}}, netip.MustParseAddr("fe80::1"))

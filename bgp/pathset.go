@@ -113,6 +113,10 @@ func (p *Path) appendKey(b []byte) []byte {
 	if p.OurGateway {
 		flags |= 16
 	}
+	if p.Probe.Known {
+		flags |= 32
+		b = binary.NativeEndian.AppendUint32(b, p.Probe.Value)
+	}
 	return append(b, flags)
 }
 

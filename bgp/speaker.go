@@ -65,7 +65,7 @@ type Speaker struct {
 	wanted     map[netip.Addr]Peer     // those of the last SetPeers, whether or not they could be added
 	keyed      map[netip.Addr]struct{} // whose password is, or may be, on the listeners
 	limits     limits
-	advertised map[netip.Prefix][]uint32 // with the clusters they are for
+	advertised map[netip.Prefix]Announcement
 	policies   policies
 	preferred  map[netip.Addr]bool // peers whose paths were given a preference
 	guard      guard               // of the listeners
@@ -95,7 +95,7 @@ func Start(ctx context.Context, cfg Config) (*Speaker, error) {
 		peers:      map[netip.Addr]Peer{},
 		keyed:      map[netip.Addr]struct{}{},
 		limits:     newLimits(cfg.Park),
-		advertised: map[netip.Prefix][]uint32{},
+		advertised: map[netip.Prefix]Announcement{},
 		restarting: cfg.Restarting,
 		preferred:  map[netip.Addr]bool{},
 	}
