@@ -20,6 +20,7 @@ type Config struct {
 	Kubernetes Kubernetes
 	Log        Log
 	HTTP       HTTP
+	Probe      Probe
 	Runtime    Runtime
 
 	// NATExemption is whether pods of this node keep their address on the way to the PodCIDRs of Clusters.

@@ -24,6 +24,8 @@ func grammar() []field[Config] {
 			boolean(), func(c *Config) *bool { return &c.NATExemption }),
 		section(key{name: "kubernetes", doc: "how the Kubernetes API is reached"}, kubernetesKeys(),
 			func(c *Config) *Kubernetes { return &c.Kubernetes }),
+		section(key{name: "probe", doc: "whether packets really reach the pod networks of other clusters, found out by an echo between nodes; off by default"}, probeKeys(),
+			func(c *Config) *Probe { return &c.Probe }),
 		section(key{name: "http", doc: "what others may ask of the daemon over TCP; all of it only reads"}, httpKeys(),
 			func(c *Config) *HTTP { return &c.HTTP }),
 		section(key{name: "log", doc: "the daemon's log"}, logKeys(),

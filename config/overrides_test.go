@@ -112,6 +112,8 @@ func TestEveryFlagAndVariable(t *testing.T) {
 		"kernel.table": "100", "kernel.protocol": "201", "kernel.metric": "10", "kernel.resolve": "always", "kernel.mtu": "1400", "kernel.rule": "1000", "kernel.source.ipv4": "192.0.2.7", "kernel.source.ipv6": "2001:db8::7", "natExemption": "false",
 		"kernel.maxNextHops": "2",
 		"kubernetes.enabled": "false", "kubernetes.kubeconfig": "/k", "kubernetes.confirmAfter": "44s", "kubernetes.podCIDRSource": "calico", "kubernetes.startupTaint": "true", "kubernetes.nodeAnnotations": "asn, peers", "log.level": "debug", "log.format": "json",
+		"probe.enabled": "true", "probe.port": "9000", "probe.interval": "5s", "probe.sample": "2", "probe.rate": "20", "probe.keyFile": "/key",
+		"probe.address.ipv4": "10.1.1.1", "probe.address.ipv6": "fd00::1",
 		"http.listen": "[::1]:9179", "http.lookingGlass": "true", "http.fleet": "192.0.2.7:9179", "runtime.directory": "/tmp",
 	}
 	var byFlag []string
@@ -155,7 +157,7 @@ func TestOverrideErrorsNameTheirSource(t *testing.T) {
 		"UNDERLAYD_CLUSTER_POD_CIDRS: cluster.podCIDRs[0]: 10.20.0.1/16: has host bits set: write 10.20.0.0/16",
 		"UNDERLAYD_CLUSTER_POD_CIDRS: cluster.podCIDRs[1]: pods: must be a CIDR, such as 10.10.0.0/16 or fd00:10::/48",
 		"UNDERLAYD_LOG_LEVEL: log.level: loud: must be one of debug, info, warn, error",
-		"f.yaml:3:1: x: unknown key (known here: cluster, node, bgp, clusters, kernel, natExemption, kubernetes, http, log, runtime)",
+		"f.yaml:3:1: x: unknown key (known here: cluster, node, bgp, clusters, kernel, natExemption, kubernetes, probe, http, log, runtime)",
 	}, "\n"))
 }
 

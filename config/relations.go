@@ -30,6 +30,7 @@ func checkRelations(c *Config, fail report) {
 	r.rule()
 	r.selections()
 	r.preference()
+	r.probe()
 }
 
 // peers checks what is said of the peers, from the file of the configuration or from others.

@@ -40,7 +40,7 @@ func TestYAML(t *testing.T) {
 		{"a key of another product is told what there is", minimal + "log: {verbosity: 1}\n", one("log.verbosity: unknown key (known here: level, format)")},
 		{"a key given twice is refused", inBGP("asn: 2"), one("bgp.asn: 2: given twice: first in line 2")},
 		{"a key that is no word is refused", minimal + "? [a]\n: 1\n", one("a list: a key must be a plain word")},
-		{"a key that is a number is unknown", minimal + "1: 1\n", one("1: unknown key (known here: cluster, node, bgp, clusters, kernel, natExemption, kubernetes, http, log, runtime)")},
+		{"a key that is a number is unknown", minimal + "1: 1\n", one("1: unknown key (known here: cluster, node, bgp, clusters, kernel, natExemption, kubernetes, probe, http, log, runtime)")},
 		{"a tag is refused", inBGP("port: !!int 179"), one("bgp.port: !!int: tags are not supported: wants a whole number")},
 		{"a tag on a list is refused", inBGP("peers: !!seq []"), one("bgp.peers: !!seq: tags are not supported: wants a list, such as [a, b]")},
 		{"an alias stands for its anchor", strings.Replace(minimal, "{asn: 64512}", "{asn: 64512, port: &p 1179, peers: [{name: a, address: 192.0.2.1, asn: 1, port: *p}]}", 1), nil},

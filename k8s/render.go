@@ -37,6 +37,7 @@ type member struct {
 	Peers  int             `json:"peers"`
 	State  string          `json:"state"`
 	Reason string          `json:"reason,omitempty"`
+	Probe  string          `json:"probe,omitempty"`
 }
 
 func (c *content) equal(other *content) bool {
@@ -64,12 +65,15 @@ func members(reports []ClusterReport) map[string]member {
 		if cidrs == nil {
 			cidrs = []netip.Prefix{} // [] says none; null would say nothing
 		}
-		m := member{CIDRs: &cidrs, Peers: max(report.PeersUp, 0), State: report.State, Reason: report.Reason}
+		m := member{CIDRs: &cidrs, Peers: max(report.PeersUp, 0), State: report.State, Reason: report.Reason, Probe: report.Probe}
 		if !annotation.ValidWord(m.State) {
 			m.State = "Unknown"
 		}
 		if !annotation.ValidWord(m.Reason) {
 			m.Reason = ""
+		}
+		if !annotation.ValidWord(m.Probe) {
+			m.Probe = ""
 		}
 		all[report.Name] = m
 	}

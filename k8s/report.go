@@ -58,4 +58,6 @@ type ClusterReport struct {
 	// State and Reason are CamelCase words; anything else becomes "Unknown" or
 	// is left out.
 	State, Reason string
+	// Probe is what the probe says of the way there, likewise; empty: nothing.
+	Probe string
 }

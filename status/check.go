@@ -34,6 +34,7 @@ const (
 	CheckKubernetes = "kubernetes"
 	CheckClock      = "clock"
 	CheckPrograms   = "programs" // others that write routes
+	CheckProbe      = "probe"    // whether packets really pass
 	CheckLimits     = "limits"
 	CheckDaemon     = "daemon" // what is wrong with itself
 )
@@ -41,7 +42,7 @@ const (
 func checkGroups() []string {
 	return []string{
 		CheckConfig, CheckKernel, CheckLinks, CheckPort, CheckMD5, CheckNAT, CheckContracts, CheckSessions, CheckKubernetes,
-		CheckClock, CheckPrograms, CheckLimits, CheckDaemon,
+		CheckProbe, CheckClock, CheckPrograms, CheckLimits, CheckDaemon,
 	}
 }
 

@@ -61,6 +61,7 @@ const (
 	StepNextHop  = "nextHop"  // how the next hops are reached
 	StepKernel   = "kernel"   // our route
 	StepLookup   = "lookup"   // what the kernel does with a packet
+	StepProbe    = "probe"    // whether packets really reach the cluster's nodes
 	StepNAT      = "nat"
 	StepHost     = "host"
 	StepNode     = "node" // what the Node says

@@ -45,6 +45,7 @@ const (
 	DaemonStarted   Kind = "DaemonStarted"   // the first entry of each run
 	PeersChanged    Kind = "PeersChanged"    // peers came or went; Count counts them
 	ClustersChanged Kind = "ClustersChanged" // likewise, declared clusters
+	ProbeChanged    Kind = "ProbeChanged"    // Cause: what the probe says of a cluster now
 )
 
 // Entry is one change, or many of one kind that have one cause. It is immutable: one that grew has a higher Revision and

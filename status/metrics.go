@@ -64,6 +64,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectRoutes(e)
 	c.collectKernel(e)
 	c.collectExemption(e)
+	c.collectProbes(e)
 	c.collectKubernetes(e)
 	c.collectProblems(e)
 }

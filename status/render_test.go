@@ -48,6 +48,13 @@ func kernel(r *Route, status, reason string) *Route {
 func healthy() *Snapshot {
 	received, advertised := 4, 2
 	return &Snapshot{
+		Probes: &Probes{
+			Port: 9178, Local: []netip.Addr{addr("10.10.1.1")}, Unauthentic: map[string]uint64{"ipv4": 3, "ipv6": 0}, Limited: map[string]uint64{"ipv4": 0, "ipv6": 0},
+			Results: []Probe{{
+				Cluster: "west", Family: "ipv4", State: "Ok", Targets: 4, Judged: 3, Sent: 100, Lost: 2, RTTSum: 98 * time.Millisecond,
+				RTT: []uint64{0, 40, 50, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0}, PathMTU: 1500, LinkMTU: 1500,
+			}},
+		},
 		Version: "v0.1.0", Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, ASN: 64512, RouterID: addr("172.16.0.10"), PID: 4711,
 		Started: ago(50 * time.Hour), Time: now, Phase: Ready,
 		Conditions: []Condition{{"UnderlayRoutesReady", "True", "RoutesInstalled", "all accepted routes are in the kernel"}},

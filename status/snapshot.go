@@ -67,6 +67,8 @@ type Snapshot struct {
 	Problems []Problem    `json:"problems"`
 	// AdvertisedFrom is where each of Advertised was read.
 	AdvertisedFrom []Origin `json:"advertisedFrom,omitempty"`
+	// Probes is what the probe found out; nil where it is off.
+	Probes *Probes `json:"probes,omitempty"`
 	// Table holds the routes themselves; they have an endpoint of their own because there may be 100,000.
 	Table *RouteTable `json:"-"`
 }

@@ -116,6 +116,7 @@ func (a *agent) advertise(ctx context.Context) {
 	}
 	own, refusals := a.plan.Advertise(cidrs)
 	announced := announcements(a.config, own)
+	a.answerProbes(announced)
 	whole := a.wholesToTell()
 	want := announcedPrefixes(announced)
 	if !slices.Equal(want, a.advertised) || !slices.Equal(refusals, a.refusals) {

@@ -65,6 +65,7 @@ type agent struct {
 	holder       string // who listened on our port before we did
 
 	exemption *exemption // of our pods' addresses from NAT
+	probing   *probing
 
 	keeper      *keeper
 	memo        memo                // what the next run is to know
@@ -188,6 +189,10 @@ func (a *agent) Run(ctx context.Context) error {
 			}
 		case <-resume.C:
 			learned = a.speaker.Changed()
+		case <-a.probing.monitor.Changed():
+			a.stale = true
+		case <-a.probing.key.changed:
+			a.probing.dirty, a.stale = true, true
 		case <-a.bfd.Changed():
 			a.followReach(ctx)
 		case <-a.kernel.Changed():
@@ -242,6 +247,7 @@ func (a *agent) tick(ctx context.Context) {
 		a.lastRetry = time.Now()
 		a.tryAgain(ctx)
 	}
+	a.followProbe(time.Now())
 	a.refused.poll(ctx, a.speaker, a.view)
 	a.memory.settle()
 	// Time alone changes the condition, and repairs leave no trace but their count.

@@ -89,7 +89,7 @@ func nodeReport(s *status.Snapshot, clusters []status.RemoteCluster) k8s.Report 
 		state, reason, _ := clusterState(remote)
 		r.RemoteCIDRs = append(r.RemoteCIDRs, remote.Routable...)
 		r.Clusters = append(r.Clusters, k8s.ClusterReport{
-			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(state), Reason: reason,
+			Name: remote.Name, CIDRs: remote.Routable, PeersUp: remote.PeersUp, State: string(state), Reason: reason, Probe: s.Probes.Of(remote.Name),
 		})
 	}
 	return r

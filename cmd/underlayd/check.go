@@ -95,6 +95,8 @@ func groupOf(p status.Problem) string {
 		return status.CheckKernel
 	case "NAT":
 		return status.CheckNAT
+	case "probe":
+		return status.CheckProbe
 	case "kubernetes":
 		return status.CheckKubernetes
 	default:
@@ -193,6 +195,8 @@ func (c *checkup) remedyFor(p status.Problem, examples map[string]*status.Route)
 		return c.remedyForCluster(name)
 	case "pod":
 		return "", &status.Remedy{Action: "say which pod CIDRs this node has, or let cluster.podCIDRs cover them", Key: "node.podCIDRs", Doc: "docs/kubernetes.md#where-pod-cidrs-come-from"}
+	case "probe":
+		return probeRemedy(c.state, name)
 	case "NAT":
 		return "", &status.Remedy{Action: "have the CNI exempt these ranges itself, if the kernel can't", Doc: "docs/cni.md#which-cni-needs-what"}
 	case "kubernetes":

@@ -93,6 +93,7 @@ func (c *chronicle) followSnapshot(s *status.Snapshot) {
 		c.phase = s.Phase
 		c.note(status.Note{Kind: status.PhaseChanged, Cause: string(s.Phase), Detail: s.Conditions[0].Message})
 	}
+	c.followProbes(s)
 	c.followPeersReach(s.Sessions)
 	c.followNode(s)
 	if x := s.NATExemption; x.State != c.nat || x.Repairs > c.repairs {

@@ -97,6 +97,7 @@ func (a *account) explain() *status.Explanation {
 	}
 	a.lookup()
 	if a.remote != nil {
+		a.probed()
 		a.nat()
 		a.hostFacts()
 		a.told()

@@ -23,7 +23,8 @@ type chronicle struct {
 	stage    stage
 	stats    fib.Stats
 	nat      status.NATState
-	repairs  uint64 // of the NAT exemption
+	probes   map[string]string // what the probe says of a cluster
+	repairs  uint64            // of the NAT exemption
 	apiFails bool
 	roles    []string
 	own      []netip.Prefix

@@ -22,8 +22,8 @@ func TestManifestsFit(t *testing.T) {
 				Spec struct {
 					Containers []struct {
 						Args         []string
-						Liveness     probe `yaml:"livenessProbe"`
-						Readiness    probe `yaml:"readinessProbe"`
+						Liveness     podProbe `yaml:"livenessProbe"`
+						Readiness    podProbe `yaml:"readinessProbe"`
 						VolumeMounts []struct {
 							MountPath string `yaml:"mountPath"`
 						} `yaml:"volumeMounts"`
@@ -42,7 +42,7 @@ func TestManifestsFit(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, defaultConfig, file)
 
-	for _, p := range []probe{container.Liveness, container.Readiness} {
+	for _, p := range []podProbe{container.Liveness, container.Readiness} {
 		require.Equal(t, "/usr/local/bin/underlayd", p.Exec.Command[0])
 		command, flags, err := newRoot().Find(p.Exec.Command[1:])
 		require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestManifestsFit(t *testing.T) {
 	require.Contains(t, []string{container.VolumeMounts[0].MountPath, container.VolumeMounts[1].MountPath}, cfg.Runtime.Directory)
 }
 
-type probe struct {
+type podProbe struct {
 	Exec struct{ Command []string }
 }
 

@@ -157,23 +157,9 @@ func poke(c chan struct{}) {
 // readPassword reads a password from a file that nobody else can read or write. What is wrong with it is said with its
 // name and the rule, and never with what it holds.
 func readPassword(path string) (bgp.Secret, error) {
-	// It must not hang on a pipe, and nothing else than a regular file is read.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	raw, err := readKeyFile("password file", path)
 	if err != nil {
-		return bgp.Secret{}, fmt.Errorf("password file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return bgp.Secret{}, fmt.Errorf("password file: %w", err)
-	}
-	if err := checkPasswordFile(path, info); err != nil {
-		return bgp.Secret{}, fmt.Errorf("password file %s: %w", path, err)
-	}
-	const enough = 4096
-	raw, err := io.ReadAll(io.LimitReader(f, enough))
-	if err != nil {
-		return bgp.Secret{}, fmt.Errorf("password file: %w", err)
+		return bgp.Secret{}, err
 	}
 	key, err := bgp.ParseSecret(raw)
 	clear(raw)
@@ -181,6 +167,29 @@ func readPassword(path string) (bgp.Secret, error) {
 		return bgp.Secret{}, fmt.Errorf("password file %s: %w", path, err)
 	}
 	return key, nil
+}
+
+// readKeyFile reads what a file holds that nobody else can read or write; what it is, is for errors.
+func readKeyFile(what, path string) ([]byte, error) {
+	// It must not hang on a pipe, and nothing else than a regular file is read.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if err := checkPasswordFile(path, info); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", what, path, err)
+	}
+	const enough = 4096
+	raw, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return raw, nil
 }
 
 // checkPasswordFile applies ssh's rule for private keys: a regular file of root or of the daemon's user, with no

@@ -50,6 +50,8 @@ func (a *agent) publish() {
 		a.peering.problems(), a.annotationProblems(), a.members.problems(), a.secretProblems(), exemptionProblems,
 		identityProblems(sessions, a.routerID), contestProblems(sessions), sessionProblems(a.config, sessions, a.keys))
 	s.Clusters = a.clusterStatus(sessions)
+	s.Probes = a.probeStatus()
+	s.Problems = append(s.Problems, a.probeProblems(s)...)
 	a.condition = a.judgeCondition(sessions)
 	s.Conditions = []status.Condition{a.condition}
 	s.Phase = a.phase()
@@ -81,6 +83,7 @@ func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
 		switch r, refused := a.book.get(prefix), a.refused.routes[prefix]; {
 		case r != nil:
 			r.listed, r.changed = true, false
+			a.probing.aim(prefix, r)
 			rows = append(rows, r.with(refused))
 		case refused != nil:
 			rows = append(rows, refused)
@@ -89,6 +92,9 @@ func (a *agent) routeTable(table *status.RouteTable) *status.RouteTable {
 		}
 	}
 	for _, prefix := range a.book.changed {
+		if a.book.get(prefix) == nil {
+			a.probing.aim(prefix, nil)
+		}
 		put(prefix)
 	}
 	for prefix := range a.refused.dirty {

@@ -147,6 +147,7 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 		log: log, started: started, updates: from.config.Updates(), watcher: from.config, board: &status.Board{}, memory: newMemory(),
 		passwords: newPasswords(log), finder: from.links, holder: from.holder,
 	}
+	a.probing = newProbing(a.board, &a.basis, log)
 	a.configure(cfg)
 	if a.crashed, err = catchCrash(cfg.Runtime.Directory); err != nil {
 		log.WithError(err).Warn("a crash would leave no report")
@@ -165,6 +166,8 @@ func run(ctx context.Context, cfg *config.Config, from outside, log *logrus.Logg
 	group.Go(func() error { return from.config.Run(ctx) })
 	group.Go(func() error { return from.links.Run(ctx) })
 	group.Go(func() error { return a.passwords.Run(ctx) })
+	group.Go(func() error { return a.probing.key.Run(ctx) })
+	group.Go(func() error { return a.probing.monitor.Run(ctx) })
 	group.Go(func() error {
 		return onHangup(ctx, func() {
 			from.config.Reload()

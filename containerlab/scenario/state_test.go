@@ -54,6 +54,14 @@ type state struct {
 		Far     int    `json:"far"`
 		Repairs uint64 `json:"repairs"`
 	} `json:"natExemption"`
+	Probes struct {
+		Results []struct {
+			Cluster  string `json:"cluster"`
+			Family   string `json:"family"`
+			State    string `json:"state"`
+			Sentence string `json:"sentence"`
+		} `json:"results"`
+	} `json:"probes"`
 	Problems []problem `json:"problems"`
 }
 

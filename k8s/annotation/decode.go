@@ -65,6 +65,11 @@ func remoteCluster(name, text string) (RemoteCluster, error) {
 			return c, errors.New("reason: not a word")
 		}
 	}
+	if raw, ok := fields["probe"]; ok {
+		if err := json.Unmarshal(raw, &c.Probe); err != nil || !ValidWord(c.Probe) {
+			return c, errors.New("probe: not a word")
+		}
+	}
 	return c, nil
 }
 

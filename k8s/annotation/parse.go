@@ -53,6 +53,9 @@ type RemoteCluster struct {
 	Peers int
 	// State and Reason are CamelCase words for machines; Reason may be empty.
 	State, Reason string
+	// Probe says whether packets really pass, as the node's probe found out: Ok, Loss, MTU, NAT, OneWay or Silent; others may
+	// follow. Empty: nothing is known.
+	Probe string
 }
 
 // Annotated is a Node, or anything else that has a Node's annotations: *corev1.Node,

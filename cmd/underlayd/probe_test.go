@@ -1,0 +1,82 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/probe"
+	"github.com/underlayd/underlayd/status"
+)
+
+func TestWhereInAPrefixProbesAreAnswered(t *testing.T) {
+	for _, row := range []struct {
+		name, prefix string
+		offset       uint32
+		want         string // empty: outside
+	}{
+		{"its first address", "10.20.1.0/24", 0, "10.20.1.0"},
+		{"a bridge's, as a rule", "10.20.1.0/24", 1, "10.20.1.1"},
+		{"its last address", "10.20.1.0/24", 255, "10.20.1.255"},
+		{"the one after it is a neighbour's", "10.20.1.0/24", 256, ""},
+		{"as far as can be said", "10.20.1.0/24", 1<<32 - 1, ""},
+		{"what wraps around the whole space", "255.255.255.0/24", 1<<32 - 256, ""},
+		{"in IPv6", "fd00:20:0:1::/64", 1<<32 - 1, "fd00:20:0:1::ffff:ffff"},
+		{"in a small one", "fd00:20:0:1::/124", 15, "fd00:20:0:1::f"},
+		{"beyond a small one", "fd00:20:0:1::/124", 16, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			prefix := netip.MustParsePrefix(row.prefix)
+			got := at(prefix, bgp.Offset{Known: true, Value: row.offset})
+			if row.want == "" {
+				require.False(t, got.IsValid(), "%s", got)
+				return
+			}
+			require.Equal(t, row.want, got.String())
+			back, fits := offset(prefix, got)
+			require.True(t, fits)
+			require.Equal(t, bgp.Offset{Known: true, Value: row.offset}, back)
+		})
+	}
+	_, fits := offset(netip.MustParsePrefix("fd00:20:0:1::/64"), netip.MustParseAddr("fd00:20:0:1:0:1::"))
+	require.False(t, fits, "32 bits can't say it")
+}
+
+func TestWhatTheProbeSays(t *testing.T) {
+	own := netip.MustParsePrefix("10.10.1.0/24")
+	node := func(state, arrives, back string) status.ProbeNode {
+		return status.ProbeNode{Address: netip.MustParseAddr("10.20.1.1"), State: state, Arrives: arrives, Back: back, Sent: 32, Lost: 4,
+			MTU: 1400, Seen: netip.MustParseAddr("192.168.0.1")}
+	}
+	for _, row := range []struct {
+		name, state    string
+		node           status.ProbeNode
+		failing, known int
+		want           string
+	}{
+		{"all is well", "Ok", node("Ok", "yes", "Ok"), 0, 1, ""},
+		{"nothing is known", "", node("", "", ""), 0, 0, ""},
+		{"nothing arrives", "Silent", node("Silent", "no", "Ok"), 3, 3, "3 of 3 nodes do not answer: our packets do not arrive"},
+		{"nothing comes", "Silent", node("Silent", "", ""), 3, 3, "3 of 3 nodes do not answer: whether our packets arrive is not known"},
+		{"no answer comes", "OneWay", node("OneWay", "yes", "Ok"), 3, 3, "3 of 3 nodes do not answer: our packets arrive, its answers do not come back"},
+		{"no contract", "OneWay", node("OneWay", "yes", "NoContract"), 3, 3, "3 of 3 nodes do not answer: west has no route back: its contract lacks 10.10.1.0/24"},
+		{"what it said before it fell silent does not count", "Silent", node("Silent", "", "NoContract"), 1, 1, "1 of 1 nodes do not answer: whether our packets arrive is not known"},
+		{"one of them", "Loss", node("Silent", "no", "Ok"), 1, 3, "1 of 3 nodes do not answer: 10.20.1.1: our packets do not arrive"},
+		{"loss", "Loss", node("Loss", "yes", "Ok"), 0, 3, "4 of the last 32 probes of 10.20.1.1 were lost"},
+		{"NAT", "NAT", node("NAT", "yes", "Ok"), 0, 3, "source rewritten to 192.168.0.1: NAT on the way"},
+		{"MTU", "MTU", node("MTU", "yes", "Ok"), 0, 3, "packets above 1400 bytes do not pass, where our link carries 1500"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := status.Probe{Cluster: "west", Family: "ipv4", State: row.state, Failing: row.failing, Judged: row.known, LinkMTU: 1500, Nodes: []status.ProbeNode{row.node}}
+			require.Equal(t, row.want, probeSentence(&p, own))
+			all := &status.Probes{Results: []status.Probe{p, {Cluster: "west", Family: "ipv6", State: "Ok"}, {Cluster: "north", State: "Silent"}}}
+			if row.state != "" {
+				require.Equal(t, row.state, all.Of("west"), "the worst of both families")
+			}
+		})
+	}
+	require.Empty(t, (*status.Probes)(nil).Of("west"))
+	require.Equal(t, probe.Buckets(), status.ProbeBuckets())
+}

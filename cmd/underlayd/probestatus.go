@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/underlayd/underlayd/bgp/probe"
+	"github.com/underlayd/underlayd/status"
+)
+
+// probeDoc is where each state of the probe has its heading.
+const probeDoc = "docs/probe.md#"
+
+// probeStatus tells what the probe knows.
+func (a *agent) probeStatus() *status.Probes {
+	if !a.config.Probe.Enabled {
+		return nil
+	}
+	p := a.probing
+	p.shown = p.monitor.Results()
+	out := &status.Probes{Port: a.config.Probe.Port, Unauthentic: map[string]uint64{}, Limited: map[string]uint64{}}
+	for i, family := range []string{"ipv4", "ipv6"} {
+		if p.local[i].IsValid() {
+			out.Local = append(out.Local, p.local[i])
+		}
+		refused := p.monitor.Refused(i == 1)
+		out.Unauthentic[family], out.Limited[family] = refused.Unauthentic, refused.Limited
+	}
+	for i := range p.shown.Sums {
+		out.Results = append(out.Results, a.probeResult(&p.shown.Sums[i]))
+	}
+	for _, h := range p.shown.Heard {
+		out.Asked = append(out.Asked, status.Asked{Cluster: h.Cluster, ID: h.ClusterID, Node: h.Node, From: h.From, Back: h.Back.String(), Last: h.Last})
+	}
+	return out
+}
+
+func (a *agent) probeResult(s *probe.Sum) status.Probe {
+	out := status.Probe{
+		Cluster: s.Cluster, Family: "ipv4", State: string(s.State), Targets: s.Targets, Judged: s.Judged, Failing: s.Failing,
+		Sent: s.Sent, Lost: s.Lost, RTT: s.RTT[:], RTTSum: s.RTTSum,
+	}
+	if s.IPv6 {
+		out.Family = "ipv6"
+	}
+	for _, n := range s.Nodes {
+		if n.MTU > 0 && (out.PathMTU == 0 || n.MTU < out.PathMTU) {
+			out.PathMTU, out.LinkMTU = n.MTU, n.LinkMTU
+		}
+		node := status.ProbeNode{
+			Address: n.Address, Node: n.Name, NodeAddress: n.NodeAddress, State: string(n.State), Sent: n.Sent, Lost: n.Lost,
+			Min: n.Min, Avg: n.Avg, P99: n.P99, Last: n.Last, Source: n.Source, Seen: n.Seen,
+			Arrives: map[probe.Arrival]string{probe.Arrives: "yes", probe.DoesNotArrive: "no"}[n.Arrival], MTU: n.MTU, Problem: n.Problem,
+		}
+		if n.Back != probe.BackUnknown {
+			node.Back = n.Back.String()
+		}
+		out.Nodes = append(out.Nodes, node)
+	}
+	out.Sentence = probeSentence(&out, a.announces(a.probing.local[index(s.IPv6)]))
+	return out
+}
+
+// announces is the prefix of ours that an address is in.
+func (a *agent) announces(x netip.Addr) netip.Prefix {
+	for _, p := range a.advertised {
+		if p.Contains(x) {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+// probeSentence says what is wrong, given the prefix that we probe from.
+func probeSentence(p *status.Probe, own netip.Prefix) string {
+	worst := func(is func(n *status.ProbeNode) bool) *status.ProbeNode {
+		if i := slices.IndexFunc(p.Nodes, func(n status.ProbeNode) bool { return is(&n) }); i >= 0 {
+			return &p.Nodes[i]
+		}
+		return nil
+	}
+	in := func(state probe.State) func(n *status.ProbeNode) bool {
+		return func(n *status.ProbeNode) bool { return n.State == string(state) }
+	}
+	switch probe.State(p.State) {
+	case probe.Silent, probe.OneWay:
+		return fmt.Sprintf("%d of %d nodes do not answer: %s", p.Failing, p.Judged, probeWhy(p, own))
+	case probe.Loss:
+		if p.Failing > 0 {
+			var names []string
+			for _, n := range p.Nodes {
+				if n.State == string(probe.Silent) || n.State == string(probe.OneWay) {
+					names = append(names, strings.TrimSpace(n.Node+" "+n.Address.String()))
+				}
+			}
+			return fmt.Sprintf("%d of %d nodes do not answer: %s: %s", p.Failing, p.Judged, strings.Join(names, ", "), probeWhy(p, own))
+		}
+		if n := worst(in(probe.Loss)); n != nil {
+			return fmt.Sprintf("%d of the last %d probes of %s were lost", n.Lost, n.Sent, n.Address)
+		}
+	case probe.NAT:
+		if n := worst(in(probe.NAT)); n != nil {
+			return fmt.Sprintf("source rewritten to %s: NAT on the way", n.Seen)
+		}
+	case probe.MTU:
+		if n := worst(in(probe.MTU)); n != nil {
+			return fmt.Sprintf("packets above %d bytes do not pass, where our link carries %d", n.MTU, p.LinkMTU)
+		}
+	}
+	return ""
+}
+
+// probeWhy says why those that fail do, as far as one of them tells.
+func probeWhy(p *status.Probe, own netip.Prefix) string {
+	failing := func(is func(n status.ProbeNode) bool) bool {
+		return slices.ContainsFunc(p.Nodes, func(n status.ProbeNode) bool {
+			return (n.State == string(probe.Silent) || n.State == string(probe.OneWay)) && is(n)
+		})
+	}
+	back := func(b probe.Back) bool {
+		return failing(func(n status.ProbeNode) bool { return n.Arrives != "" && n.Back == b.String() })
+	}
+	switch {
+	case back(probe.BackNoContract):
+		return fmt.Sprintf("%s has no route back: its contract lacks %s", p.Cluster, own)
+	case back(probe.BackRefused):
+		return fmt.Sprintf("%s has no route back: it refuses %s", p.Cluster, own)
+	case back(probe.BackAbsent):
+		return fmt.Sprintf("%s has no route back: nobody announces %s to it", p.Cluster, own)
+	case back(probe.BackPending):
+		return fmt.Sprintf("%s has no route back: %s is not in its kernel", p.Cluster, own)
+	case failing(func(n status.ProbeNode) bool { return n.Arrives == "yes" }):
+		return "our packets arrive, its answers do not come back"
+	case failing(func(n status.ProbeNode) bool { return n.Arrives == "no" }):
+		return "our packets do not arrive"
+	}
+	return "whether our packets arrive is not known"
+}
+
+// probeProblems are what the probe found, in the words of status, and what keeps it from probing.
+func (a *agent) probeProblems(s *status.Snapshot) []status.Problem {
+	if s.Probes == nil {
+		return nil
+	}
+	var out []status.Problem
+	say := func(severity status.Severity, subject, message string) {
+		out = append(out, status.Problem{Severity: severity, Subject: subject, Message: message})
+	}
+	if _, problem := a.probing.key.read(); problem != "" {
+		say(status.Error, "probe", problem)
+	}
+	for _, problem := range slices.Concat(a.probing.problems, a.probing.shown.Problems) {
+		say(status.Warning, "probe", problem)
+	}
+	for _, r := range s.Probes.Results {
+		if r.Sentence == "" {
+			continue
+		}
+		severity, up := status.Warning, ""
+		if r.State == string(probe.Silent) || r.State == string(probe.OneWay) {
+			severity = status.Error
+		}
+		if slices.ContainsFunc(s.Clusters, func(c status.RemoteCluster) bool { return c.Name == r.Cluster && c.PeersUp > 0 }) {
+			up = "session up, but "
+		}
+		say(severity, "probe "+r.Cluster, fmt.Sprintf("%s: %s%s (%s)", r.Cluster, up, r.Sentence, r.Family))
+	}
+	for _, h := range s.Probes.Asked {
+		if h.Back == probe.BackNoContract.String() {
+			say(status.Warning, "probe", fmt.Sprintf("nodes of cluster %s (id %d) probe this one from %s, and it has no route back: no contract here covers that", h.Cluster, h.ID, h.From))
+		}
+	}
+	return out
+}
+
+// followProbes notes when the probe says something else of a cluster.
+func (c *chronicle) followProbes(s *status.Snapshot) {
+	now := map[string]string{}
+	if s.Probes != nil {
+		for _, r := range s.Probes.Results {
+			name := r.Cluster + " " + r.Family
+			now[name] = r.State
+			if r.State != "" && r.State != c.probes[name] {
+				c.note(status.Note{Kind: status.ProbeChanged, Cluster: r.Cluster, Cause: r.State, Detail: r.Family + optional(": ", r.Sentence, "")})
+			}
+		}
+	}
+	c.probes = now
+}
+
+// probed tells what the probe knows of the target's cluster.
+func (a *account) probed() {
+	s := status.Step{Name: status.StepProbe, Result: status.StepOK}
+	if a.state.Probes == nil {
+		a.skip(s.Name, "the probe is off (probe.enabled): whether packets pass was not tried")
+		return
+	}
+	family := map[bool]string{true: "ipv4", false: "ipv6"}[a.addr.Is4()]
+	at := slices.IndexFunc(a.state.Probes.Results, func(p status.Probe) bool { return p.Cluster == a.remote.Name && p.Family == family })
+	if at < 0 {
+		a.skip(s.Name, "no route to cluster %s says where its nodes answer probes over %s", a.remote.Name, family)
+		return
+	}
+	switch p := a.state.Probes.Results[at]; {
+	case p.State == "":
+		a.skip(s.Name, "the probe has not seen enough of cluster %s yet", a.remote.Name)
+		return
+	case p.Sentence == "":
+		s.Sentence = fmt.Sprintf("%d of %d nodes of cluster %s that are probed answer", p.Judged-p.Failing, p.Judged, p.Cluster)
+	default:
+		s.Result, s.Reason, s.Sentence = status.StepWarning, p.State, p.Sentence
+		if p.State == string(probe.Silent) || p.State == string(probe.OneWay) {
+			s.Result = status.StepFailed
+		}
+		_, s.Remedy = probeRemedy(a.state, p.Cluster)
+	}
+	a.add(s)
+}
+
+// probeRemedy is what to do about what the probe found of a cluster; no name is of the probe itself.
+func probeRemedy(s *status.Snapshot, cluster string) (reason string, r *status.Remedy) {
+	state := s.Probes.Of(cluster)
+	back := s.Probes != nil && slices.ContainsFunc(s.Probes.Results, func(p status.Probe) bool {
+		return p.Cluster == cluster && strings.Contains(p.Sentence, "no route back")
+	})
+	switch {
+	case back:
+		return "NoRouteBack", &status.Remedy{Action: "on a node of cluster " + cluster + ", have its contract for us cover our pod CIDRs", Key: "clusters[" + s.Cluster.Name + "].podCIDRs, there", Doc: probeDoc + "no-route-back"}
+	case state == string(probe.Silent):
+		return state, &status.Remedy{Action: "look for what drops packets between the pod ranges: a firewall, rp_filter, a fabric that does not know them", Command: "tcpdump -ni any udp port " + fmt.Sprint(s.Probes.Port), Doc: probeDoc + "silent"}
+	case state == string(probe.OneWay):
+		return state, &status.Remedy{Action: "look for what drops packets from the pods of cluster " + cluster + " to ours", Command: "tcpdump -ni any udp port " + fmt.Sprint(s.Probes.Port), Doc: probeDoc + "oneway"}
+	case state == string(probe.NAT):
+		return state, &status.Remedy{Action: "find who masquerades: on this node underlayd check says so, beyond it it is a router's", Key: "natExemption", Value: "true", Doc: probeDoc + "nat"}
+	case state == string(probe.MTU):
+		return state, &status.Remedy{Action: "have the way carry what the links do, or say what it carries; pods learn it from the kernel", Key: "kernel.mtu", Doc: probeDoc + "mtu"}
+	case state == string(probe.Loss):
+		return state, &status.Remedy{Action: "see which nodes, and whether a link or queue on the way is overloaded", Command: "underlayd status -o json", Doc: probeDoc + "loss"}
+	}
+	return "", &status.Remedy{Action: "see what the probe needs", Command: "underlayd status", Doc: probeDoc + "what-it-needs"}
+}
