@@ -67,6 +67,8 @@ type Probes struct {
 	// Unauthentic and Limited count what was not heeded, by family.
 	Unauthentic map[string]uint64 `json:"unauthentic,omitempty"`
 	Limited     map[string]uint64 `json:"limited,omitempty"`
+	// Before is what the last run said of clusters of which this one, just started, does not know enough yet.
+	Before map[string]string `json:"-"`
 }
 
 // Of returns the worst state of a cluster's families, empty for none.
@@ -79,6 +81,9 @@ func (p *Probes) Of(cluster string) string {
 		if r.Cluster == cluster && rank(r.State) > rank(worst) {
 			worst = r.State
 		}
+	}
+	if worst == "" {
+		return p.Before[cluster]
 	}
 	return worst
 }

@@ -86,7 +86,9 @@ func (l *loop) set(s Settings, now time.Time) {
 	l.listen()
 	l.aim()
 	l.sample()
-	l.next = now
+	if s.identity() != old.identity() || s.Interval != old.Interval || s.IPv4 != old.IPv4 || s.IPv6 != old.IPv6 {
+		l.next = now // other targets have their turn with the next round: routes that come and go make no more of them
+	}
 }
 
 // aim takes the targets.

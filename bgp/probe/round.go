@@ -236,8 +236,12 @@ func (l *loop) hear(a arrival) {
 		}
 		h = &Heard{ClusterID: a.clusterID}
 		l.heard[a.clusterID] = h
+		l.restless = true
 	}
-	l.restless = l.restless || h.Back != a.back
+	// Nodes of one cluster may have different prefixes: that one of them has no contract is not forgotten for the next one.
+	if h.Back == BackNoContract && a.back != BackNoContract && a.at.Sub(h.Last) < heardFor/5 {
+		return
+	}
 	h.Cluster, h.Node, h.From, h.Seen, h.Back, h.Last = a.cluster, a.name, a.from, a.source, a.back, a.at
 	if a.flags&aside != 0 {
 		h.Seen = netip.Addr{}

@@ -37,6 +37,8 @@ type memo struct {
 	Nodes []k8s.Member `json:"nodes,omitempty"`
 	// Peers are those that had a session when something was written last, by name.
 	Peers map[string]memoPeer `json:"peers,omitempty"`
+	// Probes is what the probe last said of each cluster: a restart is no news for the Node.
+	Probes map[string]string `json:"probes,omitempty"`
 	// Running says that the daemon has not ended by itself.
 	Running bool `json:"running,omitempty"`
 	// Crashes are the last times it ended by a fault of its own.

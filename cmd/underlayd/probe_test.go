@@ -3,11 +3,14 @@ package main
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/underlayd/underlayd/bgp"
+	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/bgp/probe"
+	"github.com/underlayd/underlayd/config"
 	"github.com/underlayd/underlayd/status"
 )
 
@@ -79,4 +82,75 @@ func TestWhatTheProbeSays(t *testing.T) {
 	}
 	require.Empty(t, (*status.Probes)(nil).Of("west"))
 	require.Equal(t, probe.Buckets(), status.ProbeBuckets())
+}
+
+// TestTargets: hostile routes never have us probe outside of what was accepted.
+func TestTargets(t *testing.T) {
+	prefix := netip.MustParsePrefix("10.20.1.0/24")
+	node := netip.MustParseAddr("172.16.0.7")
+	path := func(offset uint32, nextHop netip.Addr) bgp.Path {
+		return bgp.Path{Peer: peerA, NextHop: nextHop, ASPath: []uint32{65000, 64513}, ClusterIDs: []uint32{2}, LocalPref: 100, Probe: bgp.Offset{Known: true, Value: offset}}
+	}
+	without, loop := path(1, node), path(1, node)
+	without.Probe, loop.ASPath = bgp.Offset{}, []uint32{65000, 64512}
+	for _, row := range []struct {
+		name   string
+		prefix netip.Prefix
+		path   bgp.Path
+		kernel fib.Status
+		want   probe.Target
+	}{
+		{"an accepted route in the kernel", prefix, path(1, node), fib.Installed, probe.Target{Cluster: "west", Address: netip.MustParseAddr("10.20.1.1")}},
+		{"the node is our peer", prefix, path(1, peerA), fib.Installed, probe.Target{Cluster: "west", Address: netip.MustParseAddr("10.20.1.1"), Ask: peerA}},
+		{"it is not in the kernel", prefix, path(1, node), fib.Failed, probe.Target{}},
+		{"it says nothing", prefix, without, fib.Installed, probe.Target{}},
+		{"it points outside", prefix, path(256, node), fib.Installed, probe.Target{}},
+		{"it is refused", prefix, loop, fib.Installed, probe.Target{}},
+		{"no contract covers it", netip.MustParsePrefix("192.0.2.0/24"), path(1, node), fib.Installed, probe.Target{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := deciding(1000)
+			a.probing = &probing{targets: map[netip.Prefix]probe.Target{}}
+			a.newBatch(1).decide(bgp.Change{Prefix: row.prefix, Paths: bgp.NewPathSet([]bgp.Path{row.path})})
+			if a.book.get(row.prefix) == nil {
+				require.Empty(t, row.want)
+				return
+			}
+			a.book.observe(fib.State{Dst: row.prefix, Outcome: &fib.Outcome{Status: row.kernel}}, a.owner, time.Now())
+			a.routeTable(nil)
+			require.Equal(t, row.want, a.probing.targets[row.prefix])
+			require.Equal(t, row.want.Address.IsValid(), a.probing.dirty)
+		})
+	}
+}
+
+func TestTheWayBack(t *testing.T) {
+	c := &config.Config{Cluster: config.Cluster{Name: "east", ID: 1}, Clusters: []config.RemoteCluster{{Name: "west", ID: 2, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}}}}
+	route := func(prefix string, accepted bool, kernel string) status.Row {
+		return &status.Route{Prefix: netip.MustParsePrefix(prefix), Cluster: "west", Accepted: accepted, Verdict: "Overlap", Kernel: status.KernelRoute{Status: kernel}}
+	}
+	var table *status.RouteTable
+	table = table.With([]status.Row{
+		route("10.20.1.0/24", true, status.Installed), route("10.20.2.0/24", true, status.Failed), route("10.20.3.0/24", false, ""),
+	}, nil)
+	for _, row := range []struct {
+		name string
+		id   uint32
+		from string
+		want probe.Back
+	}{
+		{"a route that is in the kernel", 2, "10.20.1.1", probe.BackOK},
+		{"one that is not", 2, "10.20.2.1", probe.BackPending},
+		{"one that was refused", 2, "10.20.3.1", probe.BackRefused},
+		{"none", 2, "10.20.4.1", probe.BackAbsent},
+		{"outside of its contract", 2, "10.30.1.1", probe.BackNoContract},
+		{"a cluster that nobody declared", 3, "10.20.1.1", probe.BackNoContract},
+		{"our own", 1, "10.10.1.1", probe.BackUnknown},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := wayBack(&status.Snapshot{Table: table}, &basis{config: c}, probe.Asker{ClusterID: row.id, From: netip.MustParseAddr(row.from)})
+			require.Equal(t, row.want, got)
+		})
+	}
+	require.Equal(t, probe.BackUnknown, wayBack(nil, nil, probe.Asker{}), "just started")
 }

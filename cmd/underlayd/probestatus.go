@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/underlayd/underlayd/bgp/probe"
 	"github.com/underlayd/underlayd/status"
@@ -34,7 +36,34 @@ func (a *agent) probeStatus() *status.Probes {
 	for _, h := range p.shown.Heard {
 		out.Asked = append(out.Asked, status.Asked{Cluster: h.Cluster, ID: h.ClusterID, Node: h.Node, From: h.From, Back: h.Back.String(), Last: h.Last})
 	}
+	a.rememberProbes(out)
 	return out
+}
+
+// beforeCounts is how long after a start what the last run said of a cluster is said on the Node, unless more is known.
+const beforeCounts = time.Minute
+
+// rememberProbes notes for the next run what is said of each cluster now, and says what the last one did where nothing is
+// known yet: a restart alone makes no write of the Node.
+func (a *agent) rememberProbes(p *status.Probes) {
+	known := map[string]string{}
+	for _, c := range a.config.Clusters {
+		if state := p.Of(c.Name); state != "" {
+			known[c.Name] = state
+		}
+	}
+	if a.published.Sub(a.started) < beforeCounts {
+		p.Before = maps.Clone(a.memo.Probes)
+		for name, state := range a.memo.Probes {
+			if _, is := known[name]; !is {
+				known[name] = state
+			}
+		}
+	}
+	if !maps.Equal(known, a.memo.Probes) {
+		a.memo.Probes = known
+		a.remember()
+	}
 }
 
 func (a *agent) probeResult(s *probe.Sum) status.Probe {
