@@ -140,7 +140,7 @@ func (l *loop) advance(now time.Time) {
 	for nonce, p := range l.waiting {
 		if !now.Before(p.until) {
 			l.settle(nonce, p)
-			l.expire(p, now)
+			l.expire(p)
 		}
 	}
 	if l.on() && !now.Before(l.next) {
@@ -154,7 +154,6 @@ func (l *loop) advance(now time.Time) {
 	l.followHunt(now)
 	if l.restless {
 		l.publish(now)
-		poke(l.monitor.changed)
 	}
 }
 

@@ -44,7 +44,6 @@ type Monitor struct {
 	back    func(Asker) Back
 	started atomic.Bool
 	bell    chan struct{}
-	changed chan struct{}
 	view    atomic.Pointer[Results]
 	refused [2]struct{ unauthentic, limited atomic.Uint64 } // by family
 
@@ -54,7 +53,7 @@ type Monitor struct {
 
 // New makes a monitor that does nothing yet. Back is asked of each authentic request, from several goroutines.
 func New(back func(Asker) Back) *Monitor {
-	m := &Monitor{back: back, bell: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	m := &Monitor{back: back, bell: make(chan struct{}, 1)}
 	m.view.Store(&Results{})
 	return m
 }
@@ -68,10 +67,7 @@ func (m *Monitor) Set(s Settings) {
 	poke(m.bell)
 }
 
-// Changed is poked when a state has changed.
-func (m *Monitor) Changed() <-chan struct{} { return m.changed }
-
-// Results is what is known; it is renewed once an interval, and when a state has changed.
+// Results is what is known; it is another one once an interval, and when a state has changed.
 func (m *Monitor) Results() *Results { return m.view.Load() }
 
 // Refused counts what was not heeded, since the monitor was made.

@@ -144,7 +144,7 @@ func TestReplay(t *testing.T) {
 				require.Equal(t, messageSize, n)
 			}
 		}
-		require.Greater(t, answers, 0)
+		require.Positive(t, answers)
 		require.Less(t, answers, 2*sourceRate+20*sourceRate, "one source gets no more than its share")
 		forged := s.Key.sealer().seal(make([]byte, maxDatagram), message{
 			kind: reply, clusterID: 1, nonce: 1, from: to.Addr(), to: netip.MustParseAddr("10.10.1.1"), seen: to.Addr(),

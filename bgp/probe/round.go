@@ -150,7 +150,7 @@ func (l *loop) settle(nonce uint64, p *pending) {
 }
 
 // expire takes one that got no answer by the way.
-func (l *loop) expire(p *pending, now time.Time) {
+func (l *loop) expire(p *pending) {
 	switch {
 	case p.goes != nil:
 		return

@@ -189,10 +189,6 @@ func (a *agent) Run(ctx context.Context) error {
 			}
 		case <-resume.C:
 			learned = a.speaker.Changed()
-		case <-a.probing.monitor.Changed():
-			a.stale = true
-		case <-a.probing.key.changed:
-			a.probing.dirty, a.stale = true, true
 		case <-a.bfd.Changed():
 			a.followReach(ctx)
 		case <-a.kernel.Changed():

@@ -198,6 +198,11 @@ func index(six bool) int {
 func (a *agent) followProbe(now time.Time) {
 	p, c := a.probing, a.config.Probe
 	p.key.use(c)
+	select {
+	case <-p.key.changed:
+		p.dirty, a.stale = true, true
+	default:
+	}
 	a.stale = a.stale || c.Enabled && p.monitor.Results() != p.shown
 	if !p.dirty || now.Sub(p.last) < aimRest {
 		return

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/underlayd/underlayd/bgp"
@@ -153,4 +157,46 @@ func TestTheWayBack(t *testing.T) {
 		})
 	}
 	require.Equal(t, probe.BackUnknown, wayBack(nil, nil, probe.Asker{}), "just started")
+}
+
+// TestTheKeyOfTheProbe: the rules for files with passwords hold for it, and what replaces a good one must be good.
+func TestTheKeyOfTheProbe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	var said bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&said)
+	k := newProbeKey(log)
+	k.use(config.Probe{Enabled: true, KeyFile: path})
+	for _, row := range []struct {
+		name, text string
+		mode       os.FileMode
+		problem    string // what it holds
+		have       bool
+	}{
+		{"there is none", "", 0, "no such file", false},
+		{"everybody may read it", "0123456789abcdef", 0o644, "has mode 0644", false},
+		{"a good one", "0123456789abcdef", 0o600, "", true},
+		{"one that is too short keeps it", "0123456789", 0o600, "the key has 10 bytes: it must have 16 to 1024", true},
+		{"another good one", "fedcba9876543210", 0o400, "", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_ = os.Remove(path)
+			if row.mode != 0 {
+				require.NoError(t, os.WriteFile(path, []byte(row.text), row.mode))
+			}
+			k.look()
+			key, problem := k.read()
+			require.Equal(t, row.have, !key.IsZero())
+			if row.problem == "" {
+				require.Empty(t, problem)
+			}
+			require.Contains(t, problem, row.problem)
+		})
+	}
+	k.use(config.Probe{KeyFile: path})
+	k.look()
+	key, problem := k.read()
+	require.True(t, key.IsZero(), "it is off")
+	require.Empty(t, problem)
+	require.NotContains(t, said.String(), "0123456789")
 }

@@ -25,7 +25,7 @@ func node(changes ...string) map[string]string {
 		annotation.Cluster:        "east",
 		annotation.LocalCIDRs:     "10.10.1.0/24,fd00:10:0:1::/64",
 		annotation.RemoteCIDRs:    annotation.EncodeCIDRs(remote),
-		annotation.RemoteClusters: `{"west":{"cidrs":["10.20.0.0/16","fd00:20::/48"],"peers":2,"state":"Ready"},"north":{"cidrs":[],"peers":0,"state":"Down","reason":"HoldTimerExpired"}}`,
+		annotation.RemoteClusters: `{"west":{"cidrs":["10.20.0.0/16","fd00:20::/48"],"peers":2,"state":"Ready","probe":"NAT"},"north":{"cidrs":[],"peers":0,"state":"Down","reason":"HoldTimerExpired"}}`,
 		annotation.RoutesHash:     annotation.Hash(remote),
 	}
 	for i := 0; i < len(changes); i += 2 {
@@ -48,6 +48,8 @@ func TestParseReadsWhatTheAgentWrites(t *testing.T) {
 	require.Len(t, s.Clusters, 2)
 	require.Equal(t, annotation.RemoteCluster{Name: "north", CIDRs: []netip.Prefix{}, State: "Down", Reason: "HoldTimerExpired"}, s.Clusters[0])
 	require.Equal(t, 2, s.Clusters[1].Peers)
+	require.Equal(t, "NAT", s.Clusters[1].Probe)
+	require.Empty(t, s.Clusters[0].Probe)
 }
 
 func TestTheHashCanBeCheckedWithAShell(t *testing.T) {
