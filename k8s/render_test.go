@@ -29,8 +29,8 @@ func TestRenderWritesTheContract(t *testing.T) {
 		LocalCIDRs:  prefixes("fd00:10:0:1::/64", "10.10.1.0/24"),
 		RemoteCIDRs: prefixes("fd00:20::/49", "10.20.1.0/24", "10.20.0.0/24", "fd00:20:0:8000::/49", "10.20.0.0/25"),
 		Clusters: []ClusterReport{
-			{Name: "west", CIDRs: prefixes("10.20.1.0/24", "10.20.0.0/24"), PeersUp: 2, State: "Ready"},
-			{Name: "north", State: "Down", Reason: "NoSession"},
+			{Name: "west", CIDRs: prefixes("10.20.1.0/24", "10.20.0.0/24"), PeersUp: 2, State: "Ready", Probe: "NAT"},
+			{Name: "north", State: "Down", Reason: "NoSession", Probe: "no word"},
 		},
 		Ready: True, Reason: ReasonRoutesInstalled, Message: "3 routes\n installed",
 	}
@@ -40,7 +40,7 @@ func TestRenderWritesTheContract(t *testing.T) {
 		"underlayd.io/cluster":         "east",
 		"underlayd.io/local-cidrs":     "10.10.1.0/24,fd00:10:0:1::/64",
 		"underlayd.io/remote-cidrs":    `["10.20.0.0/23","fd00:20::/48"]`,
-		"underlayd.io/remote-clusters": `{"north":{"cidrs":[],"peers":0,"state":"Down","reason":"NoSession"},"west":{"cidrs":["10.20.0.0/23"],"peers":2,"state":"Ready"}}`,
+		"underlayd.io/remote-clusters": `{"north":{"cidrs":[],"peers":0,"state":"Down","reason":"NoSession"},"west":{"cidrs":["10.20.0.0/23"],"peers":2,"state":"Ready","probe":"NAT"}}`,
 		"underlayd.io/routes-hash":     annotation.Hash(prefixes("10.20.0.0/23", "fd00:20::/48")),
 	}, c.annotations)
 	require.Equal(t, "3 routes installed", c.message)

@@ -138,6 +138,7 @@ func TestParseRefuses(t *testing.T) {
 		"a negative number of peers":               clusters(`{"west":{"peers":-1,"state":"Ready"}}`),
 		"peers that are null":                      clusters(`{"west":{"peers":null,"state":"Ready"}}`),
 		"no state":                                 clusters(`{"west":{"peers":1}}`),
+		"a word of the probe that is none":         clusters(`{"west":{"peers":1,"state":"Ready","probe":"not so"}}`),
 		"a state with a line break":                clusters(`{"west":{"peers":1,"state":"Re\nady"}}`),
 		"a cluster's CIDR that is not canonical":   clusters(`{"west":{"cidrs":["10.20.0.1/16"],"peers":1,"state":"Ready"}}`),
 		"a cluster's CIDRs that are null":          clusters(`{"west":{"cidrs":null,"peers":1,"state":"Ready"}}`),
