@@ -32,7 +32,7 @@ func (l *loop) followHunt(now time.Time) {
 			cluster: l.Cluster, name: l.Node, length: uint16(h.size - overhead(to)),
 		}}, now)
 		if times := h.record.times(); h.waits && len(times) > 0 { // to wait longer for what is lost only takes longer
-			p.until = now.Add(min(p.until.Sub(now), 4*times[len(times)-1]+200*time.Millisecond))
+			p.until = now.Add(min(answerLimit, 4*times[len(times)-1]+300*time.Millisecond))
 		}
 	}
 	if !h.active {

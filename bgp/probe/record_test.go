@@ -61,10 +61,10 @@ func TestSearch(t *testing.T) {
 		ended       bool
 	}{
 		{"the whole link", []int{1500, 9000, 1500}, 1500, 1500, 1500, 1, true},
-		{"a path of 1400", []int{1500}, 1500, 1400, 1400, 24, true},
-		{"a path of 576", []int{1500}, 1500, 576, 576, 24, true},
-		{"one byte less", []int{9000}, 9000, 8999, 8999, 30, true},
-		{"a path that carries nothing", []int{1500}, 1500, 100, 0, 4, false},
+		{"a path of 1400", []int{1500}, 1500, 1400, 1400, 36, true},
+		{"a path of 576", []int{1500}, 1500, 576, 576, 36, true},
+		{"one byte less", []int{9000}, 9000, 8999, 8999, 45, true},
+		{"a path that carries nothing", []int{1500}, 1500, 100, 0, 6, false},
 		{"a link that was not seen", []int{9000}, 1500, 1500, 0, 0, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {

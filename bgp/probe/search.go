@@ -9,7 +9,7 @@ import (
 const (
 	searchEvery = 10 * time.Minute // when nothing has changed
 	searchAgain = time.Minute      // after one that found nothing
-	searchTries = 2                // packets of one length that have to be lost
+	searchTries = 3                // packets of one length that have to be lost
 )
 
 // floor is what every path of a family carries (RFC 791 and RFC 8200, section 5): the least that is looked for.
