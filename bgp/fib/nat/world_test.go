@@ -229,7 +229,7 @@ func (w *world) send(t testing.TB, conn net.Conn) (number uint64) {
 // until waits for something, without another goroutine.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	tick, deadline := time.NewTicker(20*time.Millisecond), time.NewTimer(patience)
+	tick, deadline := time.NewTicker(2*time.Millisecond), time.NewTimer(patience)
 	defer tick.Stop()
 	defer deadline.Stop()
 	for !f() {
