@@ -52,9 +52,9 @@ export function milliseconds(nanoseconds) {
 
 // level says how good a word of the daemon's is: ok, warn, bad or off.
 const levels = {
-  ok: ["established", "Reachable", "Ready", "Installed", "Accepted", "ok", "Up"],
-  warn: ["warning", "Partial", "Degraded", "Learning", "Starting", "Draining", "Adopted", "opensent", "openconfirm", "Init", "AdminDown"],
-  bad: ["error", "Unreachable", "Failed", "Conflict", "failed", "idle", "connect", "active", "Down"],
+  ok: ["established", "Reachable", "Ready", "Installed", "Accepted", "ok", "Ok", "Up"],
+  warn: ["warning", "Partial", "Degraded", "Learning", "Starting", "Draining", "Adopted", "opensent", "openconfirm", "Init", "AdminDown", "Loss", "MTU", "NAT"],
+  bad: ["error", "Unreachable", "Failed", "Conflict", "failed", "idle", "connect", "active", "Down", "OneWay", "Silent"],
 };
 const levelOf = new Map(Object.entries(levels).flatMap(([level, words]) => words.map((word) => [word, level])));
 export const level = (word) => levelOf.get(word) ?? "off";

@@ -1,15 +1,27 @@
-// What probes measured, if the daemon has them: a member probes of the status with a list, each with the peer or cluster it is about,
-// rttNanoseconds of the last answer, and ok or error. Without it nothing is shown.
+// What the probe measured: nothing where it is off. Results are of a cluster and family each, with the nodes that are probed now.
 
-const list = (s) => (Array.isArray(s.probes) ? s.probes : []);
+const order = ["Ok", "Loss", "MTU", "NAT", "OneWay", "Silent"]; // the worst last
 
-function read(p) {
-  if (!p) return undefined;
-  const rtt = p.rttNanoseconds;
-  if (typeof rtt !== "number" && p.ok !== false && !p.error) return undefined;
-  return { rtt, ok: typeof rtt === "number" && p.ok !== false && !p.error };
+const results = (s) => s.probes?.results ?? [];
+
+const mean = (all) => (all.length === 0 ? undefined : all.reduce((sum, x) => sum + x, 0) / all.length);
+
+// read makes what is shown of some nodes: the mean of their round trips, and the worst of the states.
+function read(nodes, states, rtt) {
+  const state = states.filter(Boolean).sort((a, b) => order.indexOf(b) - order.indexOf(a))[0];
+  const measured = mean(nodes.map((n) => n.avgNanoseconds).filter((x) => x > 0)) ?? rtt;
+  return state ? { state, rtt: measured, ok: state !== "Silent" && state !== "OneWay" && measured !== undefined } : undefined;
 }
 
-export const probeOf = (s, session) => read(list(s).find((p) => p.peer === session.peer));
+// probeOf is about the node that is the peer itself.
+export function probeOf(s, session) {
+  const nodes = results(s).flatMap((r) => r.nodes ?? []).filter((n) => n.nodeAddress && n.nodeAddress === session.address);
+  return read(nodes, nodes.map((n) => n.state));
+}
 
-export const probeOfCluster = (s, cluster) => read(list(s).find((p) => !p.peer && p.cluster === cluster.name));
+export function probeOfCluster(s, cluster) {
+  const all = results(s).filter((r) => r.cluster === cluster.name);
+  const answered = all.reduce((n, r) => n + r.sent - r.lost, 0);
+  const rtt = answered > 0 ? all.reduce((n, r) => n + r.rttSumNanoseconds, 0) / answered : undefined;
+  return read(all.flatMap((r) => r.nodes ?? []), all.map((r) => r.state), rtt);
+}
