@@ -136,9 +136,13 @@ func (t *table) ended(peer netip.Addr, cause Cause) {
 // landed releases what was held back for a session.
 func (t *table) landed(s *session) {
 	s.coming, s.falling, s.adds = false, false, 0
+	now := time.Since(t.started)
 	for _, l := range s.held {
 		if l.mark == held {
 			l.mark = dirty
+			if l.at != 0 {
+				l.at = now
+			}
 			t.dirty = append(t.dirty, l)
 			t.whole = true
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -57,6 +58,9 @@ type Change struct {
 	Spare *PathSet
 	// Lost says of a prefix without paths that nobody withdrew its last one: the session was disconnected.
 	Lost bool
+	// Learned is when the first of the paths that are new was seen as one of the best, and for those that were held back
+	// on purpose, when that was over. It is zero where none is new.
+	Learned time.Time
 }
 
 // Path is one path to a prefix as learned from one peer. It is immutable.

@@ -18,6 +18,7 @@ type table struct {
 	changed chan struct{} // capacity one: "look again"
 	awoken  chan struct{} // likewise, for the tender
 	looped  chan struct{} // likewise: a path came back to its reflector
+	started time.Time     // what learned.at counts from
 	counts  adjOutCounts
 
 	mu       sync.Mutex // guards all below; held only for operations in memory, never over a call out
@@ -41,7 +42,8 @@ type table struct {
 type learned struct {
 	prefix netip.Prefix
 	best   *PathSet
-	spare  *PathSet // the next best, as far as known
+	spare  *PathSet      // the next best, as far as known
+	at     time.Duration // when the oldest path that has not been handed over was learned, since table.started; 0: none
 	mark   mark
 	lost   bool // the last path was not withdrawn, its session was disconnected
 	// several says that it has had paths of several peers, or several of one
@@ -61,6 +63,7 @@ func newTable(ownASN, cluster uint32) *table {
 		changed:  make(chan struct{}, 1),
 		awoken:   make(chan struct{}, 1),
 		looped:   make(chan struct{}, 1),
+		started:  time.Now(),
 		sets:     pathSets{sets: map[string]*PathSet{}},
 		sessions: map[netip.Addr]*session{},
 		reader:   pathReader{ownASN: ownASN, cluster: cluster},
@@ -95,7 +98,7 @@ func (t *table) update(events []*apiutil.Path) {
 		if s != nil {
 			s.lastPath = now
 		}
-		t.set(prefix, event, hold)
+		t.set(prefix, event, hold, now)
 		last, left = prefix, left || event.Withdrawal && (s == nil || !s.falling)
 	}
 	// A path that left the best ones, of a prefix that still has some, need not be gone.
@@ -155,7 +158,7 @@ func (t *table) get(prefix netip.Prefix) *learned {
 }
 
 // set replaces or removes a path of one peer for one prefix.
-func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
+func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session, now time.Time) {
 	l := t.get(prefix)
 	if l == nil {
 		if event.Withdrawal {
@@ -201,6 +204,7 @@ func (t *table) set(prefix netip.Prefix, event *apiutil.Path, hold *session) {
 	}
 	l.best = best
 	t.noteGone(l)
+	l.stamp(event, now.Sub(t.started))
 	l.lost = best == nil && s != nil && s.gone && (s.cause == Disconnected || s.cause == Restarting)
 	t.note(l, hold)
 }
@@ -251,8 +255,8 @@ func (t *table) drain(limit int) []Change {
 	}
 	changes := make([]Change, n)
 	for i, l := range t.dirty[:n] {
-		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare, Lost: l.lost}
-		l.mark = clean
+		changes[i] = Change{Prefix: l.prefix, Paths: l.best, Spare: l.spare, Lost: l.lost, Learned: t.learned(l)}
+		l.mark, l.at = clean, 0
 		if l.best == nil {
 			t.prefixes.Delete(l.prefix)
 		}
@@ -265,6 +269,21 @@ func (t *table) drain(limit int) []Change {
 	}
 	t.dirty = nil
 	return changes
+}
+
+// stamp notes when the first path since the last handing over was learned.
+func (l *learned) stamp(event *apiutil.Path, at time.Duration) {
+	if !event.Withdrawal && l.at == 0 {
+		l.at = at
+	}
+}
+
+// learned is when the oldest path of a change was learned; zero if none was.
+func (t *table) learned(l *learned) time.Time {
+	if l.at == 0 {
+		return time.Time{}
+	}
+	return t.started.Add(l.at)
 }
 
 // endOfRIB records that a peer has sent its initial routes of one family (RFC 4724, section 2).

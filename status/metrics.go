@@ -63,6 +63,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectClusters(e)
 	c.collectRoutes(e)
 	c.collectKernel(e)
+	c.InstallLatency.collect(e)
 	c.collectExemption(e)
 	c.collectProbes(e)
 	c.collectKubernetes(e)

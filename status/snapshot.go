@@ -71,6 +71,8 @@ type Snapshot struct {
 	Probes *Probes `json:"probes,omitempty"`
 	// Table holds the routes themselves; they have an endpoint of their own because there may be 100,000.
 	Table *RouteTable `json:"-"`
+	// InstallLatency is for the metrics.
+	InstallLatency InstallLatency `json:"-"`
 }
 
 // Cluster is the cluster this node belongs to.

@@ -7,6 +7,7 @@ import (
 	"github.com/underlayd/underlayd/bgp/fib"
 	"github.com/underlayd/underlayd/bgp/prefixmap"
 	"github.com/underlayd/underlayd/ipam"
+	"github.com/underlayd/underlayd/status"
 )
 
 // record is all that is known of one prefix, from received to kernel. There are as many as routes, so that what
@@ -21,6 +22,7 @@ type record struct {
 	listed  bool          // it is on the board: from now on it is replaced and not changed
 	changed bool          // it is in book.changed
 	kept    bool          // nobody announces it any more, see brake.go
+	awaits  instant       // since when its route is not confirmed in the kernel; 0: it is, or is not measured
 }
 
 // tally counts the prefixes of one cluster. Routable ones are those to which packets find their way now.
@@ -35,12 +37,14 @@ type book struct {
 	kept     map[keepKey]*keep
 	clusters map[string]*tally
 	unheard  *ipam.Verdict // on what nobody has announced, of no known cluster
+	started  time.Time     // what instants count from
+	latency  status.InstallLatency
 }
 
 func newBook() *book {
 	return &book{
 		ways: map[wayKey]*way{}, fallen: map[netip.Prefix]struct{}{}, kept: map[keepKey]*keep{},
-		clusters: map[string]*tally{}, unheard: &ipam.Verdict{},
+		clusters: map[string]*tally{}, unheard: &ipam.Verdict{}, started: time.Now(),
 	}
 }
 
@@ -91,6 +95,8 @@ type decision struct {
 	way     *way // nil: it was withdrawn
 	verdict *ipam.Verdict
 	seat    *ipam.Seat
+	learned time.Time // when its paths were; zero for what is old
+	awaits  instant
 }
 
 // put takes a decision on a prefix, given the record there is.
@@ -108,7 +114,7 @@ func (b *book) put(prefix netip.Prefix, old *record, d decision, now time.Time) 
 	if r.way != nil && r.way.fallback() {
 		delete(b.fallen, prefix)
 	}
-	r.way, r.verdict, r.seat = d.way, d.verdict, d.seat
+	r.way, r.verdict, r.seat, r.awaits = d.way, d.verdict, d.seat, d.awaits
 	if d.way != nil && d.way.fallback() && !d.passedOn() {
 		b.fallen[prefix] = struct{}{}
 	}
@@ -196,6 +202,7 @@ func (b *book) observe(s fib.State, owner func(netip.Prefix) *ipam.Verdict, now 
 	if r.way == nil {
 		r.verdict = owner(s.Dst)
 	}
+	b.confirm(r, now)
 	b.count(r, +1)
 	b.settle(r)
 }

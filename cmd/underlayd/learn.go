@@ -88,6 +88,7 @@ func (a *agent) ensure(ctx context.Context, routes []fib.Route) {
 		a.log.WithError(brief(err)).Warn("routes not installed; they are tried again")
 	}
 	a.observe(a.kernel.Drain())
+	a.book.confirmUntold(routes, time.Now())
 	a.reconsider(ctx)
 }
 
@@ -151,6 +152,7 @@ func (b *batch) take(prefix netip.Prefix, d decision) {
 		d.seat = nil
 	}
 	asked := asked(old, d)
+	d.awaits = b.awaits(old, d, asked)
 	if old == nil || old.kept || old.way != d.way || old.seat != d.seat || *old.verdict != *d.verdict {
 		b.counted.decided(prefix, old, d)
 		b.noteDecision(prefix, old, d, b.now)
@@ -197,7 +199,7 @@ func (a *agent) release(ctx context.Context) {
 // Where there are others than the best ones, paths that the kernel has no way for are left out.
 func (a *agent) judge(c bgp.Change, paths *bgp.PathSet) decision {
 	a.refusedPaths, a.shunning = a.refusedPaths[:0], paths != c.Paths
-	d := decision{verdict: a.judgePaths(c.Prefix, paths, 0)}
+	d := decision{verdict: a.judgePaths(c.Prefix, paths, 0), learned: c.Learned}
 	if c.Spare != nil {
 		a.judgePaths(c.Prefix, c.Spare, paths.Len())
 	}

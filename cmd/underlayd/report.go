@@ -28,7 +28,7 @@ func (a *agent) publish() {
 		Roles:   roles(a.config), Place: placeStatus(a.config),
 		ASN: a.config.BGP.ASN, ASNFrom: a.config.SaidBy("bgp.asn"), RouterID: a.routerID, RouterIDFrom: a.routerIDFrom, PID: os.Getpid(), Started: a.started, Time: a.published,
 		ConfigProblem: a.configProblem(), Advertised: a.advertised, AdvertisedFrom: a.advertisedFrom, Gateway: a.gatewayStatus(), Kernel: a.kernelStatus(), Kubernetes: kubernetesStatus(a.node),
-		Table: a.routeTable(table),
+		Table: a.routeTable(table), InstallLatency: a.book.latency,
 	}
 	for _, r := range a.refusals {
 		s.NotAdvertised = append(s.NotAdvertised, status.Refusal{Prefix: r.Prefix, Reason: string(r.Reason), Detail: r.Detail})

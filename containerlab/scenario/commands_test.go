@@ -212,6 +212,9 @@ func answersInMetrics(t *testing.T, n *containerlab.Node) {
 		`underlayd_phase{phase="Ready"} 1`, `underlayd_session_up{peer="fabric"} 1`, `underlayd_routes{state="installed"} 4`,
 		`underlayd_session_received_prefixes{peer="fabric"} 8`, `underlayd_session_accepted_prefixes{peer="fabric"} 4`,
 		`underlayd_kernel_routes{mode="NextHopObjects"} 4`, `underlayd_cluster_state{cluster="west",state="Reachable"} 1`,
+		// Each route of the first start once, and none of them took a minute.
+		`underlayd_install_latency_seconds_count{family="ipv4"} 2`, `underlayd_install_latency_seconds_count{family="ipv6"} 2`,
+		`underlayd_install_latency_seconds_bucket{family="ipv4",le="60"} 2`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}

@@ -36,8 +36,11 @@ func TestEveryAlertIsTested(t *testing.T) {
 func TestOnlyMetricsThatExistAreNamed(t *testing.T) {
 	exist := map[string]bool{"up": true}
 	for _, golden := range []string{"healthy", "degraded"} {
-		for _, line := range regexp.MustCompile(`(?m)^# TYPE (\w+) `).FindAllStringSubmatch(read(t, "../../../status/testdata/metrics-"+golden+".txt"), -1) {
+		for _, line := range regexp.MustCompile(`(?m)^# TYPE (\w+) (\w+)$`).FindAllStringSubmatch(read(t, "../../../status/testdata/metrics-"+golden+".txt"), -1) {
 			exist[line[1]] = true
+			if line[2] == "histogram" {
+				exist[line[1]+"_bucket"] = true
+			}
 		}
 	}
 	// Those of GoBGP and of every Go program, which are not ours to change.
