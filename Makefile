@@ -58,8 +58,8 @@ test: ## everything against real daemons, kernel and API server; PKG=./ipam and 
 	@echo "helm and kustomize for the tests; likewise"
 	@go tool -modfile=.ci/deploy/go.mod helm version >/dev/null
 	@go tool -modfile=.ci/deploy/go.mod kustomize version >/dev/null
-	@# Seven packages and five tests of each at a time, on two processors too: most of what they do is wait.
-	@CI=true go test -json -count=1 -p 7 -parallel 5 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
+	@# Six packages and five tests of each at a time, on two processors too: most of what they do is wait.
+	@CI=true go test -json -count=1 -p 6 -parallel 5 -timeout=15m $(ARGS) $(PKG) | go run .ci/summary/main.go
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME=1m each; PKG=./ipam narrows it (root)

@@ -101,6 +101,7 @@ func TestOneASNumber(t *testing.T) {
 
 // TestOneFamily: nothing of the other family is needed, neither on the links nor for a BGP identifier.
 func TestOneFamily(t *testing.T) {
+	t.Parallel()
 	for name, row := range map[string]struct {
 		flush, family string
 		keeps         func(prefix string) bool

@@ -167,6 +167,7 @@ func outages() []outage {
 // TestLeafSpine: two clusters in two racks, each node with two leaves. Whatever one thing of the fabric dies, traffic goes
 // on another way, and comes back when it does.
 func TestLeafSpine(t *testing.T) {
+	t.Parallel()
 	for _, variant := range []string{"leaf-spine", "leaf-spine-unnumbered"} {
 		t.Run(variant, func(t *testing.T) {
 			t.Parallel()
