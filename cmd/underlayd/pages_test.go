@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/underlayd/underlayd/status"
 )
 
 // pages are the documents that people read, by their paths from here.
@@ -262,4 +265,27 @@ func TestTheGoOfTheQuickStartIsOurs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/quickstart.md")
 	require.NoError(t, err)
 	require.Contains(t, string(page), "https://go.dev/dl/go"+version[1]+".linux-amd64.tar.gz")
+}
+
+// TestThePictureOfTheConceptsHasTheWordsOfTheCommands: as they are, so that what is seen there can be looked up here.
+func TestThePictureOfTheConceptsHasTheWordsOfTheCommands(t *testing.T) {
+	picture, err := os.ReadFile("../../docs/images/concepts.svg")
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(picture, new(struct{})))
+	for _, step := range []string{status.StepReceived, status.StepPolicy, status.StepChoice, status.StepNextHop, status.StepKernel, status.StepNode} {
+		require.Contains(t, string(picture), ">"+step+"<")
+	}
+	for _, answer := range []string{"status-degraded", "routes-degraded"} {
+		table, err := os.ReadFile("../../status/testdata/" + answer + ".table")
+		require.NoError(t, err)
+		command, _, _ := strings.Cut(answer, "-")
+		_, row, found := strings.Cut(string(picture), ">"+command+"</text>")
+		require.True(t, found)
+		row, _, _ = strings.Cut(row, "<path")
+		words := regexp.MustCompile(`class="w" [^>]*>([^<]+)<`).FindAllStringSubmatch(row, -1)
+		require.NotEmpty(t, words)
+		for _, word := range words {
+			require.Regexp(t, `\b`+word[1]+`\b`, string(table))
+		}
+	}
 }
