@@ -95,6 +95,12 @@ func TestTheTwoClustersOfTheQuickStart(t *testing.T) {
 		})
 		require.Contains(t, output(t, lab.Node(node), "underlayd", "explain", other), other+" is reachable: cluster ")
 	}
+	taken := output(t, lab.Node("fabric"), "vtysh", "-c", "show running-config")
+	for _, line := range strings.Split(blocks[""][0], "\n") {
+		if strings.HasPrefix(line, " bgp listen ") {
+			require.Contains(t, taken, line+"\n")
+		}
+	}
 	output(t, lab.Node("east-1"), "ping", "-c", "1", "-W", "5", "-I", "10.10.1.10", "10.20.1.10")
 }
 
