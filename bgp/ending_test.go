@@ -1,12 +1,40 @@
 package bgp
 
 import (
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/stretchr/testify/require"
 )
+
+// TestAHardResetIsWhatItStandsFor: such as a shutdown, if both sides have agreed on the N bit (RFC 8538).
+func TestAHardResetIsWhatItStandsFor(t *testing.T) {
+	record := func(subcode int, data ...byte) slog.Record {
+		r := slog.NewRecord(time.Time{}, slog.LevelInfo, reasonMessage, 0)
+		r.Add(slog.Int("Code", 6), slog.Int("Subcode", subcode), slog.Any("Data", data))
+		return r
+	}
+	for name, row := range map[string]struct {
+		record slog.Record
+		meant  notified
+		words  string
+	}{
+		"a shutdown with words":           {record(9, 6, 2, 3, 'b', 'y', 'e'), notified{6, 2}, "bye"},
+		"we are a neighbour no more":      {record(9, 6, 3), notified{6, 3}, ""},
+		"a length beyond the end":         {record(9, 6, 2, 200, 'x'), notified{6, 2}, ""},
+		"nothing inside":                  {record(9), notified{}, ""},
+		"the same bytes of no Hard Reset": {record(4, 6, 2), notified{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			meant, words := hardReset(row.record)
+			require.Equal(t, row.meant, meant)
+			require.Equal(t, row.words, words)
+		})
+	}
+}
 
 func TestAnEndingSaysWhoEndedTheSession(t *testing.T) {
 	for name, row := range map[string]struct {

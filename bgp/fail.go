@@ -21,7 +21,7 @@ func (s *Speaker) Fall(peer netip.Addr, why string) bool {
 	if !s.table.established(peer) {
 		return false
 	}
-	s.table.explain(peer, why)
+	s.table.explain(peer, notified{}, why)
 	s.table.fall(peer, Unreachable)
 	return true
 }

@@ -26,8 +26,8 @@ type handler struct {
 
 // hearer is told what GoBGP says in its log alone.
 type hearer struct {
-	down   func(peer netip.Addr, why Cause)    // a session ended
-	reason func(peer netip.Addr, words string) // the peer said why; hostile input
+	down   func(peer netip.Addr, why Cause)                    // a session ended
+	reason func(peer netip.Addr, meant notified, words string) // the peer said why; hostile input
 	// We refused the peer before there was a session.
 	refused func(peer netip.Addr, why string)
 	unread  func(peer netip.Addr) // the prefixes of an UPDATE were not read
@@ -111,7 +111,8 @@ func (h *handler) listen(r slog.Record, key string) {
 		}
 	case reasonMessage:
 		if peer, err := netip.ParseAddr(key); err == nil {
-			h.hear.reason(peer, cmp.Or(attr(r, reasonWords), hardResetWords(r)))
+			meant, words := hardReset(r)
+			h.hear.reason(peer, meant, cmp.Or(attr(r, reasonWords), words))
 		}
 	default:
 		if peer, why, sent := refusedPeer(r, key); sent {

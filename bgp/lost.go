@@ -17,6 +17,8 @@ const (
 
 	reasonMessage = "received notification"
 	reasonWords   = "Communicated-Reason"
+	// hardResetWords are GoBGP's for a Hard Reset, whatever it stood for.
+	hardResetWords = "hard-reset"
 )
 
 // Changes are held back (see table.note) for at most holdLimit; additions that come one close after the other, until
@@ -58,7 +60,7 @@ func causeOf(reason string) Cause {
 	switch {
 	case reason == "graceful-restart":
 		return Restarting
-	case reason == "hard-reset", reason == "admin-down", reason == "dying", reason == "unknown": // unknown: deleted by us
+	case reason == hardResetWords, reason == "admin-down", reason == "dying", reason == "unknown": // unknown: deleted by us
 		return Closed
 	case !strings.HasPrefix(reason, "notification-received code 6("):
 		return Disconnected
@@ -71,29 +73,40 @@ func causeOf(reason string) Cause {
 	return Disconnected
 }
 
-// hardResetWords returns what a peer said in a Hard Reset, which holds the NOTIFICATION that it stands for (RFC 8538,
+// hardReset returns what a peer said in a Hard Reset, which holds the NOTIFICATION that it stands for (RFC 8538,
 // section 3.1): code, subcode, and of a Cease the length of the words and the words (RFC 9003).
-func hardResetWords(r slog.Record) string {
+func hardReset(r slog.Record) (meant notified, words string) {
 	var data []byte
+	subcode := ""
 	r.Attrs(func(a slog.Attr) bool {
-		if b, ok := a.Value.Any().([]byte); ok && a.Key == "Data" {
+		switch b, ok := a.Value.Any().([]byte); {
+		case ok && a.Key == "Data":
 			data = b
+		case a.Key == notificationSubcode:
+			subcode = a.Value.String()
 		}
 		return true
 	})
-	const cease, shutdown, reset = 6, 2, 4
-	if len(data) < 3 || data[0] != cease || data[1] != shutdown && data[1] != reset || len(data) < 3+int(data[2]) {
-		return ""
+	const cease, shutdown, reset, hard = 6, 2, 4, "9"
+	if len(data) < 2 || subcode != hard {
+		return notified{}, ""
 	}
-	return string(data[3 : 3+int(data[2])])
+	meant = notified{data[0], data[1]}
+	if len(data) < 3 || data[0] != cease || data[1] != shutdown && data[1] != reset || len(data) < 3+int(data[2]) {
+		return meant, ""
+	}
+	return meant, string(data[3 : 3+int(data[2])])
 }
 
-// explain notes what a peer said about the end of its session (RFC 9003).
-func (t *table) explain(peer netip.Addr, words string) {
+// notified are the code and subcode of a NOTIFICATION.
+type notified struct{ code, subcode uint8 }
+
+// explain notes what a peer said about the end of its session (RFC 9003), and which NOTIFICATION a Hard Reset stood for.
+func (t *table) explain(peer netip.Addr, meant notified, words string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.sessions[peer]; s != nil {
-		s.words = printable(words, 128)
+		s.meant, s.words = meant, printable(words, 128)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -74,7 +75,8 @@ type session struct {
 	fell     time.Time // when
 	cause    Cause     // why
 	grace    time.Duration
-	words    string // of the peer, about the end of the session
+	meant    notified // what a Hard Reset of the peer stood for
+	words    string   // of the peer, about the end of the session
 
 	entered     time.Time     // when State became what it is
 	retains     bool          // its side keeps our routes even after a NOTIFICATION
@@ -141,7 +143,7 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	s.Established = peer.State.SessionState == gobgp.BGP_FSM_ESTABLISHED
 	switch {
 	case s.Established && !was:
-		s.Since, s.up, s.coming, s.gone, s.words = at, at, true, false, ""
+		s.Since, s.up, s.coming, s.gone, s.meant, s.words = at, at, true, false, notified{}, ""
 		s.RouterID = peer.State.RouterID
 		s.LocalAddress = peer.Transport.LocalAddress
 		s.ports = [2]uint16{uint16(peer.Transport.LocalPort), uint16(peer.Transport.RemotePort)}
@@ -158,6 +160,10 @@ func (s *session) apply(peer apiutil.Peer, at time.Time) {
 	if !s.Established {
 		s.troubles = [troubleKinds]string{}
 		if end, ended := ending(peer.State, s.words); ended {
+			if peer.State.DisconnectReason == api.PeerState_DISCONNECT_REASON_HARD_RESET && s.meant.code != 0 {
+				end.Code, end.Subcode = s.meant.code, s.meant.subcode
+				end.Words = strings.Replace(end.Words, hardResetWords, gobgp.NewNotificationErrorCode(end.Code, end.Subcode).String(), 1)
+			}
 			s.Ending, s.LastError = end, end.Words
 		}
 	}

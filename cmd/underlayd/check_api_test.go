@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func TestTheRightsOfTheManifestsAreCheckedWithTheAPI(t *testing.T) {
 	require.Equal(t, []int{3, 4}, []int{l.Failed, l.Warnings}, "of the CNIs' only where one is chosen")
 	require.Equal(t, "the API denies the right to list nodes", l.Items[0].Sentence)
 	require.NotEmpty(t, l.Items[0].Remedy.Command)
+	rows := "\n| fault | command | sentence | remedy |\n|---|---|---|---|\n" + apiRow("a right of the manifests is denied", l.Items[0])
 	agent.Host = "https://127.0.0.1:1"
 	path, err = server.Kubeconfig(agent)
 	require.NoError(t, err)
@@ -53,6 +55,13 @@ func TestTheRightsOfTheManifestsAreCheckedWithTheAPI(t *testing.T) {
 	require.Len(t, items, 1)
 	require.Equal(t, status.CheckWarning, items[0].Result)
 	require.Contains(t, items[0].Sentence, "the API could not be asked for rights")
+	compareDocument(t, "faults.md", "<!-- faults: made by go test ./cmd/underlayd -run TheRightsOfTheManifests -update -->\n", rows+apiRow("the API does not answer", items[0]))
+}
+
+// apiRow is a row of docs/faults.md, whose other tables are made by containerlab/scenario.
+func apiRow(fault string, c status.Check) string {
+	sentence, _, _ := strings.Cut(c.Sentence, ": Post ") // what the client says besides is not ours
+	return fmt.Sprintf("| %s | `underlayd check` | %s | %s; `%s` |\n", fault, sentence, c.Remedy.Action, c.Remedy.Command)
 }
 
 // fewerRights are the manifests with a ClusterRole that may get what it could list, watch and patch.

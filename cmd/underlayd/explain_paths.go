@@ -181,7 +181,7 @@ func (a *account) choice() {
 	case a.route == nil:
 		s.Result, s.Sentence = status.StepSkipped, "no path may be used"
 	case used == 0 && a.route.Verdict != "":
-		s.Result, s.Reason, s.Sentence = status.StepFailed, a.unusable(), fmt.Sprintf("no path to %s can be used", a.route.Prefix)
+		s.Result, s.Reason, s.Sentence = status.StepFailed, a.unusable(), fmt.Sprintf("no path to %s can be used", a.route.Prefix)+optional(": ", a.route.Kernel.Reason, "")
 		s.Remedy = a.verdictRemedy(a.route)
 	case used == 1:
 		s.Sentence = "one path is used" + waiting

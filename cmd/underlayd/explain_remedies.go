@@ -62,6 +62,12 @@ func (a *account) verdictRemedy(r *status.Route) *status.Remedy {
 	if p.Verdict == "" {
 		return &status.Remedy{Action: "look at who announced it", Command: "underlayd routes " + r.Prefix.String(), Doc: troubleshooting + "nobody-announces-it"}
 	}
+	if q, ok := a.peer(p.Peer); ok && p.NextHop == q.Address && (p.Verdict == string(ipam.NextHopNotOnLink) || p.Verdict == string(ipam.NextHopUnresolved)) {
+		return &status.Remedy{
+			Action:  fmt.Sprintf("the next hop is peer %s itself, and no link of this node leads to it: bring the link up, or give it its address", p.Peer),
+			Command: "ip route get " + p.NextHop.String(), Doc: troubleshooting + "the-next-hop",
+		}
+	}
 	out := &status.Remedy{Key: a.keyOf(p), Doc: "docs/operations.md#wrong-routes"}
 	if p.Verdict == string(ipam.TooManyPrefixes) || r.Verdict == string(ipam.TooManyPrefixes) {
 		out.Key = a.keyOf(status.Path{Peer: p.Peer, Verdict: string(ipam.TooManyPrefixes)})

@@ -31,7 +31,11 @@ func (a *account) notified(s status.Session, key string) (reason string, r *stat
 		return "", nil
 	}
 	say := func(reason, key, action string) (string, *status.Remedy) {
-		return reason, &status.Remedy{Action: action, Key: key, Doc: sessionDoc}
+		r := &status.Remedy{Action: action, Key: key, Doc: sessionDoc}
+		if key == "" { // it is to be done there
+			r.Command = "underlayd peers " + s.Peer
+		}
+		return reason, r
 	}
 	switch {
 	case e.Code == codeOpen && e.Subcode == 3:

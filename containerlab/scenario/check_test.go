@@ -40,31 +40,39 @@ func check(ctx context.Context, n *containerlab.Node) (l checkList, err error) {
 
 // wrong are the findings of a list in words, with what to do.
 func (l checkList) wrong() (all []string) {
-	for _, c := range l.Items {
-		if c.Result != "failed" && c.Result != "warning" {
-			continue
+	for i := range l.Items {
+		if text := l.words(i); text != "" {
+			all = append(all, text)
 		}
-		text := fmt.Sprintf("%s %s (%s) %s: %s", c.Result, c.Group, c.Reason, c.Name, c.Sentence)
-		if r := c.Remedy; r != nil && r.Action != "" && r.Key+r.Command != "" && r.Doc != "" {
-			text += fmt.Sprintf("; to do: %s, %s: %s, %s, %s", r.Action, r.Key, r.Value, r.Command, r.Doc)
-		}
-		all = append(all, text)
 	}
 	return all
 }
 
-// finding is the one that has a reason or a name, with a remedy.
-func (l checkList) finding(fault string, words ...string) error {
-	all := l.wrong()
-	for _, text := range all {
+// words are a finding in words, with what to do; none where nothing is wrong.
+func (l checkList) words(at int) string {
+	c := l.Items[at]
+	if c.Result != "failed" && c.Result != "warning" {
+		return ""
+	}
+	text := fmt.Sprintf("%s %s (%s) %s: %s", c.Result, c.Group, c.Reason, c.Name, c.Sentence)
+	if r := c.Remedy; r != nil && r.Action != "" && r.Key+r.Command != "" && r.Doc != "" {
+		text += fmt.Sprintf("; to do: %s, %s: %s, %s, %s", r.Action, r.Key, r.Value, r.Command, r.Doc)
+	}
+	return text
+}
+
+// find returns the finding that has a reason or a name, and these words, with a remedy.
+func (l checkList) find(fault string, words ...string) (at int, err error) {
+	for i := range l.Items {
+		text := l.words(i)
 		if !strings.Contains(text, "("+fault+")") && !strings.Contains(text, ") "+fault+":") || !strings.Contains(text, "; to do: ") {
 			continue
 		}
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
-			return nil
+			return i, nil
 		}
 	}
-	return fmt.Errorf("no %s with %q and what to do in\n%s", fault, words, strings.Join(all, "\n"))
+	return -1, fmt.Errorf("no %s with %q and what to do in\n%s", fault, words, strings.Join(l.wrong(), "\n"))
 }
 
 // checks waits until check names a fault with these words.
@@ -75,16 +83,20 @@ func checks(t *testing.T, n *containerlab.Node, fault string, words ...string) {
 		if err != nil {
 			return err
 		}
-		return l.finding(fault, words...)
+		_, err = l.find(fault, words...)
+		return err
 	})
 }
 
 func notChecked(ctx context.Context, n *containerlab.Node, fault string) error {
 	l, err := check(ctx, n)
-	if err == nil && l.finding(fault) == nil {
-		err = errors.New(fault + " is still there")
+	if err != nil {
+		return err
 	}
-	return err
+	if _, missing := l.find(fault); missing == nil {
+		return errors.New(fault + " is still there")
+	}
+	return nil
 }
 
 // nothingWrong: but for the clock, which is this machine's.
@@ -168,7 +180,7 @@ func samePasswords(t *testing.T, c *clusters, _ *containerlab.Node) {
 }
 
 // checksAlone: what can be known without the daemon, and that this is said.
-func checksAlone(t *testing.T, n *containerlab.Node) {
+func checksAlone(t *testing.T, n *containerlab.Node, page *faultPage) {
 	daemon := n.Process("underlayd")
 	require.NoError(t, daemon.Signal(syscall.SIGTERM))
 	<-daemon.Done()
@@ -186,6 +198,8 @@ func checksAlone(t *testing.T, n *containerlab.Node) {
 	var list checkList
 	require.NoError(t, json.Unmarshal([]byte(out.String()), &list))
 	require.False(t, list.Daemon)
-	require.NoError(t, list.finding("Port", "port 179 of 0.0.0.0 is taken: another program listens there", "bgp.port: -1", "docs/neighbours.md"))
+	page.tells(t, "another program has the port, and the daemon does not run", func(context.Context) (faultRow, error) {
+		return list.row("Port", "port 179 of 0.0.0.0 is taken: another program listens there", "bgp.port: -1", "docs/neighbours.md")
+	})
 	require.Equal(t, 1, list.Failed, list.wrong())
 }

@@ -43,7 +43,7 @@ func finds(t *testing.T, c *clusters, want, sentence string) {
 
 func TestTheProbeFindsWhatDoesNotPass(t *testing.T) {
 	t.Parallel()
-	c := probing(t)
+	c, page := probing(t), faultsOf(t)
 	east, fabric := c.Node("east-1"), c.Node("fabric")
 	step(t, "all is well", func(t *testing.T) {
 		finds(t, c, "Ok", "")
@@ -54,11 +54,13 @@ func TestTheProbeFindsWhatDoesNotPass(t *testing.T) {
 	step(t, "a router masquerades", func(t *testing.T) {
 		nft(t, fabric, "table inet spoil { chain p { type nat hook postrouting priority srcnat; ip saddr 10.10.0.0/16 masquerade; }; }")
 		finds(t, c, "NAT", "source rewritten to 192.168.2")
+		page.tells(t, "a router on the way masquerades", byCheck(east, "NAT", "west", "source rewritten"))
 		nft(t, fabric, "delete table inet spoil")
 	})
 	step(t, "answers are dropped", func(t *testing.T) {
 		nft(t, fabric, "table inet spoil { chain f { type filter hook forward priority 0; ip saddr 10.20.0.0/16 udp sport 9178 drop; }; }")
 		finds(t, c, "OneWay", "2 of 2 nodes do not answer: our packets arrive, its answers do not come back")
+		page.tells(t, "a firewall on the way drops one direction", byCheck(east, "OneWay", "our packets arrive, its answers do not come back"))
 		require.Contains(t, output(t, east, "underlayd", "status"), "west: session up, but 2 of 2 nodes do not answer")
 	})
 	step(t, "a link carries less", func(t *testing.T) {
@@ -66,6 +68,7 @@ func TestTheProbeFindsWhatDoesNotPass(t *testing.T) {
 		output(t, fabric, "ip", "link", "set", "eth4", "mtu", "1400")
 		nft(t, fabric, "delete table inet spoil")
 		finds(t, c, "MTU", "packets above 1400 bytes do not pass, where our link carries 1500")
+		page.tells(t, "a link on the way carries 1400 bytes", byCheck(east, "MTU", "packets above 1400 bytes do not pass"))
 	})
 	step(t, "the other side has no contract", func(t *testing.T) {
 		for _, node := range []string{"west-1", "west-2"} {
@@ -73,6 +76,7 @@ func TestTheProbeFindsWhatDoesNotPass(t *testing.T) {
 		}
 		const sentence = "2 of 2 nodes do not answer: west has no route back: its contract lacks 10.10.1.0/24"
 		finds(t, c, "OneWay", sentence)
+		page.tells(t, "the other side has no contract for us", byCheck(east, "NoRouteBack", sentence))
 		require.Contains(t, output(t, east, "underlayd", "explain", "10.20.1.10"), "10.20.1.10 is not reachable: "+sentence)
 		require.Contains(t, output(t, east, "underlayd", "history"), "ProbeChanged")
 		is(t, c.Node("west-1"), "aware of it, too", func(s state) error {
@@ -90,4 +94,5 @@ func TestTheProbeFindsWhatDoesNotPass(t *testing.T) {
 		require.Contains(t, metrics, `underlayd_probe_nodes_failing{cluster="west",family="ipv4"} 2`)
 		require.Contains(t, metrics, `underlayd_probe_path_mtu_bytes{cluster="west",family="ipv4"} 1400`)
 	})
+	page.compare(t)
 }

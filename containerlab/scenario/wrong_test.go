@@ -78,8 +78,33 @@ func counts(t *testing.T, n *containerlab.Node, peer string, want map[string]uin
 	})
 }
 
+// wrongFaults are what explain says of a prefix of each kind; check where it answers for the
+// range alone: of our own pods, and of what reaches beyond a contract.
+func wrongFaults() []struct{ name, prefix, fault string } {
+	return []struct{ name, prefix, fault string }{
+		{"a peer announces a default route", "0.0.0.0/0", "DefaultRoute"},
+		{"a peer announces our own pods", "", "OwnPrefix"},
+		{"a peer announces a reserved range", "10.96.1.0/24", "Reserved"},
+		{"a peer announces the addresses of nodes", "192.168.50.0/24", "NodeAddress"},
+		{"a peer announces a special range", "203.0.113.0/24", "Special"},
+		{"a peer announces what no contract covers", "10.99.1.0/24", "NoContract"},
+		{"a peer announces more than the contract", "", "CoversContract"},
+		{"a prefix is longer than the contract allows", "10.20.2.8/29", "PrefixLength"},
+		{"a peer announces a cluster that it may not", "10.40.1.0/24", "PeerNotAllowed"},
+		{"the cluster's id is required and missing", "10.30.1.0/24", "NoClusterID"},
+		{"a peer asks for packets to be discarded", "10.20.3.0/24", "Blackhole"},
+		{"a prefix carries the id of another cluster", "10.20.4.0/24", "ClusterMismatch"},
+		{"another cluster has our id", "10.20.5.0/24", "OwnClusterID"},
+		{"a loop: our own AS is in the path", "10.20.6.0/24", "ASLoop"},
+		{"the next hop is this node", "10.20.7.0/24", "NextHopOurs"},
+		{"the next hop is among pods", "10.20.8.0/24", "NextHopInPodRange"},
+		{"the next hop can't be reached", "10.20.9.0/24", "NextHopNotOnLink"},
+	}
+}
+
 func TestWrongRoutes(t *testing.T) {
 	t.Parallel()
+	page := faultsOf(t)
 	containerlab.Require(t, "bird", "birdc", "ip", "go")
 	lab := containerlab.UpForTest(t, filepath.Join("testdata", "wrong", "lan.clab.yml"), containerlab.Options{
 		Sources: map[string]string{"underlayd": built(t).underlayd}, Manual: []string{"other"},
@@ -100,6 +125,15 @@ func TestWrongRoutes(t *testing.T) {
 	step(t, "a next hop that is not on-link is the kernel's to refuse", func(t *testing.T) {
 		is(t, n, "blaming it", says("kernel", "10.20.9.0/24", "198.51.100.9", "not on-link"))
 		is(t, n, "blaming its peer", says("refused path, NextHopNotOnLink", "10.20.9.0/24 from peer careless has the next hop 198.51.100.9"))
+	})
+	step(t, "explain says what is to be done about each", func(t *testing.T) {
+		for _, row := range wrongFaults() {
+			ask := byExplain(n, row.prefix, row.fault)
+			if row.prefix == "" {
+				ask = byCheck(n, row.fault, "refused, "+row.fault)
+			}
+			t.Run(row.name, func(t *testing.T) { page.tells(t, row.name, ask) })
+		}
 	})
 	step(t, "two clusters of one id are named", func(t *testing.T) {
 		is(t, n, "naming them", says("refused, OwnClusterID", "cluster id 1 is that of our own cluster east", "AS 65001 (peer careless) uses it too"))
@@ -123,7 +157,8 @@ func TestWrongRoutes(t *testing.T) {
 		counts(t, n, "other", map[string]uint64{"Overlap": 1, "TooManyPrefixes": 1})
 		is(t, n, "naming them", says("refused path, Overlap", "10.20.50.0/24 comes from two origins",
 			"AS 65002 (peer other) is refused, AS 65001 (peer careless) has it already and keeps it", "likewise 10.20.51.0/24"))
-		checks(t, n, "Overlap", "10.20.50.0/24 comes from two origins", "two origins announce this prefix")
+		page.tells(t, "two clusters announce the same pods", byCheck(n, "Overlap", "10.20.50.0/24 comes from two origins", "two origins announce this prefix"))
+		page.tells(t, "a cluster has more prefixes than it may", byCheck(n, "TooManyPrefixes", "clusters[south].maxPrefixes"))
 		is(t, n, "naming what is to be discarded", says("refused path, Blackhole", "10.20.3.0/24 from peer careless"))
 	})
 	step(t, "a dispute that ends releases the prefix", func(t *testing.T) {
@@ -134,4 +169,5 @@ func TestWrongRoutes(t *testing.T) {
 			"10.40.2.0/24 via 192.168.50.12", "fd00:20:0:1::/64 via fd00:fab:50::11",
 		})
 	})
+	page.compare(t)
 }
