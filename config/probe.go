@@ -41,7 +41,7 @@ func probeKeys() []field[Probe] {
 			doc: "how many probes are sent a second at most, to all clusters together"},
 			number[int](1, 10000), func(p *Probe) *int { return &p.Rate }),
 		scalar(key{name: "keyFile",
-			doc: "the absolute path of a file with the key that all clusters share, 16 to 1024 bytes on one line; what does not carry it is not answered"},
+			doc: "the absolute path of a file with the key that all clusters share, 16 to 1024 bytes on one line, and maybe one more on a second line that is heeded as well; what carries neither is not answered"},
 			file().or(""), func(p *Probe) *string { return &p.KeyFile }),
 		section(key{name: "address", doc: "what probes are sent from and answered at"}, probeAddressKeys(),
 			func(p *Probe) *ProbeAddress { return &p.Address }),

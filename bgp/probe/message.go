@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"net/netip"
+	"slices"
 )
 
 // The layout, all numbers in network byte order. What follows it is padding: of requests only, and zero.
@@ -102,7 +103,10 @@ type message struct {
 }
 
 // Key is shared by all clusters that probe each other. It is never written anywhere; a Key of its own is zero.
-type Key struct{ secret string }
+type Key struct {
+	secret string
+	other  string // heeded as well while a key takes the place of another one; empty: none
+}
 
 // String hides the key from logs.
 func (Key) String() string { return "(hidden)" }
@@ -119,32 +123,52 @@ const (
 	MaxKey = 1024
 )
 
-// ParseKey takes what a file holds: one line, without its end.
+// ParseKey takes what a file holds: a line with the key, and maybe one more with another that is heeded as well.
 func ParseKey(raw []byte) (Key, error) {
-	line := bytes.TrimRight(raw, "\r\n")
-	switch {
-	case len(line) < MinKey || len(line) > MaxKey:
-		return Key{}, fmt.Errorf("the key has %d bytes: it must have %d to %d", len(line), MinKey, MaxKey)
-	case bytes.ContainsAny(line, "\r\n\x00"):
-		return Key{}, errors.New("the key must be one line, without NUL bytes")
+	lines := bytes.Split(bytes.TrimRight(raw, "\r\n"), []byte("\n"))
+	if len(lines) > 2 {
+		return Key{}, fmt.Errorf("there are %d lines: the key is one, and another key that is heeded as well may be the second", len(lines))
 	}
-	return Key{string(line)}, nil
+	for i, line := range lines {
+		lines[i] = bytes.TrimRight(line, "\r")
+		switch n := len(lines[i]); {
+		case n < MinKey || n > MaxKey:
+			return Key{}, fmt.Errorf("line %d has %d bytes: a key must have %d to %d", i+1, n, MinKey, MaxKey)
+		case bytes.ContainsAny(lines[i], "\r\x00"):
+			return Key{}, fmt.Errorf("line %d has a NUL byte or a carriage return in it", i+1)
+		}
+	}
+	if len(lines) == 1 {
+		return Key{secret: string(lines[0])}, nil
+	}
+	return Key{string(lines[0]), string(lines[1])}, nil
 }
 
 // sealer writes and checks messages. It belongs to one goroutine.
 type sealer struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
+	macs []hash.Hash // the first one signs
+	sum  [sha256.Size]byte
 }
 
-func (k Key) sealer() *sealer { return &sealer{mac: hmac.New(sha256.New, []byte(k.secret))} }
+func (k Key) sealer() *sealer {
+	s := &sealer{macs: []hash.Hash{hmac.New(sha256.New, []byte(k.secret))}}
+	if k.other != "" {
+		s.macs = append(s.macs, hmac.New(sha256.New, []byte(k.other)))
+	}
+	return s
+}
 
-// sign returns the MAC of a datagram: of all of it but the MAC's own place.
-func (s *sealer) sign(datagram []byte) []byte {
-	s.mac.Reset()
-	s.mac.Write(datagram[:atMAC])
-	s.mac.Write(datagram[messageSize:])
-	return s.mac.Sum(s.sum[:0])[:macLength]
+// sign returns the MAC of a datagram by one of the keys: of all of it but the MAC's own place.
+func (s *sealer) sign(mac hash.Hash, datagram []byte) []byte {
+	mac.Reset()
+	mac.Write(datagram[:atMAC])
+	mac.Write(datagram[messageSize:])
+	return mac.Sum(s.sum[:0])[:macLength]
+}
+
+// authentic says whether a datagram is of one of the keys.
+func (s *sealer) authentic(datagram []byte) bool {
+	return slices.ContainsFunc(s.macs, func(mac hash.Hash) bool { return hmac.Equal(s.sign(mac, datagram), datagram[atMAC:messageSize]) })
 }
 
 // seal writes a message, padded to its length, into a buffer that has room for it.
@@ -164,7 +188,7 @@ func (s *sealer) seal(buffer []byte, m message) []byte {
 	}
 	putText(d[atCluster:atNode], m.cluster)
 	putText(d[atNode:atMAC], m.name)
-	copy(d[atMAC:], s.sign(d))
+	copy(d[atMAC:], s.sign(s.macs[0], d))
 	return d
 }
 
@@ -197,7 +221,7 @@ func (s *sealer) open(d []byte) (message, error) {
 	if err := plausible(d); err != nil {
 		return message{}, err
 	}
-	if !hmac.Equal(s.sign(d), d[atMAC:messageSize]) {
+	if !s.authentic(d) {
 		return message{}, errUnauthentic
 	}
 	m := message{

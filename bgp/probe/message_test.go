@@ -79,9 +79,14 @@ func TestMessages(t *testing.T) {
 func TestKeys(t *testing.T) {
 	for _, row := range []struct{ name, text, err string }{
 		{"a line", "0123456789abcdef\n", ""},
-		{"one that is too short", "0123456789abcde\n", "the key has 15 bytes: it must have 16 to 1024"},
-		{"one that is too long", strings.Repeat("k", 1025), "the key has 1025 bytes: it must have 16 to 1024"},
-		{"two lines", "0123456789abcdef\n0123456789abcdef\n", "the key must be one line, without NUL bytes"},
+		{"a line as Windows ends it", "0123456789abcdef\r\n", ""},
+		{"two lines", "0123456789abcdef\nfedcba9876543210\n", ""},
+		{"nothing", "\n", "line 1 has 0 bytes: a key must have 16 to 1024"},
+		{"one that is too short", "0123456789abcde\n", "line 1 has 15 bytes: a key must have 16 to 1024"},
+		{"one that is too long", strings.Repeat("k", 1025), "line 1 has 1025 bytes: a key must have 16 to 1024"},
+		{"a second one that is too short", "0123456789abcdef\nabc\n", "line 2 has 3 bytes: a key must have 16 to 1024"},
+		{"a NUL byte", "0123456789\x00abcdef", "line 1 has a NUL byte or a carriage return in it"},
+		{"three lines", "0123456789abcdef\n0123456789abcdef\n0123456789abcdef", "there are 3 lines: the key is one, and another key that is heeded as well may be the second"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			k, err := ParseKey([]byte(row.text))
@@ -93,9 +98,26 @@ func TestKeys(t *testing.T) {
 			require.False(t, k.IsZero())
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 				require.NotContains(t, fmt.Sprintf(verb, Settings{Key: k}), "0123456789", "a key is never printed")
+				require.NotContains(t, fmt.Sprintf(verb, Settings{Key: k}), "9876543210", "nor is the other one")
 			}
 		})
 	}
+}
+
+// TestAKeyTakesThePlaceOfAnother: in each step some nodes are a step ahead of others, and all understand each other.
+func TestAKeyTakesThePlaceOfAnother(t *testing.T) {
+	const before, after = "0123456789abcdef\n", "fedcba9876543210\n"
+	steps := []string{before, before + after, after + before, after}
+	understands := func(reader, writer string) bool {
+		_, err := testKey(t, reader).sealer().open(testKey(t, writer).sealer().seal(make([]byte, maxDatagram), someRequest()))
+		return err == nil
+	}
+	for i := range steps[1:] {
+		require.True(t, understands(steps[i], steps[i+1]), "step %d", i+1)
+		require.True(t, understands(steps[i+1], steps[i]), "step %d", i+1)
+	}
+	require.False(t, understands(after, before), "in one step they would not")
+	require.False(t, understands(after, before+after), "a key that has gone is not heeded")
 }
 
 // FuzzOpen gives bytes to the reader as they are, and once more under a right MAC.
@@ -111,7 +133,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		copy(d, magic)
 		d[4], d[12], d[13] = version, byte(len(d)>>8), byte(len(d))
-		copy(d[atMAC:], s.sign(d))
+		copy(d[atMAC:], s.sign(s.macs[0], d))
 		m, err := s.open(d)
 		if err != nil {
 			require.ErrorIs(t, err, errMalformed)

@@ -176,7 +176,7 @@ func TestTheKeyOfTheProbe(t *testing.T) {
 		{"there is none", "", 0, "no such file", false},
 		{"everybody may read it", "0123456789abcdef", 0o644, "has mode 0644", false},
 		{"a good one", "0123456789abcdef", 0o600, "", true},
-		{"one that is too short keeps it", "0123456789", 0o600, "the key has 10 bytes: it must have 16 to 1024", true},
+		{"one that is too short keeps it", "0123456789", 0o600, "line 1 has 10 bytes: a key must have 16 to 1024", true},
 		{"another good one", "fedcba9876543210", 0o400, "", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
