@@ -24,12 +24,12 @@ func colourOf(cell string) string {
 		return yellow
 	}
 	switch word {
-	case "Established", string(Reachable), string(Ready), Installed, "Accepted", string(StepOK), "Up":
+	case "Established", string(Reachable), string(Ready), Installed, "Accepted", string(StepOK), "Ok", "Up":
 		return green
 	case string(Warning), string(Partial), string(Degraded), string(Learning), string(Starting), string(Draining), Adopted,
-		"OpenSent", "OpenConfirm", "Init", "AdminDown":
+		"OpenSent", "OpenConfirm", "Init", "AdminDown", "Loss", "MTU", "NAT":
 		return yellow
-	case string(Error), string(Unreachable), Failed, Conflict, string(StepFailed), "Idle", "Connect", "Active", "Down", "no":
+	case string(Error), string(Unreachable), Failed, Conflict, string(StepFailed), "Idle", "Connect", "Active", "Down", "OneWay", "Silent", "no":
 		return red
 	}
 	return ""

@@ -55,6 +55,7 @@ func WriteStatus(w io.Writer, s *Snapshot, o Options) error {
 		p.wideSessions(s.Sessions)
 	}
 	p.clusters(s.Clusters)
+	p.probes(s.Probes, o.Format == Wide)
 	p.facts(s)
 	return p.flush()
 }

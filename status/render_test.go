@@ -53,6 +53,10 @@ func healthy() *Snapshot {
 			Results: []Probe{{
 				Cluster: "west", Family: "ipv4", State: "Ok", Targets: 4, Judged: 3, Sent: 100, Lost: 2, RTTSum: 98 * time.Millisecond,
 				RTT: []uint64{0, 40, 50, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0}, PathMTU: 1500, LinkMTU: 1500,
+				Nodes: []ProbeNode{{
+					Address: addr("10.20.1.1"), Node: "west-1", State: "Ok", Sent: 32, Lost: 1, Min: 412345 * time.Nanosecond, Avg: 1003 * time.Microsecond,
+					P99: 21678 * time.Microsecond, Source: addr("10.10.1.1"), Seen: addr("10.10.1.1"), Arrives: "yes", Back: "Ok", MTU: 1500,
+				}, {Address: addr("10.20.2.1")}},
 			}},
 		},
 		Version: "v0.1.0", Node: "east-1", Cluster: Cluster{Name: "east", ID: 1}, ASN: 64512, RouterID: addr("172.16.0.10"), PID: 4711,

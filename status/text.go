@@ -148,7 +148,7 @@ func count[N int | uint64](n N, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-func number[N int | uint32](n N) string { return fmt.Sprint(n) }
+func number[N int | uint32 | uint64](n N) string { return fmt.Sprint(n) }
 
 func maybe(n *int) string {
 	if n == nil {
