@@ -119,7 +119,7 @@ func value[T any](b *browser, expression string) T {
 // until waits until an expression is true.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !value[bool](b, expression); {
+	for deadline := time.Now().Add(time.Minute); !value[bool](b, expression); {
 		require.True(b.t, time.Now().Before(deadline), "never true: %s\n%s", expression, b.text("main"))
 		<-time.After(20 * time.Millisecond)
 	}
