@@ -36,6 +36,9 @@ func (f *fight) again(by string, now time.Time) bool {
 	if len(f.repairs) < fightRepairs {
 		return false
 	}
+	if by != "" {
+		by = ", the last time by " + by
+	}
 	f.reason = fmt.Sprintf("another program keeps removing or changing the table (%d times within a minute%s); from now on it is repaired once a minute",
 		fightRepairs, by)
 	f.repairs, f.until = nil, now.Add(fightPause)

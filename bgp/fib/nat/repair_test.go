@@ -142,10 +142,10 @@ func TestFights(t *testing.T) {
 			time.Sleep(fightWindow)
 		}
 		for n := range fightRepairs {
-			require.Equal(t, n == fightRepairs-1, f.again(fmt.Sprint(", by ", n), time.Now()))
+			require.Equal(t, n == fightRepairs-1, f.again(fmt.Sprint("process ", n), time.Now()))
 		}
 		require.True(t, f.held(time.Now()))
-		require.Contains(t, f.problem(time.Now()), "by 4")
+		require.Contains(t, f.problem(time.Now()), "(5 times within a minute, the last time by process 4)")
 		time.Sleep(fightPause)
 		require.False(t, f.held(time.Now()))
 		require.NotEmpty(t, f.problem(time.Now()), "one repair, and it will be seen")

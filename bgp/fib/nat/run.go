@@ -2,7 +2,6 @@ package nat
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -83,7 +82,7 @@ func (x *Exemption) mend(now time.Time) time.Duration {
 	repairs := uint64(0)
 	if x.disturbed != nil && different && err == nil {
 		repairs = 1
-		x.log.WithField("by", strings.TrimPrefix(x.disturbed.by, ", by ")).Warn("somebody removed or changed the table; it is as it should be again")
+		x.log.WithField("by", x.disturbed.by).Warn("somebody removed or changed the table; it is as it should be again")
 		if x.fight.again(x.disturbed.by, now) {
 			x.log.WithField("reason", x.fight.reason).Error("somebody keeps changing the table")
 		}

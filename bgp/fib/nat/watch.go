@@ -17,7 +17,7 @@ import (
 
 // touch is that somebody else changed our table, or may have.
 type touch struct {
-	by string // who, for the end of a list in brackets: ", by process 77 (nft)"; empty: not known
+	by string // who: "process 77 (nft)"; empty: not known
 }
 
 // monitor reads what the kernel announces of nftables.
@@ -151,5 +151,5 @@ func doer(attrs map[uint16][]byte) string {
 		}
 		return r
 	}, name)
-	return fmt.Sprintf(", the last time by process %d (%s)", binary.BigEndian.Uint32(pid), name)
+	return fmt.Sprintf("process %d (%s)", binary.BigEndian.Uint32(pid), name)
 }
