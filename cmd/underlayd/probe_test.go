@@ -88,6 +88,27 @@ func TestWhatTheProbeSays(t *testing.T) {
 	require.Equal(t, probe.Buckets(), status.ProbeBuckets())
 }
 
+// TestTheRemedyIsThatOfTheReason: only where a contract is missing is a contract to be written.
+func TestTheRemedyIsThatOfTheReason(t *testing.T) {
+	for back, row := range map[string]struct{ reason, action, command string }{
+		"NoContract":   {"NoRouteBack", "have its contract for us cover our pod CIDRs", ""},
+		"Refused":      {"NoRouteBack", "see why it refuses what we announce", "underlayd routes --refused"},
+		"NotAnnounced": {"NoRouteBack", "gets lost on the way to cluster west", "underlayd routes --advertised"},
+		"NotInstalled": {"NoRouteBack", "its kernel does not have the route", "underlayd status"},
+		"Ok":           {"OneWay", "drops packets from the pods of cluster west to ours", "tcpdump -ni any udp port 9178"},
+	} {
+		t.Run(back, func(t *testing.T) {
+			reason, remedy := probeRemedy(&status.Snapshot{Cluster: status.Cluster{Name: "east"}, Probes: &status.Probes{Port: 9178, Results: []status.Probe{
+				{Cluster: "north", State: "OneWay", Nodes: []status.ProbeNode{{State: "OneWay", Arrives: "yes", Back: "NoContract"}}},
+				{Cluster: "west", State: "OneWay", Nodes: []status.ProbeNode{{State: "OneWay", Arrives: "yes", Back: back}}},
+			}}}, "west")
+			require.Equal(t, row.reason, reason)
+			require.Contains(t, remedy.Action, row.action)
+			require.Equal(t, row.command, remedy.Command)
+		})
+	}
+}
+
 // TestTargets: hostile routes never have us probe outside of what was accepted.
 func TestTargets(t *testing.T) {
 	prefix := netip.MustParsePrefix("10.20.1.0/24")

@@ -12,9 +12,6 @@ import (
 	"github.com/underlayd/underlayd/status"
 )
 
-// probeDoc is where each state of the probe has its heading.
-const probeDoc = "docs/probe.md#"
-
 // probeStatus tells what the probe knows.
 func (a *agent) probeStatus() *status.Probes {
 	if !a.config.Probe.Enabled {
@@ -120,7 +117,7 @@ func probeSentence(p *status.Probe, own netip.Prefix) string {
 		if p.Failing > 0 {
 			var names []string
 			for _, n := range p.Nodes {
-				if n.State == string(probe.Silent) || n.State == string(probe.OneWay) {
+				if unanswered(n.State) {
 					names = append(names, strings.TrimSpace(n.Node+" "+n.Address.String()))
 				}
 			}
@@ -141,24 +138,36 @@ func probeSentence(p *status.Probe, own netip.Prefix) string {
 	return ""
 }
 
+// unanswered says whether a state is one in which no answers come.
+func unanswered(state string) bool {
+	return state == string(probe.Silent) || state == string(probe.OneWay)
+}
+
+// noWayBack is what keeps answers of those that fail from coming back, as far as one of them tells; empty: nothing that it knows of.
+func noWayBack(p *status.Probe) string {
+	for _, back := range []probe.Back{probe.BackNoContract, probe.BackRefused, probe.BackAbsent, probe.BackPending} {
+		if slices.ContainsFunc(p.Nodes, func(n status.ProbeNode) bool {
+			return unanswered(n.State) && n.Arrives != "" && n.Back == back.String()
+		}) {
+			return back.String()
+		}
+	}
+	return ""
+}
+
 // probeWhy says why those that fail do, as far as one of them tells.
 func probeWhy(p *status.Probe, own netip.Prefix) string {
 	failing := func(is func(n status.ProbeNode) bool) bool {
-		return slices.ContainsFunc(p.Nodes, func(n status.ProbeNode) bool {
-			return (n.State == string(probe.Silent) || n.State == string(probe.OneWay)) && is(n)
-		})
+		return slices.ContainsFunc(p.Nodes, func(n status.ProbeNode) bool { return unanswered(n.State) && is(n) })
 	}
-	back := func(b probe.Back) bool {
-		return failing(func(n status.ProbeNode) bool { return n.Arrives != "" && n.Back == b.String() })
-	}
-	switch {
-	case back(probe.BackNoContract):
+	switch back := noWayBack(p); {
+	case back == probe.BackNoContract.String():
 		return fmt.Sprintf("%s has no route back: its contract lacks %s", p.Cluster, own)
-	case back(probe.BackRefused):
+	case back == probe.BackRefused.String():
 		return fmt.Sprintf("%s has no route back: it refuses %s", p.Cluster, own)
-	case back(probe.BackAbsent):
+	case back == probe.BackAbsent.String():
 		return fmt.Sprintf("%s has no route back: nobody announces %s to it", p.Cluster, own)
-	case back(probe.BackPending):
+	case back == probe.BackPending.String():
 		return fmt.Sprintf("%s has no route back: %s is not in its kernel", p.Cluster, own)
 	case failing(func(n status.ProbeNode) bool { return n.Arrives == "yes" }):
 		return "our packets arrive, its answers do not come back"
@@ -188,7 +197,7 @@ func (a *agent) probeProblems(s *status.Snapshot) []status.Problem {
 			continue
 		}
 		severity, up := status.Warning, ""
-		if r.State == string(probe.Silent) || r.State == string(probe.OneWay) {
+		if unanswered(r.State) {
 			severity = status.Error
 		}
 		if slices.ContainsFunc(s.Clusters, func(c status.RemoteCluster) bool { return c.Name == r.Cluster && c.PeersUp > 0 }) {
@@ -240,33 +249,10 @@ func (a *account) probed() {
 		s.Sentence = fmt.Sprintf("%d of %d nodes of cluster %s that are probed answer", p.Judged-p.Failing, p.Judged, p.Cluster)
 	default:
 		s.Result, s.Reason, s.Sentence = status.StepWarning, p.State, p.Sentence
-		if p.State == string(probe.Silent) || p.State == string(probe.OneWay) {
+		if unanswered(p.State) {
 			s.Result = status.StepFailed
 		}
 		_, s.Remedy = probeRemedy(a.state, p.Cluster)
 	}
 	a.add(s)
-}
-
-// probeRemedy is what to do about what the probe found of a cluster; no name is of the probe itself.
-func probeRemedy(s *status.Snapshot, cluster string) (reason string, r *status.Remedy) {
-	state := s.Probes.Of(cluster)
-	back := s.Probes != nil && slices.ContainsFunc(s.Probes.Results, func(p status.Probe) bool {
-		return p.Cluster == cluster && strings.Contains(p.Sentence, "no route back")
-	})
-	switch {
-	case back:
-		return "NoRouteBack", &status.Remedy{Action: "on a node of cluster " + cluster + ", have its contract for us cover our pod CIDRs", Key: "clusters[" + s.Cluster.Name + "].podCIDRs, there", Doc: probeDoc + "no-route-back"}
-	case state == string(probe.Silent):
-		return state, &status.Remedy{Action: "look for what drops packets between the pod ranges: a firewall, rp_filter, a fabric that does not know them", Command: "tcpdump -ni any udp port " + fmt.Sprint(s.Probes.Port), Doc: probeDoc + "silent"}
-	case state == string(probe.OneWay):
-		return state, &status.Remedy{Action: "look for what drops packets from the pods of cluster " + cluster + " to ours", Command: "tcpdump -ni any udp port " + fmt.Sprint(s.Probes.Port), Doc: probeDoc + "oneway"}
-	case state == string(probe.NAT):
-		return state, &status.Remedy{Action: "find who masquerades: on this node underlayd check says so, beyond it it is a router's", Key: "natExemption", Value: "true", Doc: probeDoc + "nat"}
-	case state == string(probe.MTU):
-		return state, &status.Remedy{Action: "have the way carry what the links do, or say what it carries; pods learn it from the kernel", Key: "kernel.mtu", Doc: probeDoc + "mtu"}
-	case state == string(probe.Loss):
-		return state, &status.Remedy{Action: "see which nodes, and whether a link or queue on the way is overloaded", Command: "underlayd status -o json", Doc: probeDoc + "loss"}
-	}
-	return "", &status.Remedy{Action: "see what the probe needs", Command: "underlayd status", Doc: probeDoc + "what-it-needs"}
 }
